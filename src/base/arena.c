@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* arena.c - chained blocks, 16-byte aligned bump allocation. */
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct block {
+    struct block *next;
+    size_t used, size;
+    _Alignas(16) unsigned char mem[];
+};
+struct defer {
+    struct defer *next;
+    void (*fn)(void *);
+    void *arg;
+};
+struct nn_arena {
+    nn_arena *parent, *child, *sibling;
+    struct block *blocks;
+    struct defer *defers;
+    const char *name;
+    size_t used, cap;
+};
+
+nn_arena *nn_arena_new(nn_arena *parent, const char *name, size_t cap) {
+    nn_arena *a = calloc(1, sizeof *a);
+    if (!a) abort();
+    a->name = name;
+    a->parent = parent;
+    a->cap = cap ? cap : parent ? parent->cap : SIZE_MAX / 2;
+    if (parent) {
+        a->sibling = parent->child;
+        parent->child = a;
+    }
+    return a;
+}
+void *nn_arena_alloc(nn_arena *a, size_t n) {
+    if (n > SIZE_MAX - 15 || n > a->cap - a->used) return NULL;
+    n = (n + 15) & ~(size_t)15;
+    struct block *b = a->blocks;
+    if (!b || b->size - b->used < n) {
+        size_t size = n > 4096 ? n : 4096;
+        b = malloc(sizeof *b + size);
+        if (!b) abort();
+        *b = (struct block){.next = a->blocks, .size = size};
+        a->blocks = b;
+    }
+    void *p = b->mem + b->used;
+    b->used += n;
+    a->used = a->cap - a->used < n ? a->cap : a->used + n;
+    return memset(p, 0, n);
+}
+void *nn_arena_array(nn_arena *a, size_t n, size_t size) {
+    size_t bytes;
+    return __builtin_mul_overflow(n, size, &bytes) ? NULL : nn_arena_alloc(a, bytes);
+}
+char *nn_arena_strndup(nn_arena *a, const char *p, size_t n) {
+    char *s = n < SIZE_MAX ? nn_arena_alloc(a, n + 1) : NULL;
+    if (s && n) memcpy(s, p, n);
+    return s;
+}
+char *nn_arena_strdup(nn_arena *a, const char *s) {
+    return nn_arena_strndup(a, s, strlen(s));
+}
+char *nn_arena_printf(nn_arena *a, const char *fmt, ...) {
+    va_list ap, ap2;
+    va_start(ap, fmt);
+    va_copy(ap2, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *s = n < 0 ? NULL : nn_arena_alloc(a, (size_t)n + 1);
+    if (s) vsnprintf(s, (size_t)n + 1, fmt, ap2);
+    va_end(ap2);
+    return s;
+}
+int nn_arena_defer(nn_arena *a, void (*fn)(void *), void *arg) {
+    struct defer *d = nn_arena_alloc(a, sizeof *d);
+    if (!d) return -1;
+    *d = (struct defer){a->defers, fn, arg};
+    a->defers = d;
+    return 0;
+}
+nn_arena *nn_arena_free(nn_arena *a) {
+    if (!a) return NULL;
+    while (a->child) nn_arena_free(a->child);
+    for (struct defer *d = a->defers; d; d = d->next) d->fn(d->arg);
+    if (a->parent) {
+        nn_arena **p = &a->parent->child;
+        while (*p != a) p = &(*p)->sibling;
+        *p = a->sibling;
+    }
+    for (struct block *b = a->blocks, *n; b; b = n) {
+        n = b->next;
+        free(b);
+    }
+    free(a);
+    return NULL;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* span.h - a place in a source text. Lines and columns are 1-based; columns count bytes; the end is exclusive. */
+#ifndef NN_BASE_SPAN_H
+#define NN_BASE_SPAN_H
+#include <stddef.h>
+
+typedef struct nn_span {
+    int line, col, end_line, end_col; /* line 0: no place */
+    size_t begin, end;                /* byte offsets into the text */
+} nn_span;
+#endif
