@@ -30,3 +30,4 @@ bool nn_buf_failed(const nn_buf *b);
 void nn_buf_done(nn_buf *b); /* frees; b is an empty buffer again */
 #define NN_BUF __attribute__((cleanup(nn_buf_done))) nn_buf
 
+#endif

@@ -66,7 +66,7 @@ typedef struct nn_layer_ctx {
     const nn_shape *shape; /* of that input */
     nn_span *ret_at;       /* where an error belongs if it is about one argument; preset to the layer */
     const char **ret_hint; /* what to do about it; preset to NULL */
-    bool (*fix_flatten);   /* set to true if inserting Flatten() before this layer would cure the error */
+    bool *ret_flatten;     /* set to true if inserting Flatten() before this layer would cure the error */
     nn_loss_kind loss;     /* of the network, when known: Output's default activation depends on it */
     bool has_loss;
 } nn_layer_ctx;
