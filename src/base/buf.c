@@ -7,7 +7,8 @@
 
 char *nn_buf_reserve(nn_buf *b, size_t n) {
     if (b->failed) return NULL;
-    if (n < b->cap - b->n) return b->p + b->n; /* keeps one byte for the NUL; cap 0 wraps to 0 - 0 */
+    if (n < b->cap - b->n)
+        return b->p + b->n; /* keeps one byte for the NUL; cap 0 wraps to 0 - 0 */
     size_t want;
     if (__builtin_add_overflow(b->n, n, &want) || want >= NN_BUF_MAX) {
         b->failed = true;

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 static const struct {
     const char *name;
@@ -53,8 +52,11 @@ void nn_err_prefix(nn_err *e, const char *fmt, ...) {
     va_start(ap, fmt);
     int n = vsnprintf(e->msg, sizeof e->msg, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->msg)
-        snprintf(e->msg + n, sizeof e->msg - (size_t)n, ": %s", old);
+    if (n < 0 || (size_t)n >= sizeof e->msg - 2) return;
+    memcpy(e->msg + n, ": ", 2);
+    size_t room = sizeof e->msg - (size_t)n - 3, rest = strnlen(old, room);
+    memcpy(e->msg + n + 2, old, rest);
+    e->msg[(size_t)n + 2 + rest] = 0;
 }
 
 int nn_status_http(nn_status s) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* err.h - status codes and the error record that travels with them.
- * A function that can fail returns nn_status and fills an nn_err that the caller owns (NULL: no detail wanted).
- * Its ret_ arguments are untouched on failure. Reporting never allocates. */
+ * A function that can fail returns nn_status and fills an nn_err that the caller owns (NULL: no
+ * detail wanted). Its ret_ arguments are untouched on failure. Reporting never allocates. */
 #ifndef NN_BASE_ERR_H
 #define NN_BASE_ERR_H
 
@@ -34,7 +34,8 @@ typedef struct nn_err {
 /* Fills *e (NULL allowed) with code, message and an empty hint; returns code. */
 nn_status nn_fail_at(nn_err *e, nn_status code, const char *where, const char *fmt, ...)
     __attribute__((format(printf, 4, 5), cold, warn_unused_result));
-/* Adds what to do about it, after nn_fail. Returns the record's code, so that it can end a function. */
+/* Adds what to do about it, after nn_fail. Returns the record's code, so that it can end a
+ * function. */
 nn_status nn_err_hint(nn_err *e, nn_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
 /* Puts "text: " before the message of *e, as a caller adds its own place. */

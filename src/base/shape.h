@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shape.h - the shape of one sample: the batch axis is implicit and never stored. Plain values, no ownership. */
+/* shape.h - the shape of one sample: the batch axis is implicit and never stored. Plain values, no
+ * ownership. */
 #ifndef NN_BASE_SHAPE_H
 #define NN_BASE_SHAPE_H
 #include <stdbool.h>
@@ -9,8 +10,9 @@
 enum { NN_MAX_RANK = 8, NN_DIM_UNKNOWN = -1 };
 
 typedef struct nn_shape {
-    int rank;                 /* 0: one number a sample */
-    int64_t dim[NN_MAX_RANK]; /* > 0, or NN_DIM_UNKNOWN for a size that is known only when it runs */
+    int rank; /* 0: one number a sample */
+    int64_t
+        dim[NN_MAX_RANK]; /* > 0, or NN_DIM_UNKNOWN for a size that is known only when it runs */
 } nn_shape;
 
 bool nn_shape_equal(const nn_shape *a, const nn_shape *b);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* backend.h - a code generator: one emit function for every op in graph/ops.def, and a frame around them.
- * Output is deterministic: the same graph and options give the same bytes. */
+/* backend.h - a code generator: one emit function for every op in graph/ops.def, and a frame around
+ * them. Output is deterministic: the same graph and options give the same bytes. */
 #ifndef NN_CODEGEN_BACKEND_H
 #define NN_CODEGEN_BACKEND_H
 #include "graph/graph.h"
@@ -16,7 +16,8 @@ typedef nn_status nn_emit_fn(nn_emit *e, const nn_node *n, nn_err *err);
 
 typedef struct nn_backend {
     const char *name, *aliases, *summary, *extension, *media_type;
-    nn_status (*generate)(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out, nn_err *err);
+    nn_status (*generate)(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
+                          nn_err *err);
 } nn_backend;
 
 /* Expands to the emit table of a backend file: emit_<op> for every op, or it does not compile. */
@@ -24,6 +25,8 @@ typedef struct nn_backend {
 
 const nn_backend *nn_backend_at(unsigned i);
 const nn_backend *nn_backend_find(const char *name); /* name or alias; NULL if there is none */
-/* Generates into out (appended). NN_E_UNSUPPORTED names the layer and the op that the backend cannot express. */
-nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_options *opt, nn_buf *out, nn_err *err);
+/* Generates into out (appended). NN_E_UNSUPPORTED names the layer and the op that the backend
+ * cannot express. */
+nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_options *opt,
+                     nn_buf *out, nn_err *err);
 #endif

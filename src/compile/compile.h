@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* compile.h - source text to a checked, shaped graph: the one front end of every face.
- * A unit and everything it points to live in the arena given to nn_compile and are read-only afterwards. */
+ * A unit and everything it points to live in the arena given to nn_compile and are read-only
+ * afterwards. */
 #ifndef NN_COMPILE_COMPILE_H
 #define NN_COMPILE_COMPILE_H
 #include "graph/graph.h"
 #include "lang/tree.h"
 #include "layers/layer.h"
 
-/* A layer of the checked network, for shape tables and pages: inputs first, then each layer (repetitions apart). */
+/* A layer of the checked network, for shape tables and pages: inputs first, then each layer
+ * (repetitions apart). */
 typedef struct nn_unit_layer {
     const char *name, *type; /* "conv2d_1", "Conv2D" */
     nn_span span;
@@ -28,10 +30,12 @@ typedef struct nn_compile_options {
     bool auto_flatten; /* insert Flatten before Dense or Output where the rank asks for it */
 } nn_compile_options;
 
-/* Parses, checks and shapes. All errors and warnings are in *diags (never NULL); NN_E_DSL_ERROR (err: the first error, with its
- * place) when there is at least one error; then ret is untouched. */
-nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_options *opt, nn_diags *diags, nn_unit **ret,
-                     nn_err *err);
-/* Reads a file (at most 16 MiB) into the arena; checks that it is UTF-8. NN_E_NOT_FOUND, NN_E_STORAGE_ERROR, NN_E_LIMIT, NN_E_DSL_ERROR. */
+/* Parses, checks and shapes. All errors and warnings are in *diags (never NULL); NN_E_DSL_ERROR
+ * (err: the first error, with its place) when there is at least one error; then ret is untouched.
+ */
+nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_options *opt,
+                     nn_diags *diags, nn_unit **ret, nn_err *err);
+/* Reads a file (at most 16 MiB) into the arena; checks that it is UTF-8. NN_E_NOT_FOUND,
+ * NN_E_STORAGE_ERROR, NN_E_LIMIT, NN_E_DSL_ERROR. */
 nn_status nn_source_read(nn_arena *arena, const char *path, nn_source *ret, nn_err *err);
 #endif

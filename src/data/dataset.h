@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* dataset.h - rows of samples and targets in memory, and batches of them.
  *
- * A data set is opened once, read-only afterwards and shared between threads; samples stay in the type of the file (bytes or
- * floats) and become normalised floats when a batch is filled. Formats are rows of datasets.def: each knows how to recognise a
- * name or path and how to read it. Damaged files are refused with the file, the offset and the reason (NN_E_DATA_ERROR); a set
- * that is not there names the package or the path to give (NN_E_NOT_FOUND). */
+ * A data set is opened once, read-only afterwards and shared between threads; samples stay in the
+ * type of the file (bytes or floats) and become normalised floats when a batch is filled. Formats
+ * are rows of datasets.def: each knows how to recognise a name or path and how to read it. Damaged
+ * files are refused with the file, the offset and the reason (NN_E_DATA_ERROR); a set that is not
+ * there names the package or the path to give (NN_E_NOT_FOUND). */
 #ifndef NN_DATA_DATASET_H
 #define NN_DATA_DATASET_H
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/shape.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef enum nn_split { NN_SPLIT_TRAIN, NN_SPLIT_TEST } nn_split;
 
@@ -22,22 +23,22 @@ typedef struct nn_normalisation {
 } nn_normalisation;
 
 typedef struct nn_dataset {
-    char *name;     /* "fashion-mnist", or the path */
+    char *name; /* "fashion-mnist", or the path */
     nn_split split;
     int64_t rows;
     nn_shape shape; /* of one sample, channels-last: (28, 28, 1) */
     enum { NN_ROWS_U8, NN_ROWS_F32 } type;
-    void *samples;  /* rows x elements(shape), row-major */
-    int32_t *labels;   /* class index a row; NULL when targets are values */
-    float *targets;    /* rows x target_width; NULL when targets are classes */
+    void *samples;   /* rows x elements(shape), row-major */
+    int32_t *labels; /* class index a row; NULL when targets are values */
+    float *targets;  /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */
     nn_normalisation norm;
-    char sha256[65];    /* of the raw bytes, for the record of what was trained on */
+    char sha256[65]; /* of the raw bytes, for the record of what was trained on */
 } nn_dataset;
 
-/* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by path (folder of IDX files, .csv,
- * .npy, .npz). err->hint says what to install or where to look. */
+/* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by
+ * path (folder of IDX files, .csv, .npy, .npz). err->hint says what to install or where to look. */
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err);
 void nn_dataset_free(nn_dataset *d); /* NULL allowed */
 static inline void nn_dataset_freep(nn_dataset **d) {
@@ -48,22 +49,28 @@ typedef struct nn_dataset_info { /* one row of `neural data list` and GET /datas
     const char *name, *format, *summary, *install_hint;
     bool available;
 } nn_dataset_info;
-int nn_dataset_list(nn_dataset_info *ret, int cap); /* fills at most cap rows, returns how many there are */
+int nn_dataset_list(nn_dataset_info *ret,
+                    int cap); /* fills at most cap rows, returns how many there are */
 
-/* The order in which rows are visited. Depends on seed and epoch only, so that a training can be resumed anywhere. */
+/* The order in which rows are visited. Depends on seed and epoch only, so that a training can be
+ * resumed anywhere. */
 typedef struct nn_order {
     uint32_t *index;
     int64_t n;
 } nn_order;
-/* Rows [0, rows) shuffled by `split_seed` once, the last `validation` share of them kept apart: ret_train and ret_valid are disjoint and
- * together all rows. validation 0: all rows in ret_train. */
-nn_status nn_order_split(int64_t rows, double validation, uint64_t split_seed, nn_order *ret_train, nn_order *ret_valid, nn_err *err);
-/* Permutes base into ret (same length, allocated once by the caller with nn_order_copy): the order of `epoch` under `seed`. */
+/* Rows [0, rows) shuffled by `split_seed` once, the last `validation` share of them kept apart:
+ * ret_train and ret_valid are disjoint and together all rows. validation 0: all rows in ret_train.
+ */
+nn_status nn_order_split(int64_t rows, double validation, uint64_t split_seed, nn_order *ret_train,
+                         nn_order *ret_valid, nn_err *err);
+/* Permutes base into ret (same length, allocated once by the caller with nn_order_copy): the order
+ * of `epoch` under `seed`. */
 nn_status nn_order_copy(const nn_order *base, nn_order *ret, nn_err *err);
 void nn_order_shuffle(const nn_order *base, uint64_t seed, uint64_t epoch, nn_order *ret);
 void nn_order_done(nn_order *o);
 
-/* Writes rows index[0..n) as normalised floats to x (n x elements) and their targets to labels (n) or values (n x target_width);
- * pointers that are NULL are skipped. Never allocates. */
-void nn_batch_fill(const nn_dataset *d, const uint32_t *index, int64_t n, float *x, int32_t *labels, float *values);
+/* Writes rows index[0..n) as normalised floats to x (n x elements) and their targets to labels (n)
+ * or values (n x target_width); pointers that are NULL are skipped. Never allocates. */
+void nn_batch_fill(const nn_dataset *d, const uint32_t *index, int64_t n, float *x, int32_t *labels,
+                   float *values);
 #endif

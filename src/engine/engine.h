@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* engine.h - running a graph: forward, loss, backward, update. Engines are rows of engines.def.
  *
- * An executor belongs to one thread at a time (it may use a team of OpenMP threads inside). It is planned once for at most `batch`
- * rows: activation and scratch memory, primitives and thread counts are fixed then, and nothing is allocated in a step.
- * Tensors cross this border in plain channels-last row-major floats; weights as slabs in the order of nn_graph.weights.
- * With the same graph, seed, thread count and inputs, results are bit-identical. */
+ * An executor belongs to one thread at a time (it may use a team of OpenMP threads inside). It is
+ * planned once for at most `batch` rows: activation and scratch memory, primitives and thread
+ * counts are fixed then, and nothing is allocated in a step. Tensors cross this border in plain
+ * channels-last row-major floats; weights as slabs in the order of nn_graph.weights. With the same
+ * graph, seed, thread count and inputs, results are bit-identical. */
 #ifndef NN_ENGINE_ENGINE_H
 #define NN_ENGINE_ENGINE_H
 #include "graph/graph.h"
@@ -13,11 +14,11 @@ typedef struct nn_engine nn_engine;
 typedef struct nn_exec nn_exec;
 
 typedef struct nn_exec_options {
-    int64_t batch;  /* most rows at a time, >= 1 */
-    bool training;  /* plan backward and update too, by graph->train (loss, optimiser) */
-    int threads;    /* OpenMP threads; 0: all cores that the process may use */
-    uint64_t seed;  /* of dropout */
-    bool winograd;  /* allow Winograd convolutions: faster, rounds differently */
+    int64_t batch; /* most rows at a time, >= 1 */
+    bool training; /* plan backward and update too, by graph->train (loss, optimiser) */
+    int threads;   /* OpenMP threads; 0: all cores that the process may use */
+    uint64_t seed; /* of dropout */
+    bool winograd; /* allow Winograd convolutions: faster, rounds differently */
 } nn_exec_options;
 
 typedef struct nn_targets {
@@ -27,7 +28,8 @@ typedef struct nn_targets {
 
 typedef struct nn_step {
     double loss;     /* mean over the rows, regularisers included */
-    int64_t correct; /* rows whose arg-max (or, with one output, rounding at 0.5 of the probability) is right */
+    int64_t correct; /* rows whose arg-max (or, with one output, rounding at 0.5 of the probability)
+                        is right */
     bool finite;     /* false: loss or a gradient is not finite; nothing was updated */
     int node;        /* then: the node (id) whose output or gradient went wrong first, -1 unknown */
 } nn_step;
@@ -37,24 +39,32 @@ struct nn_engine {
     bool (*available)(const char **ret_reason);
     nn_status (*open)(const nn_graph *g, const nn_exec_options *o, nn_exec **ret, nn_err *err);
     void (*close)(nn_exec *x);
-    float *(*input)(nn_exec *x, int i);        /* where rows of input i are written before forward or step */
-    const float *(*output)(nn_exec *x, int i); /* valid until the next call; softmax and sigmoid outputs as probabilities */
+    float *(*input)(nn_exec *x,
+                    int i); /* where rows of input i are written before forward or step */
+    const float *(*output)(
+        nn_exec *x,
+        int i); /* valid until the next call; softmax and sigmoid outputs as probabilities */
     nn_status (*forward)(nn_exec *x, int64_t rows, nn_err *err);
-    /* After forward-like work on the rows in input(): loss and accuracy without learning (dropout off, moving statistics used). */
+    /* After forward-like work on the rows in input(): loss and accuracy without learning (dropout
+     * off, moving statistics used). */
     nn_status (*evaluate)(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret, nn_err *err);
     nn_status (*step)(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret, nn_err *err);
-    /* For tests: as step, without the update; gradients of the mean loss as a slab in plain layout. */
-    nn_status (*gradients)(nn_exec *x, int64_t rows, const nn_targets *t, float *slab, nn_step *ret, nn_err *err);
+    /* For tests: as step, without the update; gradients of the mean loss as a slab in plain layout.
+     */
+    nn_status (*gradients)(nn_exec *x, int64_t rows, const nn_targets *t, float *slab, nn_step *ret,
+                           nn_err *err);
     void (*set_weights)(nn_exec *x, const float *slab);
     void (*get_weights)(nn_exec *x, float *slab);
-    /* Optimiser state: nn_exec_slots(graph) slabs after each other, and the number of updates done. */
+    /* Optimiser state: nn_exec_slots(graph) slabs after each other, and the number of updates done.
+     */
     void (*set_state)(nn_exec *x, const float *slabs, int64_t updates);
     void (*get_state)(nn_exec *x, float *slabs, int64_t *ret_updates);
     void (*set_learning_rate)(nn_exec *x, double lr);
     size_t (*memory)(const nn_exec *x); /* bytes planned */
 };
 
-/* What an executor begins with, so that callers reach its engine; engines embed it as their first member. */
+/* What an executor begins with, so that callers reach its engine; engines embed it as their first
+ * member. */
 struct nn_exec {
     const nn_engine *engine;
     const nn_graph *graph;

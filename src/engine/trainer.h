@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* trainer.h - the training loop over any engine: epochs, shuffling, validation, checkpoints, resume.
+/* trainer.h - the training loop over any engine: epochs, shuffling, validation, checkpoints,
+ * resume.
  *
- * A checkpoint (safetensors, atomic, with the SHA-256 of its own contents) holds weights, optimiser state, epoch, step and what the order
- * of rows and the random numbers derive from, so that a resumed training ends with bit-identical weights. */
+ * A checkpoint (safetensors, atomic, with the SHA-256 of its own contents) holds weights, optimiser
+ * state, epoch, step and what the order of rows and the random numbers derive from, so that a
+ * resumed training ends with bit-identical weights. */
 #ifndef NN_ENGINE_TRAINER_H
 #define NN_ENGINE_TRAINER_H
-#include <signal.h>
-
 #include "data/dataset.h"
 #include "engine/engine.h"
 #include "model/model.h"
 
+#include <signal.h>
+
 typedef struct nn_train_event {
-    enum { NN_TRAIN_STARTED, NN_TRAIN_PROGRESS, NN_TRAIN_EPOCH, NN_TRAIN_CHECKPOINT, NN_TRAIN_FINISHED } type;
-    int64_t epoch, epochs;     /* epoch is 1-based */
-    int64_t step, steps;       /* within the epoch */
-    int64_t done, total;       /* batches over the whole training */
-    double loss, accuracy;     /* running means of the epoch */
+    enum {
+        NN_TRAIN_STARTED,
+        NN_TRAIN_PROGRESS,
+        NN_TRAIN_EPOCH,
+        NN_TRAIN_CHECKPOINT,
+        NN_TRAIN_FINISHED
+    } type;
+    int64_t epoch, epochs;         /* epoch is 1-based */
+    int64_t step, steps;           /* within the epoch */
+    int64_t done, total;           /* batches over the whole training */
+    double loss, accuracy;         /* running means of the epoch */
     double val_loss, val_accuracy; /* EPOCH, when there are validation rows; else NAN */
-    double rate, eta_s, seconds;   /* samples a second; seconds left (NAN until two units are done); seconds since start */
+    double rate, eta_s, seconds;   /* samples a second; seconds left (NAN until two units are done);
+                                      seconds since start */
     const char *path;              /* CHECKPOINT */
 } nn_train_event;
 
@@ -29,9 +38,11 @@ typedef struct nn_train_options {
     int threads;
     uint64_t seed;
     const char *checkpoint; /* path of the checkpoint file, rewritten each epoch; NULL: none */
-    bool resume;            /* continue from it; NN_E_NOT_FOUND if it is not there, NN_E_CONFLICT if it is of another network or data */
+    bool resume; /* continue from it; NN_E_NOT_FOUND if it is not there, NN_E_CONFLICT if it is of
+                    another network or data */
     bool winograd;
-    const volatile sig_atomic_t *stop; /* set from a signal handler: finish the step, write the checkpoint, return NN_E_CANCELLED */
+    const volatile sig_atomic_t *stop; /* set from a signal handler: finish the step, write the
+                                          checkpoint, return NN_E_CANCELLED */
     void (*on_event)(void *ctx, const nn_train_event *e); /* PROGRESS at most 10 a second */
     void *ctx;
 } nn_train_options;
@@ -43,8 +54,10 @@ typedef struct nn_train_result {
     size_t memory;
 } nn_train_result;
 
-/* Trains model->graph by graph->train from model->weights when `weights_ready`, else from its initialisers. On success
- * model->weights, class names, normalisation and summary are those of the trained network. NN_E_NAN_LOSS: err names the step, the layer and
- * what to try. NN_E_DSL_ERROR / NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. */
-nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o, nn_train_result *ret, nn_err *err);
+/* Trains model->graph by graph->train from model->weights when `weights_ready`, else from its
+ * initialisers. On success model->weights, class names, normalisation and summary are those of the
+ * trained network. NN_E_NAN_LOSS: err names the step, the layer and what to try. NN_E_DSL_ERROR /
+ * NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. */
+nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o,
+                   nn_train_result *ret, nn_err *err);
 #endif

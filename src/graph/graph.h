@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* graph.h - the op graph between layers (above) and code generators and engines (beside).
  *
- * Nodes stand in topological order: a node's inputs have smaller indices. Each node has one output. Shapes are those of one
- * sample (channels-last). Weights are named tensors in plain row-major layout; one slab of floats holds all of them in the
- * order of nn_graph.weights, each at its `offset`: this layout is what model files, checkpoints and engines exchange.
- * A graph is built once and then read-only, so it may be shared between threads. Everything in it lives in its arena. */
+ * Nodes stand in topological order: a node's inputs have smaller indices. Each node has one output.
+ * Shapes are those of one sample (channels-last). Weights are named tensors in plain row-major
+ * layout; one slab of floats holds all of them in the order of nn_graph.weights, each at its
+ * `offset`: this layout is what model files, checkpoints and engines exchange. A graph is built
+ * once and then read-only, so it may be shared between threads. Everything in it lives in its
+ * arena. */
 #ifndef NN_GRAPH_GRAPH_H
 #define NN_GRAPH_GRAPH_H
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -17,6 +16,9 @@
 #include "base/shape.h"
 #include "base/span.h"
 #include "graph/train.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef enum nn_op {
 #define NN_OP(N, n, i, w) NN_OP_##N,
@@ -41,7 +43,8 @@ typedef enum nn_init_kind {
 
 typedef struct nn_initializer {
     nn_init_kind kind;
-    double a, b; /* constant: value; normal: mean, standard deviation; uniform: low, high; orthogonal, identity: gain */
+    double a, b; /* constant: value; normal: mean, standard deviation; uniform: low, high;
+                    orthogonal, identity: gain */
     bool seeded; /* seed was given, else it comes from the training seed and the weight's index */
     uint64_t seed;
 } nn_initializer;
@@ -58,7 +61,8 @@ typedef enum nn_constraint_kind {
     NN_CONSTRAINT_MIN_MAX_NORM
 } nn_constraint_kind;
 
-/* Applied after each update, norms over every axis but the last (Keras's axis=0 for a Dense kernel, [0,1,2] for Conv2D). */
+/* Applied after each update, norms over every axis but the last (Keras's axis=0 for a Dense kernel,
+ * [0,1,2] for Conv2D). */
 typedef struct nn_constraint {
     nn_constraint_kind kind;
     double min, max, rate;
@@ -82,7 +86,8 @@ typedef struct nn_window {
     int spatial;
     int64_t size[NN_MAX_SPATIAL], stride[NN_MAX_SPATIAL], dilation[NN_MAX_SPATIAL];
     int64_t pad_before[NN_MAX_SPATIAL], pad_after[NN_MAX_SPATIAL];
-    bool same; /* padding was asked for as "same"; the pads hold what that comes to for a known size */
+    bool same; /* padding was asked for as "same"; the pads hold what that comes to for a known size
+                */
 } nn_window;
 
 typedef union nn_attr {
@@ -101,7 +106,8 @@ typedef union nn_attr {
     struct {
         double momentum, epsilon; /* moving = momentum * moving + (1 - momentum) * batch */
         bool center, scale;
-    } batch_norm; /* weights in order: gamma if scale, beta if center, moving_mean, moving_variance */
+    } batch_norm; /* weights in order: gamma if scale, beta if center, moving_mean, moving_variance
+                   */
     struct {
         nn_act kind;
         double alpha;
@@ -150,10 +156,12 @@ typedef struct nn_graph {
     nn_train_spec train; /* what the program says about training */
 } nn_graph;
 
-/* An empty graph in its own child of `parent` (NULL: standing alone, to be freed with nn_arena_free(g->arena)). */
+/* An empty graph in its own child of `parent` (NULL: standing alone, to be freed with
+ * nn_arena_free(g->arena)). */
 nn_graph *nn_graph_new(nn_arena *parent, const char *name);
 
-/* What a new node is; `shape` is filled by the op's own rule, except for INPUT and RESHAPE, whose shape is given. */
+/* What a new node is; `shape` is filled by the op's own rule, except for INPUT and RESHAPE, whose
+ * shape is given. */
 typedef struct nn_node_spec {
     nn_op op;
     const char *name, *layer, *layer_name;
@@ -164,11 +172,13 @@ typedef struct nn_node_spec {
     nn_shape shape;
 } nn_node_spec;
 
-/* Adds a node, infers its shape and returns its id through ret. NN_E_DSL_ERROR with the rule and the shapes when they do not fit:
- * the message reads "<what is wrong>: <rule> with input (26, 26, 32)". Weights are added next, with nn_graph_add_weight. */
+/* Adds a node, infers its shape and returns its id through ret. NN_E_DSL_ERROR with the rule and
+ * the shapes when they do not fit: the message reads "<what is wrong>: <rule> with input (26, 26,
+ * 32)". Weights are added next, with nn_graph_add_weight. */
 nn_status nn_graph_add(nn_graph *g, const nn_node_spec *spec, int *ret_id, nn_err *err);
 /* Adds a weight "<node name>.<suffix>" to node `id`; offset and elements are filled in. */
-nn_status nn_graph_add_weight(nn_graph *g, int id, const char *suffix, const nn_weight *w, nn_err *err);
+nn_status nn_graph_add_weight(nn_graph *g, int id, const char *suffix, const nn_weight *w,
+                              nn_err *err);
 /* "same" padding and output sizes by TensorFlow's rule; see graph/shape.c for the formulas. */
 nn_status nn_window_output(const nn_window *w, const nn_shape *in, int64_t *ret_out, nn_err *err);
 
@@ -185,8 +195,9 @@ int nn_init_find(const char *name, nn_initializer *ret_default);
 
 /* One line a node, for people and golden tests. */
 void nn_graph_print(const nn_graph *g, nn_buf *out);
-/* The serialised form (in model files): nn_graph_read gives an equal graph back, and refuses anything that is not one that
- * nn_graph_json could have written (unknown op, cycle, shape that its rule does not give): NN_E_MODEL_FILE_ERROR. */
+/* The serialised form (in model files): nn_graph_read gives an equal graph back, and refuses
+ * anything that is not one that nn_graph_json could have written (unknown op, cycle, shape that its
+ * rule does not give): NN_E_MODEL_FILE_ERROR. */
 nn_json *nn_graph_json(const nn_graph *g);
 nn_status nn_graph_read(const nn_json *v, nn_arena *parent, nn_graph **ret, nn_err *err);
 #endif

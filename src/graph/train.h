@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* train.h - what a program says about training: loss, optimiser, metrics, epochs. Plain values; part of a graph. */
+/* train.h - what a program says about training: loss, optimiser, metrics, epochs. Plain values;
+ * part of a graph. */
 #ifndef NN_GRAPH_TRAIN_H
 #define NN_GRAPH_TRAIN_H
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/err.h"
 #include "base/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef enum nn_loss_kind {
 #define NN_LOSS(N, n, aliases, t) NN_LOSS_##N,
@@ -38,7 +39,8 @@ typedef struct nn_optimizer {
 enum { NN_METRIC_ACCURACY = 1 << 0, NN_METRIC_LOSS = 1 << 1 }; /* bits of nn_train_spec.metrics */
 
 typedef struct nn_train_spec {
-    bool has_loss, has_optimizer, has_training; /* the program said so; else the fields hold defaults */
+    bool has_loss, has_optimizer,
+        has_training; /* the program said so; else the fields hold defaults */
     nn_loss_kind loss;
     bool from_logits; /* the loss was given from_logits=true */
     double label_smoothing;
@@ -48,12 +50,13 @@ typedef struct nn_train_spec {
     double validation_split; /* share of the training rows held back, 0 <= x < 1 */
     bool shuffle, seeded;
     uint64_t seed;
-    char dataset[128];    /* "" if the program names none */
-    char device[32];      /* "auto" unless the execution section says otherwise */
+    char dataset[128];       /* "" if the program names none */
+    char device[32];         /* "auto" unless the execution section says otherwise */
     int64_t steps_per_epoch; /* 0: all */
 } nn_train_spec;
 
-/* Defaults: loss by nn_train_default_loss, Adam 0.001, accuracy, 10 epochs of batches of 32, split 0.2 off (0), shuffle on. */
+/* Defaults: loss by nn_train_default_loss, Adam 0.001, accuracy, 10 epochs of batches of 32, split
+ * 0.2 off (0), shuffle on. */
 nn_train_spec nn_train_default(void);
 nn_optimizer nn_optimizer_default(nn_optimizer_kind kind);
 

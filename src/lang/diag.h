@@ -3,12 +3,12 @@
  * A list and its texts live in the arena given to nn_diags_new. One thread at a time. */
 #ifndef NN_LANG_DIAG_H
 #define NN_LANG_DIAG_H
-#include <stdbool.h>
-
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/span.h"
+
+#include <stdbool.h>
 
 typedef enum nn_severity { NN_SEV_NOTE, NN_SEV_WARNING, NN_SEV_ERROR } nn_severity;
 
@@ -51,19 +51,23 @@ typedef struct nn_diags {
 enum { NN_DIAGS_MAX = 100 }; /* more are counted, not stored */
 
 nn_diags *nn_diags_new(nn_arena *arena, const nn_source *source);
-/* Adds one and returns it for hint, notes and fix; past the cap a scratch record that is forgotten. Never NULL. */
-nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span span, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
-void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Adds one and returns it for hint, notes and fix; past the cap a scratch record that is forgotten.
+ * Never NULL. */
+nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span span, const char *fmt,
+                     ...) __attribute__((format(printf, 5, 6)));
+void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void nn_diag_note(nn_diags *d, nn_diag *g, nn_span span, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void nn_diag_fix(nn_diags *d, nn_diag *g, nn_span span, const char *text, const char *what);
-/* Nearest of `names` (NULL-terminated) to `word` by edit distance, any letter case; NULL if none is near. */
+/* Nearest of `names` (NULL-terminated) to `word` by edit distance, any letter case; NULL if none is
+ * near. */
 const char *nn_nearest(const char *word, const char *const *names);
 
-/* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the source line, a caret line, notes, hint.
- * colour: ANSI colours. */
+/* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
+ * source line, a caret line, notes, hint. colour: ANSI colours. */
 void nn_diags_print(const nn_diags *d, bool colour, nn_buf *out);
-/* The `diagnostics` list of the wire contract: severity, code, message, line, column, end_line, end_column, snippet, hint, fixes. */
+/* The `diagnostics` list of the wire contract: severity, code, message, line, column, end_line,
+ * end_column, snippet, hint, fixes. */
 nn_json *nn_diags_json(const nn_diags *d);
 #endif

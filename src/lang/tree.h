@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* tree.h - the syntax tree of a Neural program (spec: language.md section 18). It knows no layer by name.
- * Everything lives in the arena given to nn_parse and is read-only afterwards; strings are NUL-terminated UTF-8.
- * Lists are singly linked through `next`, in source order. */
+/* tree.h - the syntax tree of a Neural program (spec: language.md section 18). It knows no layer by
+ * name. Everything lives in the arena given to nn_parse and is read-only afterwards; strings are
+ * NUL-terminated UTF-8. Lists are singly linked through `next`, in source order. */
 #ifndef NN_LANG_TREE_H
 #define NN_LANG_TREE_H
-#include <stdint.h>
-
 #include "lang/diag.h"
+
+#include <stdint.h>
 
 typedef struct nn_value nn_value;
 typedef struct nn_arg nn_arg;
@@ -42,15 +42,15 @@ struct nn_value {
     nn_arg *args;     /* DICT */
     nn_call *call;    /* CALL */
     struct nn_hpo *hpo;
-    int count;        /* of items or args */
+    int count; /* of items or args */
     nn_value *next;
 };
 
 typedef enum nn_hpo_kind { NN_HPO_CHOICE, NN_HPO_RANGE, NN_HPO_LOG_RANGE } nn_hpo_kind;
 typedef struct nn_hpo {
     nn_hpo_kind kind;
-    nn_value *values;             /* CHOICE; layer choices are values of kind CALL */
-    nn_value *low, *high, *step;  /* ranges; step may be NULL */
+    nn_value *values;            /* CHOICE; layer choices are values of kind CALL */
+    nn_value *low, *high, *step; /* ranges; step may be NULL */
 } nn_hpo;
 
 struct nn_arg {
@@ -65,7 +65,7 @@ struct nn_call {
     nn_span name_span, span;
     nn_arg *args;
     int n_args;
-    bool parens; /* "()" was there */
+    bool parens;      /* "()" was there */
     nn_value *device; /* after @; NULL if absent */
     nn_item *block;   /* { … }; NULL if absent or empty */
     bool has_block;
@@ -75,21 +75,22 @@ typedef enum nn_item_kind { NN_ITEM_CALL, NN_ITEM_BRANCH, NN_ITEM_GROUP, NN_ITEM
 struct nn_item {
     nn_item_kind kind;
     nn_span span;
-    nn_call *call;      /* CALL */
-    const char *name;   /* BRANCH */
-    nn_item *items;     /* BRANCH, GROUP */
-    nn_value *hpo;      /* HPO */
-    nn_value *repeat;   /* after *: INT or HPO; NULL if absent */
+    nn_call *call;    /* CALL */
+    const char *name; /* BRANCH */
+    nn_item *items;   /* BRANCH, GROUP */
+    nn_value *hpo;    /* HPO */
+    nn_value *repeat; /* after *: INT or HPO; NULL if absent */
     nn_item *next;
 };
 
-/* A section of a network. `word` is canonical: input loss optimizer metrics train execution compile framework, or a scalar
- * setting (epochs batch_size validation_split search_method). */
+/* A section of a network. `word` is canonical: input loss optimizer metrics train execution compile
+ * framework, or a scalar setting (epochs batch_size validation_split search_method). */
 struct nn_section {
     const char *word;
     nn_span word_span, span;
-    nn_value *value;  /* scalar, tuple, list, dict or call (loss: mse, optimizer: Adam(…)); for `input`, the first shape; else NULL */
-    nn_arg *config;   /* train, execution, compile: the entries; input: named shapes */
+    nn_value *value; /* scalar, tuple, list, dict or call (loss: mse, optimizer: Adam(…)); for
+                        `input`, the first shape; else NULL */
+    nn_arg *config;  /* train, execution, compile: the entries; input: named shapes */
     nn_section *next;
 };
 
@@ -122,11 +123,17 @@ typedef struct nn_research {
     struct nn_research *next;
 } nn_research;
 
-typedef enum nn_start { NN_START_PROGRAM, NN_START_LAYER, NN_START_DEFINE, NN_START_RESEARCH } nn_start;
+typedef enum nn_start {
+    NN_START_PROGRAM,
+    NN_START_LAYER,
+    NN_START_DEFINE,
+    NN_START_RESEARCH
+} nn_start;
 
-/* Parses a whole source, adding every error to `diags` and recovering at the next statement. Always gives a tree (what could be
- * read). Depth is bounded (NN_PARSE_MAX_DEPTH), size by the arena's cap: past either, one diagnostic and the tree so far.
- * For NN_START_LAYER the item is the only item of an unnamed network. */
+/* Parses a whole source, adding every error to `diags` and recovering at the next statement. Always
+ * gives a tree (what could be read). Depth is bounded (NN_PARSE_MAX_DEPTH), size by the arena's
+ * cap: past either, one diagnostic and the tree so far. For NN_START_LAYER the item is the only
+ * item of an unnamed network. */
 enum { NN_PARSE_MAX_DEPTH = 200 };
 nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_diags *diags);
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* layer.h - what one layer of the language tells the compiler about itself: its parameters and how it lowers to ops.
- * To add one: write its file, add its row to layers.def. The descriptors are const and shared. */
+/* layer.h - what one layer of the language tells the compiler about itself: its parameters and how
+ * it lowers to ops. To add one: write its file, add its row to layers.def. The descriptors are
+ * const and shared. */
 #ifndef NN_LAYERS_LAYER_H
 #define NN_LAYERS_LAYER_H
 #include "graph/graph.h"
 
 typedef enum nn_param_type {
-    NN_P_INT,         /* min <= i <= max */
-    NN_P_FLOAT,       /* min <= f <= max; an integer is welcome */
+    NN_P_INT,   /* min <= i <= max */
+    NN_P_FLOAT, /* min <= f <= max; an integer is welcome */
     NN_P_BOOL,
-    NN_P_STRING,      /* any text */
-    NN_P_ENUM,        /* one of `words` */
-    NN_P_DIMS,        /* an integer, or a tuple of `rank` integers, each >= min; an integer fills all */
-    NN_P_SHAPE,       /* a tuple of integers or None */
-    NN_P_PADDING,     /* "valid", "same", an integer, or a tuple */
+    NN_P_STRING,  /* any text */
+    NN_P_ENUM,    /* one of `words` */
+    NN_P_DIMS,    /* an integer, or a tuple of `rank` integers, each >= min; an integer fills all */
+    NN_P_SHAPE,   /* a tuple of integers or None */
+    NN_P_PADDING, /* "valid", "same", an integer, or a tuple */
     NN_P_ACTIVATION,  /* a name of the activation table, softmax and log_softmax included */
     NN_P_INITIALIZER, /* a name or a call */
     NN_P_REGULARIZER, /* l1(f), l2(f), l1_l2(f, f) or a name */
@@ -24,19 +25,20 @@ typedef struct nn_param {
     const char *name;
     nn_param_type type;
     bool required;
-    bool positional;         /* may be given without its name, in table order */
-    int rank;                /* DIMS: length of the tuple */
-    double min, max;         /* INT, FLOAT, DIMS; max 0 = none */
-    bool above_min;          /* FLOAT: min itself is excluded */
-    const char *words;       /* ENUM: "valid|same" */
-    const char *fallback;    /* default as text, for help pages; the binder parses it. NULL: none */
-    const char *aliases;     /* "stride|step"; NULL: none */
-    const char *help;        /* one line */
+    bool positional;      /* may be given without its name, in table order */
+    int rank;             /* DIMS: length of the tuple */
+    double min, max;      /* INT, FLOAT, DIMS; max 0 = none */
+    bool above_min;       /* FLOAT: min itself is excluded */
+    const char *words;    /* ENUM: "valid|same" */
+    const char *fallback; /* default as text, for help pages; the binder parses it. NULL: none */
+    const char *aliases;  /* "stride|step"; NULL: none */
+    const char *help;     /* one line */
 } nn_param;
 
 typedef enum nn_padding_kind { NN_PAD_VALID, NN_PAD_SAME, NN_PAD_EXPLICIT } nn_padding_kind;
 
-/* A bound argument: what the program gave, or the default (given == false; for parameters without one, set == false). */
+/* A bound argument: what the program gave, or the default (given == false; for parameters without
+ * one, set == false). */
 typedef struct nn_bound {
     bool set, given;
     nn_span span;
@@ -54,7 +56,8 @@ typedef struct nn_bound {
 
 typedef struct nn_layer nn_layer;
 
-/* What `build` works with. Arguments stand in the order of layer->params, followed by those of nn_layer_common. */
+/* What `build` works with. Arguments stand in the order of layer->params, followed by those of
+ * nn_layer_common. */
 typedef struct nn_layer_ctx {
     const nn_layer *layer;
     const char *name; /* unique layer name */
@@ -64,10 +67,11 @@ typedef struct nn_layer_ctx {
     nn_graph *graph;
     int input;             /* node id of its input, -1 if it has none */
     const nn_shape *shape; /* of that input */
-    nn_span *ret_at;       /* where an error belongs if it is about one argument; preset to the layer */
+    nn_span *ret_at; /* where an error belongs if it is about one argument; preset to the layer */
     const char **ret_hint; /* what to do about it; preset to NULL */
-    bool *ret_flatten;     /* set to true if inserting Flatten() before this layer would cure the error */
-    nn_loss_kind loss;     /* of the network, when known: Output's default activation depends on it */
+    bool *
+        ret_flatten; /* set to true if inserting Flatten() before this layer would cure the error */
+    nn_loss_kind loss; /* of the network, when known: Output's default activation depends on it */
     bool has_loss;
 } nn_layer_ctx;
 
@@ -78,13 +82,17 @@ struct nn_layer {
     const char *family;  /* "convolution" */
     const char *aliases;
     const nn_param *params; /* ends with a NULL name */
-    /* Adds the layer's ops and weights to ctx->graph; ret is the id of the node that holds its output. Errors: NN_E_DSL_ERROR. */
+    /* Adds the layer's ops and weights to ctx->graph; ret is the id of the node that holds its
+     * output. Errors: NN_E_DSL_ERROR. */
     nn_status (*build)(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 };
 
-const nn_layer *nn_layer_find(const char *name); /* any letter case, aliases too; NULL if there is none */
-const nn_layer *nn_layer_at(unsigned i);         /* NULL past the end */
-extern const nn_param nn_layer_common[];         /* name, trainable, dtype, device: what every layer also takes */
-/* Index of a parameter by name or alias in params, or (after them) in nn_layer_common; -1 if there is none. */
+const nn_layer *
+nn_layer_find(const char *name);         /* any letter case, aliases too; NULL if there is none */
+const nn_layer *nn_layer_at(unsigned i); /* NULL past the end */
+extern const nn_param
+    nn_layer_common[]; /* name, trainable, dtype, device: what every layer also takes */
+/* Index of a parameter by name or alias in params, or (after them) in nn_layer_common; -1 if there
+ * is none. */
 int nn_layer_param(const nn_layer *l, const char *name);
 #endif

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* model.h - a trained network in one .safetensors file: weights, and in its metadata the graph, class names, normalisation, the
- * training summary and the source text. A model owns what it points to. Read-only after loading; may be shared.
+/* model.h - a trained network in one .safetensors file: weights, and in its metadata the graph,
+ * class names, normalisation, the training summary and the source text. A model owns what it points
+ * to. Read-only after loading; may be shared.
  *
- * Loading trusts nothing: header size, JSON, dtypes, shapes, overlapping, out-of-range or missing offsets and a graph that is not
- * one all fail with NN_E_MODEL_FILE_ERROR and the place. Format: https://github.com/huggingface/safetensors (README, "Format"). */
+ * Loading trusts nothing: header size, JSON, dtypes, shapes, overlapping, out-of-range or missing
+ * offsets and a graph that is not one all fail with NN_E_MODEL_FILE_ERROR and the place. Format:
+ * https://github.com/huggingface/safetensors (README, "Format"). */
 #ifndef NN_MODEL_MODEL_H
 #define NN_MODEL_MODEL_H
 #include "graph/graph.h"
 
 typedef struct nn_model {
     nn_graph *graph;
-    float *weights; /* graph->slab floats, plain layout; 64-byte aligned */
+    float *weights;     /* graph->slab floats, plain layout; 64-byte aligned */
     char **class_names; /* n_classes of them; NULL if unknown */
     int n_classes;
     float scale, offset; /* normalisation of raw inputs: x = raw * scale + offset */
-    nn_json *summary;    /* what training says of itself: data set, epochs, metrics, times; NULL if untrained */
+    nn_json *summary;    /* what training says of itself: data set, epochs, metrics, times; NULL if
+                            untrained */
     char *source;        /* the program's text; NULL if unknown */
     char sha256[65];     /* of the file's bytes; set by load and save */
 } nn_model;
@@ -25,10 +28,12 @@ void nn_model_free(nn_model *m); /* NULL allowed */
 static inline void nn_model_freep(nn_model **m) {
     nn_model_free(*m);
 }
-/* Writes path atomically: temporary name, fsync, rename, fsync of the folder. Deterministic bytes. Sets m->sha256. */
+/* Writes path atomically: temporary name, fsync, rename, fsync of the folder. Deterministic bytes.
+ * Sets m->sha256. */
 nn_status nn_model_save(nn_model *m, const char *path, nn_err *err);
 nn_status nn_model_load(const char *path, nn_model **ret, nn_err *err);
-nn_status nn_model_load_bytes(const char *p, size_t n, const char *name, nn_model **ret, nn_err *err);
+nn_status nn_model_load_bytes(const char *p, size_t n, const char *name, nn_model **ret,
+                              nn_err *err);
 
 /* The container itself, for checkpoints too: named tensors and string metadata. */
 typedef struct nn_tensor {
@@ -39,12 +44,14 @@ typedef struct nn_tensor {
     size_t bytes;
 } nn_tensor;
 typedef struct nn_safetensors nn_safetensors;
-nn_status nn_safetensors_write(const char *path, const nn_tensor *tensors, int n, const nn_json *metadata, char ret_sha256[65],
-                               nn_err *err);
-nn_status nn_safetensors_open(const char *path, nn_safetensors **ret, nn_err *err); /* maps the file */
-nn_status nn_safetensors_read(const char *p, size_t n, const char *name, nn_safetensors **ret, nn_err *err); /* borrows p */
+nn_status nn_safetensors_write(const char *path, const nn_tensor *tensors, int n,
+                               const nn_json *metadata, char ret_sha256[65], nn_err *err);
+nn_status nn_safetensors_open(const char *path, nn_safetensors **ret,
+                              nn_err *err); /* maps the file */
+nn_status nn_safetensors_read(const char *p, size_t n, const char *name, nn_safetensors **ret,
+                              nn_err *err); /* borrows p */
 const nn_tensor *nn_safetensors_find(const nn_safetensors *s, const char *name);
-const nn_tensor *nn_safetensors_at(const nn_safetensors *s, int i); /* NULL past the end */
+const nn_tensor *nn_safetensors_at(const nn_safetensors *s, int i);        /* NULL past the end */
 const char *nn_safetensors_meta(const nn_safetensors *s, const char *key); /* NULL if absent */
 void nn_safetensors_close(nn_safetensors *s);
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - runs every TEST() linked into this program, or those whose name contains argv[1]. */
+#include "t.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "t.h"
 
 extern const t_case *const __start_t_cases[], *const __stop_t_cases[];
 

@@ -2,14 +2,13 @@
 /* t.h - TEST(name) { ... } registers itself with cmocka; a test program needs no list. */
 #ifndef T_H
 #define T_H
+#include "base/err.h"
+
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/err.h"
 
 typedef struct t_case {
     const char *name;
