@@ -1,0 +1,49 @@
+# Neural: the commands of every day. `make help` lists them.
+SHELL := /bin/sh
+BUILD := build/release
+NINJA := ninja
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo serve check test bench format lint clean
+
+help: ## what this prints
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+deps: ## install the Debian packages that are missing (SECTIONS="build demo" for some)
+	@tools/deps.sh $(SECTIONS)
+
+build: ## build build/release/neural
+	@$(MAKE) -s deps SECTIONS="build"
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset release >/dev/null
+	@$(NINJA) -C $(BUILD) neural
+
+demo: ## the whole journey: train on real images, deploy, ask over HTTP
+	@$(MAKE) -s deps SECTIONS="build demo"
+	@$(MAKE) -s build
+	@tools/demo.sh $(BUILD)/neural
+
+serve: build ## start the server on http://127.0.0.1:8000
+	@$(BUILD)/neural serve
+
+test: ## the inner loop: unit, conformance and golden tests of the dev build
+	@$(MAKE) -s deps SECTIONS="build check"
+	@/usr/bin/python3 tools/check.py test
+
+check: ## build, then every test that one machine can run
+	@$(MAKE) -s deps SECTIONS="build demo check"
+	@/usr/bin/python3 tools/check.py check
+
+bench: ## measure against PyTorch and nginx, print ratios (BENCH=train for one group)
+	@$(MAKE) -s deps
+	@$(MAKE) -s build
+	@/usr/bin/python3 bench/run.py $(BENCH)
+
+format: ## lay out the C sources
+	@$(MAKE) -s deps SECTIONS="check"
+	@git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
+
+lint: ## folder edges, layout, clang-tidy
+	@$(MAKE) -s deps SECTIONS="build check lint"
+	@/usr/bin/python3 tools/check.py lint
+
+clean: ## remove what was built
+	@rm -rf build
