@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* rng.h - counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
- * A value depends on (key, stream, counter) only: independent of threads and of the order of calls. Pure functions. */
+/* rng.h - counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel Random Numbers: As
+ * Easy as 1, 2, 3", SC 2011). A value depends on (key, stream, counter) only: independent of
+ * threads and of the order of calls. Pure functions. */
 #ifndef NN_BASE_RNG_H
 #define NN_BASE_RNG_H
 #include <stdint.h>

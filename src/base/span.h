@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* span.h - a place in a source text. Lines and columns are 1-based; columns count bytes; the end is exclusive. */
+/* span.h - a place in a source text. Lines and columns are 1-based; columns count bytes; the end is
+ * exclusive. */
 #ifndef NN_BASE_SPAN_H
 #define NN_BASE_SPAN_H
 #include <stddef.h>

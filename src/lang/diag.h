@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/nearest.h" /* nn_nearest: "did you mean ...?" */
 #include "base/span.h"
 
 #include <stdbool.h>
@@ -60,10 +61,6 @@ void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...)
 void nn_diag_note(nn_diags *d, nn_diag *g, nn_span span, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void nn_diag_fix(nn_diags *d, nn_diag *g, nn_span span, const char *text, const char *what);
-/* Nearest of `names` (NULL-terminated) to `word` by edit distance, any letter case; NULL if none is
- * near. */
-const char *nn_nearest(const char *word, const char *const *names);
-
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
  * source line, a caret line, notes, hint. colour: ANSI colours. */
 void nn_diags_print(const nn_diags *d, bool colour, nn_buf *out);
