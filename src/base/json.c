@@ -72,8 +72,14 @@ nn_status nn_json_parse(const char *p, size_t n, nn_json **ret, nn_err *err) {
         place(p, deep, err);
         return s;
     }
+    const char *nul = n ? memchr(p, 0, n) : NULL; /* jansson skips NUL between tokens */
+    if (nul) {
+        nn_status s = nn_fail(err, NN_E_INVALID_REQUEST, "not valid JSON: a NUL byte");
+        place(p, (size_t)(nul - p), err);
+        return s;
+    }
     json_error_t e;
-    json_t *v = json_loadb(p ? p : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *v = json_loadb(n ? p : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (v) {
         *ret = N(v);
         return NN_OK;

@@ -4,11 +4,14 @@
 #define T_H
 #include "base/err.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* clang-format off: cmocka.h needs the four above before it */
+#include <cmocka.h>
+/* clang-format on */
 
 typedef struct t_case {
     const char *name;
