@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* app.h - the running program behind the routes: what handlers may use, and its start and stop.
+ * Everything in nn_app is made before the first request and outlives the last one; each part names
+ * its own threading law. */
+#ifndef NN_API_APP_H
+#define NN_API_APP_H
+#include "base/err.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct nn_config;
+struct nn_pool;
+struct nn_bus;
+struct nn_store;
+
+typedef struct nn_app {
+    struct nn_config *config;
+    struct nn_store *store;
+    struct nn_pool *pool; /* where handlers run that are not inline */
+    struct nn_bus *bus;
+    struct nn_auth *auth;
+    struct nn_limiter *limiter;
+    struct nn_router *router;
+    struct nn_http_server *http;
+    uint64_t started_ns; /* monotonic */
+    bool draining;       /* atomic access only */
+} nn_app;
+
+/* Opens the store and everything on it, checks the security rules (no keys: no start off loopback),
+ * listens, starts the threads. config stays the caller's. */
+nn_status nn_api_start(struct nn_config *config, nn_app **ret, nn_err *err);
+int nn_api_port(const nn_app *app);
+/* "http://127.0.0.1:8000" */
+const char *nn_api_url(const nn_app *app);
+/* Refuses new work, drains for server.drain_timeout_s, stops the threads, closes the store, frees
+ * app (NULL allowed). */
+void nn_api_stop(nn_app *app);
+/* The `serve` command: starts, prints "listening on URL" to out, waits for one of the signals in
+ * until (which the caller has blocked in all threads), stops. */
+nn_status nn_api_serve(struct nn_config *config, const sigset_t *until, FILE *out, nn_err *err);
+#endif

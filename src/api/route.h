@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* route.h - routes as rows, and what a handler gets and gives.
+ *
+ * One file per resource in routes/ holds its handlers and its rows; routes.def lists the resources.
+ * A row without a handler, a summary or a response schema (but for 204 answers) stops the start.
+ *
+ *     static nn_status get_job(nn_call *c, nn_err *err) {
+ *         const char *id = nn_call_param(c, "id");
+ *         ...
+ *         if (!found) return nn_fail(err, NN_E_NOT_FOUND, "Job %s not found", id);
+ *         return nn_call_json(c, 200, job, err);
+ *     }
+ *     const nn_route nn_routes_jobs[] = {
+ *         {NN_HTTP_GET, "/jobs/{id}", get_job, .scope = NN_SCOPE_READ, .summary = "One job",
+ * .response = &job}, {0}};
+ *
+ * What the router does before the handler: finds the row (whole segments; with or without trailing
+ * slash; HEAD is answered by GET; OPTIONS and 405 from the rows), credentials, scope, Host and
+ * Origin, rate limit, media type, body size, JSON, schema. What it does after: the error body when
+ * the handler fails, X-Request-ID, X-Process-Time, rate and CORS fields, log, metrics. */
+#ifndef NN_API_ROUTE_H
+#define NN_API_ROUTE_H
+#include "api/app.h"
+#include "api/schema.h"
+#include "net/http.h"
+
+typedef enum nn_scope {
+    NN_SCOPE_NONE, /* any principal */
+    NN_SCOPE_READ = 1 << 0,
+    NN_SCOPE_COMPILE = 1 << 1,
+    NN_SCOPE_RUN = 1 << 2,
+    NN_SCOPE_TRAIN = 1 << 3,
+    NN_SCOPE_DEPLOY = 1 << 4,
+    NN_SCOPE_INFER = 1 << 5,
+    NN_SCOPE_TRACK = 1 << 6,
+    NN_SCOPE_DATA = 1 << 7,
+    NN_SCOPE_CONNECT = 1 << 8,
+    NN_SCOPE_CODE = 1 << 9,
+    NN_SCOPE_ADMIN = 1 << 10,
+} nn_scope;
+
+/* The budget that a request counts against. */
+typedef enum nn_group {
+    NN_GROUP_API,   /* the default */
+    NN_GROUP_TRACK, /* metric logging */
+    NN_GROUP_SERVE, /* predict */
+    NN_GROUP_EXEMPT,
+} nn_group;
+
+/* The face of the wire contract: what `mixed` authentication and the tags of OpenAPI go by. */
+typedef enum nn_face {
+    NN_FACE_SERVICE, /* needs credentials in mixed mode */
+    NN_FACE_CANONICAL,
+    NN_FACE_SYSTEM, /* health and the like */
+} nn_face;
+
+typedef struct nn_principal {
+    char name[64];   /* "local" without credentials; else the key's user */
+    char key_id[40]; /* empty for local */
+    unsigned scopes;
+    bool authenticated;
+} nn_principal;
+
+typedef struct nn_call nn_call;
+typedef nn_status (*nn_handler)(nn_call *c, nn_err *err);
+
+typedef struct nn_route {
+    nn_http_method method;
+    const char *path; /* "/jobs/{id}"; without trailing slash; a parameter is a whole segment */
+    nn_handler handler;
+    nn_face face;
+    nn_scope scope;
+    nn_group group;
+    bool is_public; /* needs no credentials in any mode */
+    bool is_inline; /* runs on the loop thread: no I/O, no waiting. Otherwise on the pool */
+    bool raw_body;  /* the handler reads c->http->body itself: no JSON value is built; request
+                       describes it */
+    bool quiet;     /* logged at DEBUG only */
+    int status;     /* of success; 0: 200 */
+    const char *summary, *help;
+    const char *accepts;       /* a media type besides JSON that the body may have */
+    const nn_schema *request;  /* of the body; NULL: none is read */
+    const nn_schema *query;    /* its fields are the query parameters */
+    const nn_schema *response; /* NULL: only with status 204 */
+    const nn_status *errors;   /* what it may answer besides the common ones, ends with 0 */
+} nn_route;
+
+struct nn_call {
+    nn_app *app;
+    const nn_route *route;
+    nn_http_request *http;
+    const nn_principal *who;
+    const char *request_id;
+    nn_json *body; /* checked, presets filled in; NULL without a request schema. Borrowed: dies with
+                      the call */
+    nn_json *query;    /* an object: checked, converted, presets filled in. NULL without a query
+                          schema. Borrowed */
+    nn_json *warnings; /* an array of sentences: unknown fields of the request. Borrowed; handlers
+                          may push more */
+    nn_json *errors;   /* an array: violations found by the handler itself, see nn_schema_violation.
+                          Borrowed */
+};
+
+/* The call's arena: dies after the answer. */
+nn_arena *nn_call_arena(nn_call *c);
+/* The path parameter of that name, decoded; the row must have it. */
+const char *nn_call_param(nn_call *c, const char *name);
+/* Query parameters; `otherwise` where the client sent none and the row has no preset. */
+const char *nn_call_query(nn_call *c, const char *name, const char *otherwise);
+int64_t nn_call_query_int(nn_call *c, const char *name, int64_t otherwise);
+bool nn_call_query_bool(nn_call *c, const char *name, bool otherwise);
+bool nn_call_may(const nn_call *c, nn_scope scope);
+
+/* Answers; each returns NN_OK, so that it can end a handler. v is taken. */
+nn_status nn_call_json(nn_call *c, int status, nn_json *v, nn_err *err);
+/* Writes JSON without building it: w->out is the answer's body. End with nn_call_written. */
+nn_jw nn_call_writer(nn_call *c);
+nn_status nn_call_written(nn_call *c, int status,
+                          nn_err *err); /* NN_E_INTERNAL when the buffer failed */
+nn_status nn_call_text(nn_call *c, int status, const char *type, const char *text, size_t n);
+nn_status nn_call_empty(nn_call *c, int status); /* 204 */
+/* A file of the artifact store as attachment `filename` (NULL: inline), with Range and ETag (hex
+ * SHA-256 or NULL). */
+nn_status nn_call_file(nn_call *c, const char *path, const char *type, const char *filename,
+                       const char *etag, nn_err *err);
+/* A field of the answer; call before the answer. Control bytes in value become '?'. */
+void nn_call_header(nn_call *c, const char *name, const char *value);
+/* Fails with the violations in c->errors. */
+nn_status nn_call_invalid(nn_call *c, nn_err *err);
+/* Adds the item to the array `diagnostics` of the error body, if the handler then fails. */
+void nn_call_diagnostic(nn_call *c, nn_json *item);
+
+/* ---- answering later ----
+ * A handler that must wait for an event returns nn_call_park(...). The router calls subscribe, and
+ * then `again` on the pool: at once (so that an event before the subscription is not lost), after
+ * each wake, and finally when ms have passed, the client went away or the server drains. `again`
+ * either answers, or leaves the call without an answer to go on waiting; when nn_call_wait_over()
+ * says so it must answer with what there is. Then unsubscribe is called. subscribe, again and
+ * unsubscribe of one call never run at the same time. */
+typedef struct nn_waiter nn_waiter;
+typedef struct nn_wait {
+    int64_t ms;
+    nn_handler again;
+    /* w stays valid until unsubscribe has returned; until then any thread may call nn_call_wake(w),
+     * as often as it likes. *ret_subscription is what unsubscribe gets. */
+    nn_status (*subscribe)(void *arg, nn_waiter *w, void **ret_subscription, nn_err *err);
+    void (*unsubscribe)(void *subscription);
+    void *arg; /* of subscribe; in the call's arena or longer lived */
+} nn_wait;
+nn_status nn_call_park(nn_call *c, const nn_wait *w, nn_err *err); /* *w is copied */
+void nn_call_wake(nn_waiter *w);                                   /* never waits */
+bool nn_call_wait_over(const nn_call *c);
+/* What ?wait=n or "Prefer: wait=n" asks for, in ms, 0..300000; 0 without either. A row that takes
+ * ?wait= has it in `query`. */
+int64_t nn_call_wait_ms(nn_call *c);
+
+/* ---- the table ---- */
+typedef struct nn_router nn_router;
+/* Rows of all resources of routes.def. Fails (NN_E_INTERNAL) on a row without schema, two rows for
+ * one path and method … */
+nn_status nn_router_new(nn_app *app, nn_router **ret, nn_err *err);
+void nn_router_free(nn_router *r);
+/* The rows, for OpenAPI and the docs. */
+size_t nn_router_count(const nn_router *r);
+const nn_route *nn_router_at(const nn_router *r, size_t i);
+#endif
