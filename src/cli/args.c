@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* args.c - command lines: `--name value`, `--name=value`, `-x value`, flags, operands, `--` before
+ * operands that begin with a dash. */
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int option_index(const nn_command *c, const char *name, size_t n) {
+    for (int i = 0; c->options && c->options[i].name; i++)
+        if (strlen(c->options[i].name) == n && memcmp(c->options[i].name, name, n) == 0) return i;
+    return -1;
+}
+
+static int letter_index(const nn_command *c, char letter) {
+    for (int i = 0; c->options && c->options[i].name; i++)
+        if (c->options[i].letter == letter) return i;
+    return -1;
+}
+
+static nn_status unknown_option(const nn_command_row *row, const char *arg, nn_err *err) {
+    const char *names[NN_CLI_OPTIONS + 1] = {0};
+    for (int i = 0; row->command->options && row->command->options[i].name; i++)
+        names[i] = row->command->options[i].name;
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(arg, "="), arg);
+    const char *near = arg[0] == '-' && arg[1] == '-' ? nn_nearest(word + 2, names) : NULL;
+    nn_status s = nn_fail(err, NN_E_USAGE, "%s: unknown option '%s'", row->name, word);
+    return near ? nn_err_hint(err, s, "did you mean '--%s'?", near)
+                : nn_err_hint(err, s, "`neural %s --help` lists its options", row->name);
+}
+
+static bool is_word(const char *words, const char *value) {
+    size_t n = strlen(value);
+    for (const char *w = words; *w; w += *w == '|') {
+        size_t len = strcspn(w, "|");
+        if (len == n && memcmp(w, value, n) == 0) return true;
+        w += len;
+    }
+    return false;
+}
+
+static nn_status set(const nn_command_row *row, nn_args *a, int i, const char *value, nn_err *err) {
+    const nn_option *o = &row->command->options[i];
+    if (a->values[i])
+        return nn_fail(err, NN_E_USAGE, "%s: option --%s is given twice", row->name, o->name);
+    if (o->words && !is_word(o->words, value))
+        return nn_fail(err, NN_E_USAGE, "%s: --%s is one of %s, got '%.60s'", row->name, o->name,
+                       o->words, value);
+    a->values[i] = value;
+    return NN_OK;
+}
+
+/* One word that begins with a dash; *at is its index and moves on when the next word is its value.
+ */
+static nn_status option(const nn_command_row *row, int argc, char *const *argv, int *at, nn_args *a,
+                        nn_err *err) {
+    const char *arg = argv[*at], *eq = NULL;
+    int i;
+    if (arg[1] == '-') {
+        eq = strchr(arg, '=');
+        i = option_index(row->command, arg + 2, eq ? (size_t)(eq - arg - 2) : strlen(arg + 2));
+    } else {
+        i = arg[2] ? -1 : letter_index(row->command, arg[1]);
+    }
+    if (i < 0) return unknown_option(row, arg, err);
+    const nn_option *o = &row->command->options[i];
+    if (!o->value) {
+        if (eq) return nn_fail(err, NN_E_USAGE, "%s: --%s takes no value", row->name, o->name);
+        return set(row, a, i, "", err);
+    }
+    if (!eq && *at + 1 >= argc)
+        return nn_fail(err, NN_E_USAGE, "%s: --%s needs a value (%s)", row->name, o->name,
+                       o->value);
+    return set(row, a, i, eq ? eq + 1 : argv[++*at], err);
+}
+
+nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, nn_args *ret,
+                        nn_err *err) {
+    const nn_command *c = row->command;
+    nn_args a = {.command = c};
+    bool plain = false;
+    for (int i = 0; i < argc; i++) {
+        nn_status s = NN_OK;
+        if (!plain && strcmp(argv[i], "--") == 0) {
+            plain = true;
+        } else if (!plain && argv[i][0] == '-' && argv[i][1]) {
+            if (c->own_flags) {
+                a.rest = argv + i;
+                a.n_rest = argc - i;
+                break;
+            }
+            s = option(row, argc, argv, &i, &a, err);
+        } else if (a.n_operands >= c->max_operands || a.n_operands >= NN_CLI_OPERANDS) {
+            s = nn_fail(err, NN_E_USAGE, "%s: unexpected argument '%.100s'", row->name, argv[i]);
+        } else {
+            a.operands[a.n_operands++] = argv[i];
+        }
+        if (s) return s;
+    }
+    if (a.n_operands < c->min_operands) {
+        nn_status s = nn_fail(err, NN_E_USAGE, "%s: %s is missing", row->name, c->operands);
+        return nn_err_hint(err, s, "usage: neural %s %s [options]", row->name, c->operands);
+    }
+    *ret = a;
+    return NN_OK;
+}
+
+const char *nn_arg(const nn_args *a, const char *name) {
+    int i = option_index(a->command, name, strlen(name));
+    return i < 0 ? NULL : a->values[i];
+}
+
+bool nn_flag(const nn_args *a, const char *name) {
+    return nn_arg(a, name) != NULL;
+}
+
+nn_status nn_arg_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
+                     int64_t max, int64_t *ret, nn_err *err) {
+    const char *text = nn_arg(a, name);
+    char *end;
+    errno = 0;
+    long long v = text ? strtoll(text, &end, 10) : otherwise;
+    if (text && (errno || end == text || *end || v < min || v > max))
+        return nn_fail(err, NN_E_USAGE,
+                       "--%s is an integer from %" PRId64 " to %" PRId64 ", got '%.60s'", name, min,
+                       max, text);
+    *ret = v;
+    return NN_OK;
+}
+
+nn_status nn_arg_num(const nn_args *a, const char *name, double otherwise, double min, double max,
+                     double *ret, nn_err *err) {
+    const char *text = nn_arg(a, name);
+    char *end;
+    double v = text ? strtod(text, &end) : otherwise;
+    if (text && (end == text || *end || !isfinite(v) || v < min || v > max))
+        return nn_fail(err, NN_E_USAGE, "--%s is a number from %g to %g, got '%.60s'", name, min,
+                       max, text);
+    *ret = v;
+    return NN_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* cli.h - commands, their options, and what they print.
+ *
+ * A command is a const descriptor: options as rows, a run function that returns a status. Results
+ * go to stdout, everything about the run (progress, diagnostics, errors) to stderr, so that output
+ * can be piped. The exit status is that of the error table. */
+#ifndef NN_CLI_CLI_H
+#define NN_CLI_CLI_H
+#include "base/err.h"
+#include "compile/compile.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct nn_option {
+    const char *name;  /* without dashes: "backend" */
+    char letter;       /* 'b', or 0 */
+    const char *value; /* what stands for the value in help: "NAME"; NULL: a flag */
+    const char *help;
+    const char *words; /* "a|b|c": what completion offers and the parser accepts; NULL: anything */
+} nn_option;
+
+enum { NN_CLI_OPTIONS = 24, NN_CLI_OPERANDS = 64 };
+
+typedef struct nn_command nn_command;
+
+typedef struct nn_args {
+    const nn_command *command;
+    const char *operands[NN_CLI_OPERANDS];
+    int n_operands;
+    const char
+        *values[NN_CLI_OPTIONS]; /* by index into command->options; a flag that was given is "" */
+    char *const *rest;           /* what follows the options of a command with own_flags */
+    int n_rest;
+} nn_args;
+
+struct nn_command {
+    const char *operands; /* "FILE..." in the usage line */
+    int min_operands, max_operands;
+    const nn_option *options; /* ends with a NULL name */
+    const char *description;  /* paragraphs for --help; may be NULL */
+    const char *examples;     /* lines for --help; may be NULL */
+    bool own_flags;           /* unknown --flags are handed on in `rest` (settings of the server) */
+    nn_status (*run)(const nn_args *a, nn_err *err);
+};
+
+int nn_cli_main(int argc, char **argv);
+
+/* Rows of commands.def. */
+typedef struct nn_command_row {
+    const char *name, *group, *summary;
+    const nn_command *command;
+} nn_command_row;
+const nn_command_row *nn_command_at(unsigned i); /* NULL past the end */
+const nn_command_row *nn_command_find(const char *name);
+
+/* The value of an option, NULL if it was not given; whether a flag was given. The name must be one
+ * of the command's. */
+const char *nn_arg(const nn_args *a, const char *name);
+bool nn_flag(const nn_args *a, const char *name);
+/* The value as a number within bounds; `otherwise` if it was not given. NN_E_USAGE names the
+ * option. */
+nn_status nn_arg_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
+                     int64_t max, int64_t *ret, nn_err *err);
+nn_status nn_arg_num(const nn_args *a, const char *name, double otherwise, double min, double max,
+                     double *ret, nn_err *err);
+nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, nn_args *ret,
+                        nn_err *err);
+
+void nn_help_all(FILE *out);
+void nn_help_command(const nn_command_row *row, FILE *out);
+
+/* "1,199,882"; "71.6 M". Return buf. */
+const char *nn_print_count(int64_t n, char buf[32]);
+const char *nn_print_si(double n, char buf[32]);
+bool nn_colour(FILE *f); /* a terminal, NO_COLOR not set */
+/* Writes a whole command's output to stdout and checks it: NN_E_STORAGE_ERROR if the pipe or disk
+ * refuses. */
+nn_status nn_print(const char *text, size_t n, nn_err *err);
+
+/* stdin, stdout and stderr as the last resort of an error: "neural: message", the hint on a line of
+ * its own. */
+void nn_print_error(const nn_err *e);
+
+/* Shared by commands that take a network: reads and compiles it and, unless `quiet`, prints its
+ * diagnostics to stderr. *ret_diags is set also on failure, once the file could be read. */
+nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_options *opt,
+                         bool quiet, nn_source *ret_source, nn_diags **ret_diags, nn_unit **ret,
+                         nn_err *err);
+#endif
