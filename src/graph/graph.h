@@ -92,13 +92,14 @@ typedef struct nn_window {
 
 typedef union nn_attr {
     struct {
+        int64_t units;
         bool bias;
-    } matmul;
+    } matmul; /* weights in order: kernel [in, units], bias [units] if bias */
     struct {
         nn_window window;
-        int64_t groups;
+        int64_t filters, groups;
         bool bias;
-    } conv;
+    } conv; /* weights in order: kernel [size..., in / groups, filters], bias [filters] if bias */
     nn_window pool;
     struct {
         bool keepdims;
@@ -153,11 +154,17 @@ typedef struct nn_graph {
     int64_t slab; /* floats in all weights together */
     int inputs[8], n_inputs;
     int outputs[8], n_outputs;
-    nn_train_spec train; /* what the program says about training */
+    nn_train_spec train;    /* what the program says about training */
+    struct nn_names *names; /* private: the names of all nodes, hashed */
 } nn_graph;
 
+/* Bounds that keep every product of sizes inside 64 bits; past them is an ordinary error. */
+#define NN_MAX_DIM      INT64_C(2147483647)
+#define NN_MAX_ELEMENTS (INT64_C(1) << 40) /* of one tensor, and of all weights together */
+enum { NN_MAX_NAME = 200 };
+
 /* An empty graph in its own child of `parent` (NULL: standing alone, to be freed with
- * nn_arena_free(g->arena)). */
+ * nn_arena_free(g->arena)). NULL only when the parent's cap is spent. */
 nn_graph *nn_graph_new(nn_arena *parent, const char *name);
 
 /* What a new node is; `shape` is filled by the op's own rule, except for INPUT and RESHAPE, whose
@@ -172,26 +179,51 @@ typedef struct nn_node_spec {
     nn_shape shape;
 } nn_node_spec;
 
-/* Adds a node, infers its shape and returns its id through ret. NN_E_DSL_ERROR with the rule and
- * the shapes when they do not fit: the message reads "<what is wrong>: <rule> with input (26, 26,
- * 32)". Weights are added next, with nn_graph_add_weight. */
+/* Adds a node, infers its shape and returns its id through ret. `same` windows get their pads.
+ * Pointers to nodes are valid until the next nn_graph_add. NN_E_DSL_ERROR with the rule and the
+ * shapes when they do not fit: the message reads "<what is wrong>: <rule> with input (26, 26, 32)".
+ * Also for a name that is not letters, digits and "_.-", or is taken (find a free one with
+ * nn_graph_has_name). NN_E_LIMIT past the arena's cap. INPUT nodes are entered in g->inputs;
+ * outputs are the caller's to enter, with nn_graph_add_output. */
 nn_status nn_graph_add(nn_graph *g, const nn_node_spec *spec, int *ret_id, nn_err *err);
-/* Adds a weight "<node name>.<suffix>" to node `id`; offset and elements are filled in. */
+/* Adds a weight "<node name>.<suffix>" to node `id`; offset and elements are filled in. A node's
+ * weights are added before the next node, in the order that the op names (see nn_attr); one of
+ * another suffix or shape is refused. */
 nn_status nn_graph_add_weight(nn_graph *g, int id, const char *suffix, const nn_weight *w,
                               nn_err *err);
-/* "same" padding and output sizes by TensorFlow's rule; see graph/shape.c for the formulas. */
+/* The suffix and shape of weight k of a node whose input is known; NULL when it has no such weight.
+ */
+const char *nn_node_weight_rule(const nn_graph *g, const nn_node *n, int k, nn_shape *ret_shape);
+nn_status nn_graph_add_output(nn_graph *g, int id, nn_err *err);
+bool nn_graph_has_name(const nn_graph *g, const char *name);
+/* Whether a finished graph is whole: it has inputs, outputs, and all weights of every node. */
+nn_status nn_graph_check(const nn_graph *g, nn_err *err);
+/* "same" padding and output sizes by TensorFlow's rule; see graph/infer.c for the formulas. `in` is
+ * (spatial..., channels); ret_out takes w->spatial sizes. */
 nn_status nn_window_output(const nn_window *w, const nn_shape *in, int64_t *ret_out, nn_err *err);
 
-/* Multiply-accumulates times two of one sample through node `id`; -1 if a dimension is unknown. */
+/* Multiply-accumulates times two of one sample through a node: matrix products, convolutions and
+ * normalisation; 0 for the other ops. -1 if a dimension is unknown or the count passes 2^62. */
 int64_t nn_node_flops(const nn_graph *g, const nn_node *n);
 int64_t nn_node_params(const nn_graph *g, const nn_node *n, bool trainable_only);
+/* The loss that suits the first output when the program names none: softmax -> sparse categorical,
+ * sigmoid -> binary, else mean squared error (language.md 17). */
+nn_loss_kind nn_train_default_loss(const nn_graph *g);
 
+/* Names are compared without regard to letter case and underscores: "LeakyReLU", "leaky_relu". */
+bool nn_name_equal(const char *a, const char *b);
 const char *nn_op_name(nn_op op);
+int nn_op_find(const char *name); /* -1 if there is none */
+int nn_op_inputs(nn_op op);
 const char *nn_act_name(nn_act a);
 int nn_act_find(const char *name); /* by name or alias, any letter case; -1 if there is none */
 double nn_act_default_alpha(nn_act a);
 const char *nn_init_name(nn_init_kind k);
+/* -1 if there is none; ret_default (NULL allowed) takes the kind and its default arguments. */
 int nn_init_find(const char *name, nn_initializer *ret_default);
+/* "none", "max_norm" …; find gives -1 if there is none. */
+const char *nn_constraint_name(nn_constraint_kind k);
+int nn_constraint_find(const char *name);
 
 /* One line a node, for people and golden tests. */
 void nn_graph_print(const nn_graph *g, nn_buf *out);

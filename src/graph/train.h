@@ -55,18 +55,24 @@ typedef struct nn_train_spec {
     int64_t steps_per_epoch; /* 0: all */
 } nn_train_spec;
 
-/* Defaults: loss by nn_train_default_loss, Adam 0.001, accuracy, 10 epochs of batches of 32, split
- * 0.2 off (0), shuffle on. */
+/* Defaults: mean squared error (the compiler replaces it by nn_train_default_loss), Adam 0.001,
+ * accuracy, 10 epochs of batches of 32, no validation split, shuffle on, device "auto". */
 nn_train_spec nn_train_default(void);
 nn_optimizer nn_optimizer_default(nn_optimizer_kind kind);
 
 int nn_loss_find(const char *name); /* name or alias, any letter case; -1 if there is none */
 const char *nn_loss_name(nn_loss_kind k);
 nn_target_kind nn_loss_targets(nn_loss_kind k);
+/* The names of a table, NULL-terminated: for "did you mean" and for lists of what there is. */
+const char *const *nn_loss_names(void);
+const char *const *nn_optimizer_names(void); /* canonical: "Adam" */
 int nn_optimizer_find(const char *name);
 const char *nn_optimizer_name(nn_optimizer_kind k);
 int nn_optimizer_slots(nn_optimizer_kind k);
 
+/* nn_train_read gives back what nn_train_json wrote and refuses anything else:
+ * NN_E_MODEL_FILE_ERROR.
+ */
 nn_json *nn_train_json(const nn_train_spec *t);
 nn_status nn_train_read(const nn_json *v, nn_train_spec *ret, nn_err *err);
 #endif
