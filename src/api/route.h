@@ -4,11 +4,11 @@
  * One file per resource in routes/ holds its handlers and its rows; routes.def lists the resources.
  * A row without a handler, a summary or a response schema (but for 204 answers) stops the start.
  *
- *     static nn_status get_job(nn_call *c, nn_err *err) {
- *         const char *id = nn_call_param(c, "id");
+ *     static nn_status get_job(nn_request *q, nn_err *err) {
+ *         const char *id = nn_request_param(q, "id");
  *         ...
  *         if (!found) return nn_fail(err, NN_E_NOT_FOUND, "Job %s not found", id);
- *         return nn_call_json(c, 200, job, err);
+ *         return nn_reply_json(q, 200, job, err);
  *     }
  *     const nn_route nn_routes_jobs[] = {
  *         {NN_HTTP_GET, "/jobs/{id}", get_job, .scope = NN_SCOPE_READ, .summary = "One job",
@@ -61,8 +61,8 @@ typedef struct nn_principal {
     bool authenticated;
 } nn_principal;
 
-typedef struct nn_call nn_call;
-typedef nn_status (*nn_handler)(nn_call *c, nn_err *err);
+typedef struct nn_request nn_request;
+typedef nn_status (*nn_handler)(nn_request *q, nn_err *err);
 
 typedef struct nn_route {
     nn_http_method method;
@@ -73,7 +73,7 @@ typedef struct nn_route {
     nn_group group;
     bool is_public; /* needs no credentials in any mode */
     bool is_inline; /* runs on the loop thread: no I/O, no waiting. Otherwise on the pool */
-    bool raw_body;  /* the handler reads c->http->body itself: no JSON value is built; request
+    bool raw_body;  /* the handler reads q->http->body itself: no JSON value is built; request
                        describes it */
     bool quiet;     /* logged at DEBUG only */
     int status;     /* of success; 0: 200 */
@@ -85,14 +85,14 @@ typedef struct nn_route {
     const nn_status *errors;   /* what it may answer besides the common ones, ends with 0 */
 } nn_route;
 
-struct nn_call {
+struct nn_request {
     nn_app *app;
     const nn_route *route;
     nn_http_request *http;
     const nn_principal *who;
     const char *request_id;
     nn_json *body; /* checked, presets filled in; NULL without a request schema. Borrowed: dies with
-                      the call */
+                      the request */
     nn_json *query;    /* an object: checked, converted, presets filled in. NULL without a query
                           schema. Borrowed */
     nn_json *warnings; /* an array of sentences: unknown fields of the request. Borrowed; handlers
@@ -101,58 +101,58 @@ struct nn_call {
                           Borrowed */
 };
 
-/* The call's arena: dies after the answer. */
-nn_arena *nn_call_arena(nn_call *c);
+/* The request's arena: dies after the answer. */
+nn_arena *nn_request_arena(nn_request *q);
 /* The path parameter of that name, decoded; the row must have it. */
-const char *nn_call_param(nn_call *c, const char *name);
+const char *nn_request_param(nn_request *q, const char *name);
 /* Query parameters; `otherwise` where the client sent none and the row has no preset. */
-const char *nn_call_query(nn_call *c, const char *name, const char *otherwise);
-int64_t nn_call_query_int(nn_call *c, const char *name, int64_t otherwise);
-bool nn_call_query_bool(nn_call *c, const char *name, bool otherwise);
-bool nn_call_may(const nn_call *c, nn_scope scope);
+const char *nn_request_query(nn_request *q, const char *name, const char *otherwise);
+int64_t nn_request_query_int(nn_request *q, const char *name, int64_t otherwise);
+bool nn_request_query_bool(nn_request *q, const char *name, bool otherwise);
+bool nn_request_may(const nn_request *q, nn_scope scope);
 
 /* Answers; each returns NN_OK, so that it can end a handler. v is taken. */
-nn_status nn_call_json(nn_call *c, int status, nn_json *v, nn_err *err);
-/* Writes JSON without building it: w->out is the answer's body. End with nn_call_written. */
-nn_jw nn_call_writer(nn_call *c);
-nn_status nn_call_written(nn_call *c, int status,
-                          nn_err *err); /* NN_E_INTERNAL when the buffer failed */
-nn_status nn_call_text(nn_call *c, int status, const char *type, const char *text, size_t n);
-nn_status nn_call_empty(nn_call *c, int status); /* 204 */
+nn_status nn_reply_json(nn_request *q, int status, nn_json *v, nn_err *err);
+/* Writes JSON without building it: w->out is the answer's body. End with nn_reply_written. */
+nn_jw nn_reply_writer(nn_request *q);
+nn_status nn_reply_written(nn_request *q, int status,
+                           nn_err *err); /* NN_E_INTERNAL when the buffer failed */
+nn_status nn_reply_text(nn_request *q, int status, const char *type, const char *text, size_t n);
+nn_status nn_reply_empty(nn_request *q, int status); /* 204 */
 /* A file of the artifact store as attachment `filename` (NULL: inline), with Range and ETag (hex
  * SHA-256 or NULL). */
-nn_status nn_call_file(nn_call *c, const char *path, const char *type, const char *filename,
-                       const char *etag, nn_err *err);
+nn_status nn_reply_file(nn_request *q, const char *path, const char *type, const char *filename,
+                        const char *etag, nn_err *err);
 /* A field of the answer; call before the answer. Control bytes in value become '?'. */
-void nn_call_header(nn_call *c, const char *name, const char *value);
-/* Fails with the violations in c->errors. */
-nn_status nn_call_invalid(nn_call *c, nn_err *err);
+void nn_reply_header(nn_request *q, const char *name, const char *value);
+/* Fails with the violations in q->errors. */
+nn_status nn_reply_invalid(nn_request *q, nn_err *err);
 /* Adds the item to the array `diagnostics` of the error body, if the handler then fails. */
-void nn_call_diagnostic(nn_call *c, nn_json *item);
+void nn_reply_diagnostic(nn_request *q, nn_json *item);
 
 /* ---- answering later ----
- * A handler that must wait for an event returns nn_call_park(...). The router calls subscribe, and
- * then `again` on the pool: at once (so that an event before the subscription is not lost), after
- * each wake, and finally when ms have passed, the client went away or the server drains. `again`
- * either answers, or leaves the call without an answer to go on waiting; when nn_call_wait_over()
- * says so it must answer with what there is. Then unsubscribe is called. subscribe, again and
- * unsubscribe of one call never run at the same time. */
+ * A handler that must wait for an event returns nn_request_park(...). The router calls subscribe,
+ * and then `again` on the pool: at once (so that an event before the subscription is not lost),
+ * after each wake, and finally when ms have passed, the client went away or the server drains.
+ * `again` either answers, or leaves the request without an answer to go on waiting; when
+ * nn_request_wait_over() says so it must answer with what there is. Then unsubscribe is called.
+ * subscribe, again and unsubscribe of one request never run at the same time. */
 typedef struct nn_waiter nn_waiter;
 typedef struct nn_wait {
     int64_t ms;
     nn_handler again;
-    /* w stays valid until unsubscribe has returned; until then any thread may call nn_call_wake(w),
-     * as often as it likes. *ret_subscription is what unsubscribe gets. */
+    /* w stays valid until unsubscribe has returned; until then any thread may call
+     * nn_request_wake(w), as often as it likes. *ret_subscription is what unsubscribe gets. */
     nn_status (*subscribe)(void *arg, nn_waiter *w, void **ret_subscription, nn_err *err);
     void (*unsubscribe)(void *subscription);
-    void *arg; /* of subscribe; in the call's arena or longer lived */
+    void *arg; /* of subscribe; in the request's arena or longer lived */
 } nn_wait;
-nn_status nn_call_park(nn_call *c, const nn_wait *w, nn_err *err); /* *w is copied */
-void nn_call_wake(nn_waiter *w);                                   /* never waits */
-bool nn_call_wait_over(const nn_call *c);
+nn_status nn_request_park(nn_request *q, const nn_wait *w, nn_err *err); /* *w is copied */
+void nn_request_wake(nn_waiter *w);                                      /* never waits */
+bool nn_request_wait_over(const nn_request *q);
 /* What ?wait=n or "Prefer: wait=n" asks for, in ms, 0..300000; 0 without either. A row that takes
  * ?wait= has it in `query`. */
-int64_t nn_call_wait_ms(nn_call *c);
+int64_t nn_request_wait_ms(nn_request *q);
 
 /* ---- the table ---- */
 typedef struct nn_router nn_router;

@@ -2,7 +2,7 @@
 /* schema.h - what a JSON object looks like, as a const table: it checks requests, is printed into
  * /openapi.json, and lets tests check answers. Tables are static and shared by all threads.
  *
- *     static const nn_field train_fields[] = {
+ *     static const nn_member train_fields[] = {
  *         {"dsl_code", NN_STRING, .required = true, .min = 1, .max = 1 << 20, .help = "the
  * network"},
  *         {"backend", NN_STRING, .one_of = "tensorflow pytorch", .preset = "tensorflow", .help =
@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 
-typedef enum nn_type {
+typedef enum nn_member_type {
     NN_ANY, /* any JSON value */
     NN_STRING,
     NN_INTEGER,
@@ -26,15 +26,15 @@ typedef enum nn_type {
     NN_OBJECT, /* `of`, or anything */
     NN_ARRAY,  /* of `items`, which where NN_OBJECT are `of` */
     NN_MAP,    /* an object with any keys, values like an array's items */
-} nn_type;
+} nn_member_type;
 
 typedef struct nn_schema nn_schema;
 
-typedef struct nn_field {
+typedef struct nn_member {
     const char *name;
-    nn_type type;
-    nn_type items; /* of NN_ARRAY and NN_MAP */
-    bool required; /* in a request: must be sent; in an answer: always there */
+    nn_member_type type;
+    nn_member_type items; /* of NN_ARRAY and NN_MAP */
+    bool required;        /* in a request: must be sent; in an answer: always there */
     bool nullable; /* null is a value; in requests null on an optional field counts as absent either
                       way */
     double min,
@@ -45,14 +45,14 @@ typedef struct nn_field {
         *format; /* "uuid", "date-time", "uri", "binary": printed; the first two are checked */
     const nn_schema *of; /* of NN_OBJECT, or of the items */
     const char *help;
-} nn_field;
+} nn_member;
 
 struct nn_schema {
-    const char *name;       /* its name under #/components/schemas; unique */
-    const nn_field *fields; /* ends with {0}; NULL: any object */
+    const char *name;        /* its name under #/components/schemas; unique */
+    const nn_member *fields; /* ends with {0}; NULL: any object */
     const char *help;
-    nn_type type; /* NN_ANY (0) and NN_OBJECT: an object with these fields; NN_ARRAY: a bare array
-                     of `of` */
+    nn_member_type type; /* NN_ANY (0) and NN_OBJECT: an object with these fields; NN_ARRAY: a bare
+                     array of `of` */
     const nn_schema *of;
     const char *media; /* not NULL: no JSON but this media type, nothing to check ("text/plain") */
 };
@@ -67,7 +67,7 @@ nn_status nn_schema_check(const nn_schema *s, nn_json *value, const char *where,
                           nn_json *warnings, nn_err *err);
 /* One value of a query string or path, as text, converted by the field's type. Appends to errors as
  * above. */
-nn_json *nn_schema_text(const nn_field *f, const char *text, const char *where, nn_json *errors);
+nn_json *nn_schema_text(const nn_member *f, const char *text, const char *where, nn_json *errors);
 /* Adds one violation to errors; type: missing wrong_type blank out_of_range too_long too_many
  * unknown_value bad_format conflict. path: "training_config.epochs". For handlers that check what a
  * table cannot say. */
@@ -76,5 +76,5 @@ void nn_schema_violation(nn_json *errors, const char *where, const char *path, c
 /* The JSON Schema of one field, of a schema. Answers: additional fields are allowed. References are
  * "#/components/schemas/…". */
 nn_json *nn_schema_print(const nn_schema *s);
-nn_json *nn_schema_print_field(const nn_field *f);
+nn_json *nn_schema_print_member(const nn_member *f);
 #endif
