@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* train_run.h - one training from text or model to a model file: what `neural train` and the
+ * training child share. */
+#ifndef NN_JOBS_TRAIN_RUN_H
+#define NN_JOBS_TRAIN_RUN_H
+#include "engine/trainer.h"
+#include "lang/diag.h"
+
+/* Texts may be NULL where noted; numbers that are 0 (learning_rate, epochs, batch_size) or negative
+ * (validation_split) leave what the network says, else its default. */
+typedef struct nn_train_job {
+    const char *source_name, *source; /* the program; NULL: model_path */
+    const char
+        *model_path; /* a model file to start from: its graph and, if has weights, its weights */
+    const char *dataset; /* NULL: what the network names */
+    const char *engine;  /* NULL: native */
+    int64_t epochs, batch_size;
+    double learning_rate, validation_split;
+    const char *optimizer, *loss;   /* NULL: the network's */
+    const nn_json *hyperparameters; /* seed momentum weight_decay gradient_clip nesterov beta_1
+                                       beta_2 epsilon; NULL: none */
+    bool auto_flatten;
+    int threads;
+    const char *checkpoint; /* NULL: none is written */
+    bool resume;            /* from the checkpoint; when it is not there, from the start */
+    const char *output;     /* the model file; NULL: not written */
+    const volatile sig_atomic_t *stop;
+    void (*on_event)(void *ctx, const nn_train_event *e);
+    void (*on_warning)(void *ctx, const char *text);
+    void *ctx;
+} nn_train_job;
+
+typedef struct nn_train_outcome {
+    nn_train_result result;
+    nn_model *model;      /* owned by the caller */
+    nn_json *diagnostics; /* of the compiler; a list or NULL; owned by the caller; also set when it
+                             fails */
+    uint64_t seed;
+    char data_sha256[65], data_name[256];
+    int64_t data_rows;
+} nn_train_outcome;
+/* Errors of the compiler (first message in err, all in ret->diagnostics), data, engine.
+ * ret->diagnostics is the only thing set on failure. */
+nn_status nn_train_run(const nn_train_job *job, nn_train_outcome *ret, nn_err *err);
+void nn_train_outcome_done(nn_train_outcome *o);
+#endif
