@@ -38,8 +38,22 @@ typedef struct nn_dataset {
 } nn_dataset;
 
 /* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by
- * path (folder of IDX files, .csv, .npy, .npz). err->hint says what to install or where to look. */
+ * path (folder of IDX or .npy files, .csv, .npz; README.md says what each must hold). err->hint
+ * says what to install or where to look. Named sets are looked for in $NEURAL_DATA_DIR/<name>, then
+ * where their Debian package puts them. Takes at most NN_DATASET_MAX_BYTES of memory. */
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err);
+
+#define NN_DATASET_MAX_BYTES ((size_t)8 << 30)
+typedef struct nn_dataset_options {
+    size_t max_bytes;   /* of memory while reading and after; 0: NN_DATASET_MAX_BYTES */
+    const char *folder; /* holds a folder for each named set; NULL: $NEURAL_DATA_DIR, if set */
+} nn_dataset_options;
+/* The same with options; NULL: the defaults. NN_E_LIMIT past max_bytes. */
+nn_status nn_dataset_open_with(const char *spec, nn_split split, const nn_dataset_options *options,
+                               nn_dataset **ret, nn_err *err);
+/* Whether samples can be fed to a network input of this shape without rearranging elements: equal
+ * but for axes of length 1, or one of the two flat. Unknown axes of `input` fit anything. */
+bool nn_dataset_fits(const nn_dataset *d, const nn_shape *input);
 void nn_dataset_free(nn_dataset *d); /* NULL allowed */
 static inline void nn_dataset_freep(nn_dataset **d) {
     nn_dataset_free(*d);

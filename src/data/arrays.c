@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* arrays.c - sets of NumPy arrays: an .npz, or a folder of .npy files.
+ *
+ * Members are looked for by the names in `pairs`, in this order. Pairs of their own for training
+ * and testing are taken as they are; one pair for all is divided as tables are (nn_data_split).
+ * Samples: uint8 stays bytes and is scaled by 1/255; all other types become floats as they are; two
+ * axes of bytes are a grey image and get a channel. Labels: integers are classes, rows with a
+ * single 1 among zeros are one-hot classes, other floats are values. */
+#include "base/hash.h"
+#include "data/format.h"
+#include "data/npy.h"
+#include "data/stream.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CLASSES = 100000 };
+
+static const struct {
+    const char *x[2], *y[2]; /* for training and testing; the same twice: one for all */
+} pairs[] = {
+    {{"x_train", "x_test"},           {"y_train", "y_test"}          },
+    {{"X_train", "X_test"},           {"y_train", "y_test"}          },
+    {{"train_images", "test_images"}, {"train_labels", "test_labels"}},
+    {{"images", "images"},            {"labels", "labels"}           },
+    {{"x", "x"},                      {"y", "y"}                     },
+    {{"X", "X"},                      {"y", "y"}                     },
+    {{"data", "data"},                {"target", "target"}           },
+};
+enum { N_PAIRS = sizeof pairs / sizeof *pairs };
+
+/* Where members come from: an archive in memory, or a folder. */
+typedef struct source {
+    const nn_data_request *q;
+    char *archive; /* NULL: a folder */
+    size_t archive_n;
+    char folder[PATH_MAX];
+    nn_hash *hash; /* of the members as they are read; NULL: not wanted */
+} source;
+
+typedef struct member {
+    char name[PATH_MAX + 32]; /* "set.npz: x_train" or the file's path */
+    char *bytes;              /* malloc'ed; NULL: not there */
+    nn_npy array;
+} member;
+
+static bool member_exists(const char *folder, const char *name) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s.npy", folder, name);
+    return n > 0 && (size_t)n < sizeof path && nn_data_is_file(path);
+}
+
+static nn_status read_bytes(source *s, const char *name, member *m, size_t *ret_n, nn_err *err) {
+    if (!s->archive) {
+        int n = snprintf(m->name, sizeof m->name, "%s/%s.npy", s->folder, name);
+        if (n < 0 || (size_t)n >= sizeof m->name || !nn_data_is_file(m->name)) return NN_OK;
+        return nn_stream_read_all(m->name, s->q->max_bytes, NULL, &m->bytes, ret_n, err);
+    }
+    char file[64];
+    snprintf(file, sizeof file, "%s.npy", name);
+    snprintf(m->name, sizeof m->name, "%s: %s", s->q->spec, file);
+    return nn_zip_read(s->archive, s->archive_n, s->q->spec, file, s->q->max_bytes, &m->bytes,
+                       ret_n, err);
+}
+
+/* m->bytes stays NULL where there is no such member. */
+static nn_status read_member(source *s, const char *name, member *m, nn_err *err) {
+    size_t n = 0;
+    nn_status status = read_bytes(s, name, m, &n, err);
+    if (status || !m->bytes) return status;
+    if (s->hash) nn_hash_add(s->hash, m->bytes, n);
+    return nn_npy_parse(m->bytes, n, m->name, &m->array, err);
+}
+
+static nn_status check_samples(const member *x, nn_err *err) {
+    if (x->array.rank < 2)
+        return nn_fail(err, NN_E_DATA_ERROR, "%s: %d axis, samples need rows and at least one more",
+                       x->name, x->array.rank);
+    if (x->array.elements == 0)
+        return nn_fail(err, NN_E_DATA_ERROR, "%s: holds no elements", x->name);
+    return NN_OK;
+}
+
+static nn_status check_labels(const member *y, const member *x, nn_err *err) {
+    if (y->array.rank < 1 || y->array.rank > 2 || y->array.dim[0] != x->array.dim[0])
+        return nn_fail(err, NN_E_DATA_ERROR,
+                       "%s: %" PRId64 " rows on %d axes, expected one or two axes and the %" PRId64
+                       " rows of %s",
+                       y->name, y->array.rank ? y->array.dim[0] : 1, y->array.rank, x->array.dim[0],
+                       x->name);
+    if (y->array.elements == 0 || y->array.elements / y->array.dim[0] > MAX_CLASSES)
+        return nn_fail(err, NN_E_DATA_ERROR, "%s: %" PRId64 " targets a row, expected 1 to %d",
+                       y->name, y->array.elements / y->array.dim[0], MAX_CLASSES);
+    return NN_OK;
+}
+
+static nn_shape sample_shape(const nn_npy *a) {
+    nn_shape s = {.rank = a->rank - 1};
+    for (int i = 1; i < a->rank; i++) s.dim[i - 1] = a->dim[i];
+    if (s.rank == 2 && a->kind == 'u') s.dim[s.rank++] = 1;
+    return s;
+}
+
+static nn_status copy_samples(const member *x, const nn_order *part, nn_dataset *d, nn_err *err) {
+    const nn_npy *a = &x->array;
+    int64_t width = nn_shape_elements(&d->shape);
+    for (int64_t i = 0; i < part->n; i++) {
+        int64_t from = part->index[i] * width;
+        if (d->type == NN_ROWS_U8) {
+            memcpy((uint8_t *)d->samples + i * width, a->data + from, (size_t)width);
+            continue;
+        }
+        float *to = (float *)d->samples + i * width;
+        for (int64_t j = 0; j < width; j++) {
+            double v = nn_npy_at(a, from + j);
+            if (!(fabs(v) <= (double)FLT_MAX))
+                return nn_fail(err, NN_E_DATA_ERROR,
+                               "%s: offset %" PRId64 ": element %" PRId64
+                               " of row %u is not a finite float",
+                               x->name, (int64_t)((from + j) * a->size), j, part->index[i]);
+            to[j] = (float)v;
+        }
+    }
+    return NN_OK;
+}
+
+/* The class of row i of a one-hot array; -1 if that row is not one. */
+static int hot_class(const nn_npy *y, int64_t i) {
+    int64_t width = y->dim[1], hot = -1;
+    for (int64_t j = 0; j < width; j++) {
+        double v = nn_npy_at(y, i * width + j);
+        if (v != 0 && (v != 1 || hot >= 0)) return -1;
+        if (v == 1) hot = j;
+    }
+    return (int)hot;
+}
+
+static bool is_one_hot(const nn_npy *y) {
+    if (y->rank != 2 || y->dim[1] < 2) return false;
+    for (int64_t i = 0; i < y->dim[0]; i++)
+        if (hot_class(y, i) < 0) return false;
+    return true;
+}
+
+/* Checks that labels are classes and counts them: the largest plus one. */
+static nn_status count_classes(const member *y, int *ret, nn_err *err) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < y->array.elements; i++) {
+        double v = nn_npy_at(&y->array, i);
+        if (v < 0 || v >= MAX_CLASSES)
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "%s: offset %" PRId64 ": label %.0f of row %" PRId64
+                           " is out of range, expected 0 to %d",
+                           y->name, i * y->array.size, v, i, MAX_CLASSES - 1);
+        if ((int64_t)v > most) most = (int64_t)v;
+    }
+    *ret = (int)most + 1;
+    return NN_OK;
+}
+
+typedef struct targets {
+    enum { CLASSES, ONE_HOT, VALUES } kind;
+    int width, classes;
+} targets;
+
+static nn_status classify(const member *y, targets *ret, nn_err *err) {
+    const nn_npy *a = &y->array;
+    int64_t width = a->elements / a->dim[0];
+    *ret = (targets){.kind = VALUES, .width = (int)width};
+    if (is_one_hot(a))
+        *ret = (targets){.kind = ONE_HOT, .classes = (int)width};
+    else if (a->kind != 'f' && width == 1) {
+        *ret = (targets){.kind = CLASSES};
+        return count_classes(y, &ret->classes, err);
+    }
+    return NN_OK;
+}
+
+static nn_status copy_targets(const member *y, const targets *t, const nn_order *part,
+                              nn_dataset *d, nn_err *err) {
+    for (int64_t i = 0; i < part->n; i++) {
+        int64_t row = part->index[i];
+        if (t->kind == CLASSES) d->labels[i] = (int32_t)nn_npy_at(&y->array, row);
+        if (t->kind == ONE_HOT) d->labels[i] = hot_class(&y->array, row);
+        for (int64_t j = 0; j < t->width; j++) {
+            double v = nn_npy_at(&y->array, row * t->width + j);
+            if (!(fabs(v) <= (double)FLT_MAX))
+                return nn_fail(err, NN_E_DATA_ERROR,
+                               "%s: row %" PRId64 ": a target that is not a finite float", y->name,
+                               row);
+            d->targets[i * t->width + j] = (float)v;
+        }
+    }
+    d->classes = t->classes;
+    return NN_OK;
+}
+
+/* For a test part of its own: the training labels say how many classes there are. */
+static nn_status agree_classes(source *s, const char *y_train, const member *y, targets *t,
+                               nn_err *err) {
+    member train = {0};
+    targets other = {0};
+    nn_status status = read_member(s, y_train, &train, err);
+    if (!status && train.bytes && train.array.rank > 0 && train.array.elements > 0)
+        status = classify(&train, &other, err);
+    free(train.bytes);
+    if (status || other.classes == 0) return status;
+    if (t->classes > other.classes)
+        return nn_fail(err, NN_E_DATA_ERROR, "%s: label %d is out of range: %s has classes 0 to %d",
+                       y->name, t->classes - 1, y_train, other.classes - 1);
+    t->classes = other.classes;
+    return NN_OK;
+}
+
+static nn_status whole_order(int64_t rows, nn_order *ret, nn_err *err) {
+    nn_order none = {0};
+    nn_status s = nn_order_split(rows, 0, 0, ret, &none, err);
+    if (!s) nn_order_done(&none);
+    return s;
+}
+
+static nn_status build(source *s, int pair, const member *x, const member *y, nn_dataset **ret,
+                       nn_err *err) {
+    nn_split split = s->q->split;
+    bool apart = strcmp(pairs[pair].x[0], pairs[pair].x[1]) != 0;
+    targets t = {0};
+    nn_status status = check_samples(x, err);
+    if (!status) status = check_labels(y, x, err);
+    if (!status) status = classify(y, &t, err);
+    if (!status && apart && split == NN_SPLIT_TEST && t.kind != VALUES)
+        status = agree_classes(s, pairs[pair].y[0], y, &t, err);
+    nn_order part = {0};
+    if (!status)
+        status = apart ? whole_order(x->array.dim[0], &part, err)
+                       : nn_data_split(s->q->spec, x->array.dim[0], split, &part, err);
+    nn_dataset *d = NULL;
+    nn_shape shape = sample_shape(&x->array);
+    int type = x->array.kind == 'u' ? NN_ROWS_U8 : NN_ROWS_F32;
+    if (!status) status = nn_dataset_new(s->q, part.n, &shape, type, t.width, &d, err);
+    if (!status) status = copy_samples(x, &part, d, err);
+    if (!status) status = copy_targets(y, &t, &part, d, err);
+    nn_order_done(&part);
+    if (status) {
+        nn_dataset_free(d);
+        return status;
+    }
+    *ret = d;
+    return NN_OK;
+}
+
+static nn_status no_arrays(const source *s, nn_err *err) {
+    nn_status status = nn_fail(err, NN_E_DATA_ERROR, "%s: holds no samples for %s", s->q->spec,
+                               s->q->split == NN_SPLIT_TRAIN ? "training" : "testing");
+    return nn_err_hint(
+        err, status,
+        "expected arrays x_train, y_train, x_test, y_test, or images and labels, or x and y, "
+        "or data and target");
+}
+
+static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
+    member x = {0}, y = {0};
+    nn_status status = NN_OK;
+    int i = 0;
+    nn_split part = s->q->split;
+    for (; !status && !x.bytes && i < N_PAIRS; i++)
+        status = read_member(s, pairs[i].x[part], &x, err);
+    if (!status && !x.bytes) status = no_arrays(s, err);
+    if (!status) status = read_member(s, pairs[--i].y[part], &y, err);
+    if (!status && !y.bytes)
+        status = nn_fail(err, NN_E_DATA_ERROR, "%s: has %s, but not its labels %s", s->q->spec,
+                         pairs[i].x[part], pairs[i].y[part]);
+    nn_dataset *d = NULL;
+    char hex[NN_SHA256_HEX];
+    nn_hash_end_hex(s->hash, hex);
+    s->hash = NULL;
+    if (!status) status = build(s, i, &x, &y, &d, err);
+    free(x.bytes);
+    free(y.bytes);
+    if (status) return status;
+    memcpy(d->sha256, hex, sizeof hex);
+    *ret = d;
+    return NN_OK;
+}
+
+/* A .npy by itself stands for its folder if it is called as one of a pair. */
+static nn_status folder_of_npy(const char *path, char *folder, size_t cap, nn_err *err) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    for (int i = 0; i < N_PAIRS; i++)
+        for (int p = 0; p < 2; p++) {
+            size_t n = strlen(pairs[i].x[p]);
+            if (strncmp(base, pairs[i].x[p], n) != 0 || strcmp(base + n, ".npy") != 0) continue;
+            snprintf(folder, cap, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+            return NN_OK;
+        }
+    nn_status s = nn_fail(err, NN_E_DATA_ERROR, "%s: one array, without labels", path);
+    return nn_err_hint(
+        err, s,
+        "put samples and labels into one folder as x_train.npy, y_train.npy, x_test.npy, "
+        "y_test.npy, or as x.npy and y.npy");
+}
+
+static nn_status open_arrays(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
+    source s = {.q = q};
+    nn_status status;
+    if (nn_data_ends_with(q->spec, ".npz"))
+        status = nn_stream_read_all(q->spec, q->max_bytes, NULL, &s.archive, &s.archive_n, err);
+    else if (nn_data_ends_with(q->spec, ".npy"))
+        status = folder_of_npy(q->spec, s.folder, sizeof s.folder, err);
+    else {
+        snprintf(s.folder, sizeof s.folder, "%s", q->spec);
+        status = NN_OK;
+    }
+    if (!status) {
+        s.hash = nn_hash_new();
+        status = open_source(&s, ret, err);
+    }
+    free(s.archive);
+    return status;
+}
+
+static bool recognise(const nn_data_request *q) {
+    if (nn_data_ends_with(q->spec, ".npz") || nn_data_ends_with(q->spec, ".npy")) return true;
+    if (!nn_data_is_folder(q->spec)) return false;
+    for (int i = 0; i < N_PAIRS; i++)
+        for (int p = 0; p < 2; p++)
+            if (member_exists(q->spec, pairs[i].x[p])) return true;
+    return false;
+}
+
+const nn_format nn_format_arrays = {.name = "arrays", .recognise = recognise, .open = open_arrays};

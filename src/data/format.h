@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* format.h - inside data/: what a format is, and what the formats share. */
+#ifndef NN_DATA_FORMAT_H
+#define NN_DATA_FORMAT_H
+#include "data/dataset.h"
+
+typedef struct nn_data_request {
+    const char *spec; /* name or path, as the user wrote it */
+    nn_split split;
+    size_t max_bytes;
+    const char *folder; /* of named sets; NULL: none */
+} nn_data_request;
+
+typedef struct nn_format {
+    const char *name;
+    /* Whether spec is this format's: by its spelling or, for a path, by what lies there. */
+    bool (*recognise)(const nn_data_request *q);
+    nn_status (*open)(const nn_data_request *q, nn_dataset **ret, nn_err *err);
+    /* The i-th named set of this format; false past the end. NULL: it has paths only. */
+    bool (*list)(int i, const char *folder, nn_dataset_info *ret);
+} nn_format;
+
+/* A set with room for rows x elements(shape) samples of `type`, and for labels (target_width 0) or
+ * targets. NN_E_LIMIT, naming `what` is being read, past max_bytes; NN_E_OUT_OF_MEMORY. */
+nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
+                         int target_width, nn_dataset **ret, nn_err *err);
+/* Copies n names into d->class_names and sets d->classes. */
+void nn_dataset_name_classes(nn_dataset *d, const char *const *names, int n);
+/* NN_E_LIMIT with the sizes and what to do. */
+nn_status nn_data_too_large(const char *what, uint64_t bytes, size_t max, nn_err *err);
+
+/* How rows of a source without a test part are divided: a fifth, at least one row, after a shuffle
+ * by NN_SPLIT_SEED, is the test part. ret lists the rows of `split`, in the order of the shuffle.
+ */
+#define NN_SPLIT_SEED  UINT64_C(20)
+#define NN_SPLIT_SHARE 0.2
+nn_status nn_data_split(const char *name, int64_t rows, nn_split split, nn_order *ret, nn_err *err);
+
+bool nn_data_ends_with(const char *s, const char *suffix); /* letter case does not matter */
+bool nn_data_is_folder(const char *path);
+bool nn_data_is_file(const char *path);
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* synthetic.c - sets made from a seed, for tests and first steps:
+ * "synthetic:rows=512,classes=3,shape=8x8x1".
+ *
+ * Each class has a prototype, drawn once from the seed. pattern=blobs: a sample is its prototype
+ * plus noise, which a linear model learns. pattern=mirrored: the prototype's sign is drawn for each
+ * sample, so that every class has mean zero and no linear model is better than chance, while one
+ * hidden layer is enough. values=k: targets are k numbers, a fixed linear map of the sample. The
+ * test part draws from another stream and has a fifth of the rows. */
+#include "base/hash.h"
+#include "base/rng.h"
+#include "data/format.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_TRAIN, STREAM_TEST, STREAM_PROTOTYPES, STREAM_MAP };
+
+typedef struct recipe {
+    int64_t rows, classes, values, seed;
+    nn_shape shape;
+    double noise;
+    bool mirrored, bytes;
+} recipe;
+
+static bool read_int(const char *text, int64_t min, int64_t max, int64_t *ret) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (end == text || *end || errno || v < min || v > max) return false;
+    *ret = v;
+    return true;
+}
+
+static bool set_rows(recipe *r, const char *v) {
+    return read_int(v, 1, UINT32_MAX, &r->rows);
+}
+static bool set_classes(recipe *r, const char *v) {
+    return read_int(v, 2, 100000, &r->classes);
+}
+static bool set_values(recipe *r, const char *v) {
+    return read_int(v, 0, 10000, &r->values);
+}
+static bool set_seed(recipe *r, const char *v) {
+    return read_int(v, 0, INT64_MAX, &r->seed);
+}
+static bool set_noise(recipe *r, const char *v) {
+    char *end;
+    double x = strtod(v, &end);
+    if (end == v || *end || !(x >= 0 && x <= 1000)) return false;
+    r->noise = x;
+    return true;
+}
+static bool set_shape(recipe *r, const char *v) {
+    nn_shape s = {0};
+    char part[24];
+    for (;;) {
+        size_t n = strcspn(v, "x");
+        if (n == 0 || n >= sizeof part || s.rank == NN_MAX_RANK) return false;
+        snprintf(part, sizeof part, "%.*s", (int)n, v);
+        if (!read_int(part, 1, INT32_MAX, &s.dim[s.rank++])) return false;
+        if (!v[n]) break;
+        v += n + 1;
+    }
+    r->shape = s;
+    return nn_shape_elements(&s) > 0;
+}
+static bool set_pattern(recipe *r, const char *v) {
+    r->mirrored = strcmp(v, "mirrored") == 0;
+    return r->mirrored || strcmp(v, "blobs") == 0;
+}
+static bool set_type(recipe *r, const char *v) {
+    r->bytes = strcmp(v, "u8") == 0;
+    return r->bytes || strcmp(v, "f32") == 0;
+}
+
+static const struct {
+    const char *name, *expected;
+    bool (*set)(recipe *r, const char *v);
+} params[] = {
+    {"rows",    "a positive integer",              set_rows   },
+    {"classes", "an integer from 2 to 100000",     set_classes},
+    {"shape",   "lengths joined by x, like 8x8x1", set_shape  },
+    {"seed",    "an integer, 0 or more",           set_seed   },
+    {"noise",   "a number from 0 to 1000",         set_noise  },
+    {"pattern", "blobs or mirrored",               set_pattern},
+    {"values",  "an integer from 0 to 10000",      set_values },
+    {"type",    "u8 or f32",                       set_type   },
+};
+enum { N_PARAMS = sizeof params / sizeof *params };
+
+static nn_status set_param(const char *entry, recipe *r, nn_err *err) {
+    const char *eq = strchr(entry, '=');
+    size_t n = eq ? (size_t)(eq - entry) : strlen(entry);
+    for (int i = 0; i < N_PARAMS; i++) {
+        if (strlen(params[i].name) != n || strncmp(params[i].name, entry, n) != 0) continue;
+        if (eq && params[i].set(r, eq + 1)) return NN_OK;
+        return nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: %s must be %s, got '%s'",
+                       params[i].name, params[i].expected, eq ? eq + 1 : "");
+    }
+    nn_status s = nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: no parameter is called '%.*s'",
+                          (int)(n > 40 ? 40 : n), entry);
+    return nn_err_hint(err, s,
+                       "parameters: rows, classes, shape, seed, noise, pattern, values, type");
+}
+
+static nn_status read_recipe(const char *spec, recipe *ret, nn_err *err) {
+    recipe r = {
+        .rows = 1000, .classes = 10, .noise = 0.5, .seed = 1, .shape = {3, {8, 8, 1}}
+    };
+    const char *p = strchr(spec, ':');
+    for (p = p ? p + 1 : ""; *p;) {
+        char entry[128];
+        size_t n = strcspn(p, ",");
+        if (n >= sizeof entry)
+            return nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: a parameter of %zu bytes", n);
+        snprintf(entry, sizeof entry, "%.*s", (int)n, p);
+        nn_status s = set_param(entry, &r, err);
+        if (s) return s;
+        p += n + (p[n] == ',');
+    }
+    *ret = r;
+    return NN_OK;
+}
+
+static void draw(float *p, int64_t n, uint64_t seed, uint64_t stream) {
+    nn_rng r = nn_rng_new(seed, stream);
+    for (int64_t i = 0; i < n; i++) p[i] = (float)nn_rng_normal(&r);
+}
+
+static void put(nn_dataset *d, int64_t at, double v) {
+    if (d->type == NN_ROWS_F32) {
+        ((float *)d->samples)[at] = (float)v;
+        return;
+    }
+    double byte = round(127.5 + 42.5 * v); /* three deviations reach the ends */
+    ((uint8_t *)d->samples)[at] = (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
+}
+
+static void make_samples(nn_dataset *d, const recipe *r, const float *prototypes) {
+    int64_t width = nn_shape_elements(&r->shape);
+    uint64_t stream = d->split == NN_SPLIT_TRAIN ? STREAM_TRAIN : STREAM_TEST;
+    nn_rng g = nn_rng_new((uint64_t)r->seed, stream);
+    for (int64_t i = 0; i < d->rows; i++) {
+        const float *mean = prototypes + (i % r->classes) * width;
+        double sign = r->mirrored && (nn_rng_u32(&g) & 1) ? -1 : 1;
+        for (int64_t j = 0; j < width; j++)
+            put(d, i * width + j, sign * (double)mean[j] + r->noise * nn_rng_normal(&g));
+        if (d->labels) d->labels[i] = (int32_t)(i % r->classes);
+    }
+}
+
+/* targets = samples x map / sqrt(width), so that their variance does not grow with the width. */
+static void make_targets(nn_dataset *d, const float *map) {
+    int64_t width = nn_shape_elements(&d->shape);
+    for (int64_t i = 0; i < d->rows; i++)
+        for (int k = 0; k < d->target_width; k++) {
+            double sum = 0;
+            for (int64_t j = 0; j < width; j++) {
+                int64_t at = i * width + j;
+                double x = d->type == NN_ROWS_F32 ? (double)((float *)d->samples)[at]
+                                                  : ((uint8_t *)d->samples)[at] / 255.0;
+                sum += x * (double)map[j * d->target_width + k];
+            }
+            d->targets[i * d->target_width + k] = (float)(sum / sqrt((double)width));
+        }
+}
+
+static void name_classes(nn_dataset *d, int n) {
+    const char **names = calloc((size_t)n, sizeof *names);
+    char *text = calloc((size_t)n, 24);
+    if (!names || !text) abort();
+    for (int i = 0; i < n; i++) {
+        snprintf(text + 24 * i, 24, "class_%d", i);
+        names[i] = text + 24 * i;
+    }
+    nn_dataset_name_classes(d, names, n);
+    free(names);
+    free(text);
+}
+
+static void hash_samples(nn_dataset *d) {
+    nn_hash *h = nn_hash_new();
+    size_t n = (size_t)d->rows, size = d->type == NN_ROWS_U8 ? 1 : sizeof(float);
+    nn_hash_add(h, d->samples, n * (size_t)nn_shape_elements(&d->shape) * size);
+    if (d->labels) nn_hash_add(h, d->labels, n * sizeof *d->labels);
+    if (d->targets) nn_hash_add(h, d->targets, n * (size_t)d->target_width * sizeof(float));
+    nn_hash_end_hex(h, d->sha256);
+}
+
+static nn_status open_synthetic(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
+    recipe r;
+    nn_status s = read_recipe(q->spec, &r, err);
+    if (s) return s;
+    int64_t rows = q->split == NN_SPLIT_TRAIN ? r.rows : (r.rows + 4) / 5;
+    int64_t width = nn_shape_elements(&r.shape), columns = r.values > 0 ? r.values : 1;
+    uint64_t extra;
+    if (__builtin_mul_overflow((uint64_t)width, (uint64_t)(r.classes + columns) * 4, &extra) ||
+        extra > q->max_bytes)
+        return nn_data_too_large(q->spec, UINT64_MAX, q->max_bytes, err);
+    nn_dataset *d = NULL;
+    s = nn_dataset_new(q, rows, &r.shape, r.bytes ? NN_ROWS_U8 : NN_ROWS_F32, (int)r.values, &d,
+                       err);
+    if (s) return s;
+    float *drawn = malloc((size_t)extra);
+    if (!drawn) {
+        nn_dataset_free(d);
+        return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for its prototypes", q->spec);
+    }
+    draw(drawn, r.classes * width, (uint64_t)r.seed, STREAM_PROTOTYPES);
+    make_samples(d, &r, drawn);
+    if (d->targets) {
+        draw(drawn, columns * width, (uint64_t)r.seed, STREAM_MAP);
+        make_targets(d, drawn);
+    } else
+        name_classes(d, (int)r.classes);
+    free(drawn);
+    hash_samples(d);
+    *ret = d;
+    return NN_OK;
+}
+
+static bool recognise(const nn_data_request *q) {
+    return strcmp(q->spec, "synthetic") == 0 || strncmp(q->spec, "synthetic:", 10) == 0;
+}
+
+static bool list(int i, const char *folder, nn_dataset_info *ret) {
+    (void)folder;
+    if (i > 0) return false;
+    *ret = (nn_dataset_info){.name = "synthetic",
+                             .format = "synthetic",
+                             .summary = "made from a seed: rows, classes, shape, noise, pattern",
+                             .install_hint = "built in",
+                             .available = true};
+    return true;
+}
+
+const nn_format nn_format_synthetic = {
+    .name = "synthetic", .recognise = recognise, .open = open_synthetic, .list = list};
