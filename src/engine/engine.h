@@ -49,8 +49,8 @@ struct nn_engine {
      * off, moving statistics used). */
     nn_status (*evaluate)(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret, nn_err *err);
     nn_status (*step)(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret, nn_err *err);
-    /* For tests: as step, without the update; gradients of the mean loss as a slab in plain layout.
-     */
+    /* For tests: as step, without the update; gradients of the mean loss as a slab in plain layout:
+     * regularisers included, not clipped, 0 for weights that are not trainable. */
     nn_status (*gradients)(nn_exec *x, int64_t rows, const nn_targets *t, float *slab, nn_step *ret,
                            nn_err *err);
     void (*set_weights)(nn_exec *x, const float *slab);
@@ -81,4 +81,8 @@ static inline void nn_exec_closep(nn_exec **x) {
 nn_status nn_weights_init(const nn_graph *g, uint64_t seed, float *slab, nn_err *err);
 /* State slabs that the graph's optimiser keeps. */
 int nn_exec_slots(const nn_graph *g);
+/* Whether this BATCH_NORM node uses its moving statistics while training too: its gamma or beta is
+ * not trainable (Keras: a frozen BatchNormalization runs in inference mode). Elsewhere training
+ * normalises by the batch and moves the statistics by the batch's mean and population variance. */
+bool nn_batch_norm_frozen(const nn_graph *g, const nn_node *n);
 #endif

@@ -33,15 +33,15 @@ typedef struct nn_loss_plan {
     double on, off;  /* smoothed targets: t -> off + t * (on - off) */
 } nn_loss_plan;
 
-/* The plan of g's loss. NN_E_UNSUPPORTED if g has several outputs, or a loss over classes and an
- * output that is not one row of class scores. */
+/* The plan of g's loss. NN_E_UNSUPPORTED if g has several outputs or sizes that are not known;
+ * NN_E_DSL_ERROR for a loss over classes and an output that is not a row of two or more scores. */
 nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err);
 
 /* The value above which a single output counts as class 1: 0.5 of a probability, 0 of a logit.
  * With more outputs the arg-max (first of equals) of the plan's node counts, compared with the
  * label or the arg-max of the row's target values. */
 static inline double nn_loss_threshold(const nn_loss_plan *p) {
-    return p->form == NN_FORM_BCE_LOGITS || p->form == NN_FORM_CE_LOGITS ? 0 : 0.5;
+    return p->form == NN_FORM_BCE_LOGITS ? 0 : 0.5;
 }
 
 /* l1 * sum|w| + l2 * sum w^2 over the trainable weights of a plain slab. */

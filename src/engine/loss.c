@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/loss.h"
+
+#include <math.h>
+
+static bool is_sigmoid(const nn_node *n) {
+    return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_SIGMOID;
+}
+
+/* Cross-entropy of a log-softmax output can only mean its log-probabilities, which are logits of
+ * themselves; so both kinds of softmax are taken on their input. */
+static void plan_classes(const nn_graph *g, const nn_node *out, nn_loss_plan *p) {
+    bool behind = out->op == NN_OP_SOFTMAX && !g->train.from_logits;
+    p->form = behind || g->train.from_logits ? NN_FORM_CE_LOGITS : NN_FORM_CE_PROBS;
+    if (behind) p->node = out->inputs[0];
+    p->off = g->train.label_smoothing / (double)p->outputs;
+    p->on = 1 - g->train.label_smoothing + p->off;
+}
+
+static void plan_binary(const nn_graph *g, const nn_node *out, nn_loss_plan *p) {
+    bool behind = is_sigmoid(out) && !g->train.from_logits;
+    p->form = behind || g->train.from_logits ? NN_FORM_BCE_LOGITS : NN_FORM_BCE_PROBS;
+    if (behind) p->node = out->inputs[0];
+    p->off = g->train.label_smoothing / 2;
+    p->on = 1 - p->off;
+}
+
+static nn_status not_scores(const nn_graph *g, const nn_node *out, nn_err *err) {
+    char shape[128];
+    nn_shape_print(&out->shape, true, shape, sizeof shape);
+    nn_status s = nn_fail(err, NN_E_DSL_ERROR,
+                          "%s needs a score for each of two or more classes, '%s' gives %s",
+                          nn_loss_name(g->train.loss), out->name, shape);
+    return nn_err_hint(err, s,
+                       out->shape.rank == 1
+                           ? "for two classes and one output, use binary_crossentropy with sigmoid"
+                           : "end the network with Flatten() and Dense(units=<classes>)");
+}
+
+nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err) {
+    if (g->n_outputs != 1)
+        return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d outputs; training needs one",
+                       g->name, g->n_outputs);
+    const nn_node *out = &g->nodes[g->outputs[0]];
+    nn_loss_plan p = {.form = NN_FORM_MSE,
+                      .node = out->id,
+                      .outputs = nn_shape_elements(&out->shape),
+                      .on = 1,
+                      .off = 0};
+    if (p.outputs < 1) {
+        char shape[128];
+        return nn_fail(err, NN_E_UNSUPPORTED,
+                       "the output of network '%s' has the shape %s; training needs known sizes",
+                       g->name, nn_shape_print(&out->shape, true, shape, sizeof shape));
+    }
+    if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
+        if (out->shape.rank != 1 || p.outputs < 2) return not_scores(g, out, err);
+        plan_classes(g, out, &p);
+    } else if (g->train.loss == NN_LOSS_BINARY) {
+        plan_binary(g, out, &p);
+    }
+    *ret = p;
+    return NN_OK;
+}
+
+bool nn_loss_regularised(const nn_graph *g) {
+    for (int i = 0; i < g->n_weights; i++) {
+        const nn_weight *w = &g->weights[i];
+        if (w->trainable && (w->regularizer.l1 != 0 || w->regularizer.l2 != 0)) return true;
+    }
+    return false;
+}
+
+double nn_loss_regularisers(const nn_graph *g, const float *slab) {
+    double loss = 0;
+    for (int i = 0; i < g->n_weights; i++) {
+        const nn_weight *w = &g->weights[i];
+        if (!w->trainable || (w->regularizer.l1 == 0 && w->regularizer.l2 == 0)) continue;
+        double l1 = 0, l2 = 0;
+        for (int64_t e = 0; e < w->elements; e++) {
+            double x = slab[w->offset + e];
+            l1 += fabs(x);
+            l2 += x * x;
+        }
+        loss += w->regularizer.l1 * l1 + w->regularizer.l2 * l2;
+    }
+    return loss;
+}
