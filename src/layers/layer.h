@@ -56,6 +56,15 @@ typedef struct nn_bound {
 
 typedef struct nn_layer nn_layer;
 
+/* Something a layer says about itself that is no error. */
+typedef struct nn_notice {
+    bool warning;     /* else a note */
+    const char *code; /* a row of messages.def */
+    nn_span at;
+    const char *message, *hint; /* hint may be NULL; both are copied */
+    bool flatten;               /* inserting Flatten() before this layer would cure it */
+} nn_notice;
+
 /* What `build` works with. Arguments stand in the order of layer->params, followed by those of
  * nn_layer_common. */
 typedef struct nn_layer_ctx {
@@ -69,30 +78,56 @@ typedef struct nn_layer_ctx {
     const nn_shape *shape; /* of that input */
     nn_span *ret_at; /* where an error belongs if it is about one argument; preset to the layer */
     const char **ret_hint; /* what to do about it; preset to NULL */
-    bool *
-        ret_flatten; /* set to true if inserting Flatten() before this layer would cure the error */
+    bool *ret_flatten;     /* set to true if inserting Flatten() before this layer would cure it */
     nn_loss_kind loss; /* of the network, when known: Output's default activation depends on it */
-    bool has_loss;
+    bool has_loss, from_logits;
+    void (*notice)(void *arg, const nn_notice *n); /* NULL: nobody listens */
+    void *notice_arg;
 } nn_layer_ctx;
+
+typedef enum nn_layer_role { NN_ROLE_LAYER, NN_ROLE_INPUT, NN_ROLE_OUTPUT } nn_layer_role;
 
 struct nn_layer {
     const char *name;    /* canonical spelling: "Conv2D" */
     const char *base;    /* for unique names: "conv2d" */
     const char *summary; /* one line of help */
     const char *family;  /* "convolution" */
-    const char *aliases;
+    const char *rule;    /* the shape rule, for help and for shape errors */
+    const char *aliases; /* "MaxPool2D|…"; NULL: none */
+    nn_layer_role role;
+    bool rank1; /* --auto-flatten puts a Flatten before it when the input has more axes */
     const nn_param *params; /* ends with a NULL name */
     /* Adds the layer's ops and weights to ctx->graph; ret is the id of the node that holds its
-     * output. Errors: NN_E_DSL_ERROR. */
+     * output. Errors: NN_E_DSL_ERROR; NN_E_UNSUPPORTED for an argument no engine knows yet. Called
+     * through nn_layer_build. */
     nn_status (*build)(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 };
+
+/* Checks what all layers share (dtype, device), then builds. After an error the graph may hold some
+ * of the layer's ops: it is to be thrown away. */
+nn_status nn_layer_build(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 
 const nn_layer *
 nn_layer_find(const char *name);         /* any letter case, aliases too; NULL if there is none */
 const nn_layer *nn_layer_at(unsigned i); /* NULL past the end */
+/* Canonical names of all layers, NULL-terminated. */
+const char *const *nn_layer_names(void);
+/* A layer that the language has but that is not built yet: its canonical name; NULL for others. */
+const char *nn_layer_planned(const char *name);
+
+enum { NN_COMMON_NAME, NN_COMMON_TRAINABLE, NN_COMMON_DTYPE, NN_COMMON_DEVICE, NN_COMMON_COUNT };
 extern const nn_param
     nn_layer_common[]; /* name, trainable, dtype, device: what every layer also takes */
+int nn_layer_n_params(const nn_layer *l); /* without the common ones */
 /* Index of a parameter by name or alias in params, or (after them) in nn_layer_common; -1 if there
  * is none. */
 int nn_layer_param(const nn_layer *l, const char *name);
+/* The parameter at such an index. */
+const nn_param *nn_layer_param_at(const nn_layer *l, int i);
+
+/* Canonical name of an activation, softmax and log_softmax included; NULL if there is none. */
+const char *nn_activation_find(const char *name);
+const char *const *nn_activation_names(void); /* NULL-terminated */
+/* cpu gpu cuda cuda:N tpu tpu:N mps auto, any letter case (language.md 8.7). */
+bool nn_device_valid(const char *name);
 #endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "layers/build.h"
+
+#include <stdio.h>
+#include <string.h>
+
+nn_status nn_build_op(const nn_layer_ctx *c, nn_op op, const char *suffix, int input,
+                      const nn_attr *attr, const nn_shape *shape, int *ret, nn_err *err) {
+    char name[NN_MAX_NAME + 64];
+    snprintf(name, sizeof name, "%s%s%s", c->name, *suffix ? "." : "", suffix);
+    nn_node_spec s = {.op = op,
+                      .name = name,
+                      .layer = c->layer->name,
+                      .layer_name = c->name,
+                      .layer_index = c->index,
+                      .span = c->span,
+                      .input = input};
+    if (attr) s.attr = *attr;
+    if (shape) s.shape = *shape;
+    return nn_graph_add(c->graph, &s, ret, err);
+}
+
+nn_status nn_build_blame(const nn_layer_ctx *c, int i, const char *hint, nn_status st) {
+    if (c->args[i].given) *c->ret_at = c->args[i].span;
+    if (hint) *c->ret_hint = hint;
+    return st;
+}
+
+void nn_build_notice(const nn_layer_ctx *c, nn_notice n) {
+    if (c->notice) c->notice(c->notice_arg, &n);
+}
+
+/* ---- weights ---- */
+
+bool nn_build_trainable(const nn_layer_ctx *c) {
+    return c->args[nn_layer_n_params(c->layer) + NN_COMMON_TRAINABLE].b;
+}
+
+/* keras/initializers: rank 1 counts its length twice; else the last two axes times the rest. */
+static void set_fans(nn_weight *w) {
+    const nn_shape *s = &w->shape;
+    int64_t field = 1;
+    for (int i = 0; i < s->rank - 2; i++) field *= s->dim[i];
+    w->fan_in = s->rank < 2 ? s->dim[0] : field * s->dim[s->rank - 2];
+    w->fan_out = s->rank < 2 ? s->dim[0] : field * s->dim[s->rank - 1];
+}
+
+static nn_status check_init(const nn_bound *init, const nn_shape *s, nn_err *err) {
+    nn_init_kind k = init->init.kind;
+    if (k == NN_INIT_ORTHOGONAL && s->rank < 2)
+        return nn_fail(err, NN_E_DSL_ERROR, "orthogonal needs a weight of at least two axes");
+    if (k == NN_INIT_IDENTITY && s->rank != 2)
+        return nn_fail(err, NN_E_DSL_ERROR, "identity needs a weight of two axes");
+    return NN_OK;
+}
+
+nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, const nn_bound *init,
+                          const nn_bound *reg, const nn_bound *con, bool trainable, nn_err *err) {
+    const nn_node *n = &c->graph->nodes[node];
+    nn_weight w = {.trainable = trainable && nn_build_trainable(c), .init = init->init};
+    if (!nn_node_weight_rule(c->graph, n, n->n_weights, &w.shape))
+        return nn_fail(err, NN_E_INTERNAL, "%s has no weight '%s'", nn_op_name(n->op), suffix);
+    nn_status st = check_init(init, &w.shape, err);
+    if (st) return nn_build_blame(c, (int)(init - c->args), NULL, st);
+    if (nn_shape_elements(&w.shape) > 0) set_fans(&w); /* else nn_graph_add_weight refuses it */
+    if (reg && reg->set) w.regularizer = reg->reg;
+    if (con && con->set) w.constraint = con->con;
+    return nn_graph_add_weight(c->graph, node, suffix, &w, err);
+}
+
+nn_status nn_build_kernel(const nn_layer_ctx *c, int node, const nn_bound *k, nn_err *err) {
+    if (k[NN_K_ACTIVITY_REGULARIZER].set)
+        return nn_build_blame(c, (int)(&k[NN_K_ACTIVITY_REGULARIZER] - c->args),
+                              "kernel_regularizer and bias_regularizer are available",
+                              nn_fail(err, NN_E_UNSUPPORTED,
+                                      "activity_regularizer is not available in any engine yet"));
+    nn_status st =
+        nn_build_weight(c, node, "kernel", &k[NN_K_KERNEL_INITIALIZER], &k[NN_K_KERNEL_REGULARIZER],
+                        &k[NN_K_KERNEL_CONSTRAINT], true, err);
+    if (st || !k[NN_K_USE_BIAS].b) return st;
+    return nn_build_weight(c, node, "bias", &k[NN_K_BIAS_INITIALIZER], &k[NN_K_BIAS_REGULARIZER],
+                           &k[NN_K_BIAS_CONSTRAINT], true, err);
+}
+
+/* ---- activations ---- */
+
+bool nn_activation_mixes(const char *name) {
+    return strcmp(name, "softmax") == 0 || strcmp(name, "log_softmax") == 0;
+}
+
+nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_act *a, int *ret,
+                              nn_err *err) {
+    const char *name = a->name ? a->name : "linear", *suffix = a->suffix ? a->suffix : name;
+    nn_attr attr = {0};
+    if (nn_activation_mixes(name)) {
+        attr.softmax.log = strcmp(name, "log_softmax") == 0;
+        return nn_build_op(c, NN_OP_SOFTMAX, suffix, from, &attr, NULL, ret, err);
+    }
+    nn_act kind = (nn_act)nn_act_find(name);
+    if (kind == NN_ACT_LINEAR && !a->always) {
+        *ret = from;
+        return NN_OK;
+    }
+    attr.activation.kind = kind;
+    attr.activation.alpha = a->has_alpha ? a->alpha : nn_act_default_alpha(kind);
+    return nn_build_op(c, NN_OP_ACTIVATION, suffix, from, &attr, NULL, ret, err);
+}
+
+/* ---- layout ---- */
+
+bool nn_build_channels_first(const nn_bound *data_format) {
+    return data_format->set && strcmp(data_format->s, "channels_first") == 0;
+}
+
+nn_status nn_build_axis_to_last(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err) {
+    int rank = c->graph->nodes[from].shape.rank;
+    nn_attr a = {0};
+    for (int i = 0; i < rank; i++) a.transpose.perm[i] = i < axis ? i : i + 1;
+    a.transpose.perm[rank - 1] = axis;
+    return nn_build_op(c, NN_OP_TRANSPOSE, "to_channels_last", from, &a, NULL, ret, err);
+}
+
+nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err) {
+    int rank = c->graph->nodes[from].shape.rank;
+    nn_attr a = {0};
+    for (int i = 0; i < rank; i++) a.transpose.perm[i] = i < axis ? i : i - 1;
+    a.transpose.perm[axis] = rank - 1;
+    return nn_build_op(c, NN_OP_TRANSPOSE, "to_channels_first", from, &a, NULL, ret, err);
+}
+
+nn_window nn_build_window(const nn_bound *size, const nn_bound *stride, const nn_bound *dilation,
+                          const nn_bound *padding) {
+    nn_window w = {.spatial = 2};
+    for (int i = 0; i < w.spatial; i++) {
+        w.size[i] = size->dims[i];
+        w.stride[i] = stride->set ? stride->dims[i] : size->dims[i];
+        w.dilation[i] = dilation ? dilation->dims[i] : 1;
+        if (padding->padding == NN_PAD_EXPLICIT)
+            w.pad_before[i] = w.pad_after[i] = padding->dims[i];
+    }
+    w.same = padding->padding == NN_PAD_SAME;
+    return w;
+}

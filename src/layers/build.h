@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* build.h - what the layer files share: adding ops, weights, activations and changes of layout.
+ * Private to layers/. */
+#ifndef NN_LAYERS_BUILD_H
+#define NN_LAYERS_BUILD_H
+#include "layers/layer.h"
+
+/* Adds an op of this layer; suffix "" is the layer's own name, else "<layer>.<suffix>". */
+nn_status nn_build_op(const nn_layer_ctx *c, nn_op op, const char *suffix, int input,
+                      const nn_attr *attr, const nn_shape *shape, int *ret, nn_err *err);
+
+/* The block of parameters that layers with a kernel share, in this order in their tables. */
+enum {
+    NN_K_USE_BIAS,
+    NN_K_KERNEL_INITIALIZER,
+    NN_K_BIAS_INITIALIZER,
+    NN_K_KERNEL_REGULARIZER,
+    NN_K_BIAS_REGULARIZER,
+    NN_K_ACTIVITY_REGULARIZER,
+    NN_K_KERNEL_CONSTRAINT,
+    NN_K_BIAS_CONSTRAINT,
+    NN_K_COUNT
+};
+#define NN_KERNEL_PARAMS                                                                           \
+    {.name = "use_bias", .type = NN_P_BOOL, .fallback = "true", .help = "add a bias"},             \
+        {.name = "kernel_initializer",                                                             \
+         .type = NN_P_INITIALIZER,                                                                 \
+         .fallback = "glorot_uniform",                                                             \
+         .help = "how the kernel starts"},                                                         \
+        {.name = "bias_initializer",                                                               \
+         .type = NN_P_INITIALIZER,                                                                 \
+         .fallback = "zeros",                                                                      \
+         .help = "how the bias starts"},                                                           \
+        {.name = "kernel_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the kernel"}, \
+        {.name = "bias_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the bias"},     \
+        {.name = "activity_regularizer",                                                           \
+         .type = NN_P_REGULARIZER,                                                                 \
+         .help = "penalty on the output; not available yet"},                                      \
+        {.name = "kernel_constraint",                                                              \
+         .type = NN_P_CONSTRAINT,                                                                  \
+         .help = "applied to the kernel after each update"},                                       \
+    {                                                                                              \
+        .name = "bias_constraint", .type = NN_P_CONSTRAINT,                                        \
+        .help = "applied to the bias after each update"                                            \
+    }
+
+/* Adds the kernel and, if use_bias, the bias of `node`; k is the layer's first kernel argument. */
+nn_status nn_build_kernel(const nn_layer_ctx *c, int node, const nn_bound *k, nn_err *err);
+/* Adds one weight by its op's rule, with Keras's fans (compute_fans in keras/initializers). Any of
+ * reg and con may be NULL. */
+nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, const nn_bound *init,
+                          const nn_bound *reg, const nn_bound *con, bool trainable, nn_err *err);
+bool nn_build_trainable(const nn_layer_ctx *c); /* the common argument */
+
+/* Adds the activation of that canonical name after `from`, as "<layer>.<name>" (suffix NULL) or
+ * with the suffix given; none for linear (then ret = from) unless `always`. */
+typedef struct nn_build_act {
+    const char *name;   /* NULL: linear */
+    const char *suffix; /* NULL: the activation's name */
+    double alpha;       /* used when has_alpha, else the table's */
+    bool has_alpha, always;
+} nn_build_act;
+nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_act *a, int *ret,
+                              nn_err *err);
+bool nn_activation_mixes(const char *name); /* softmax, log_softmax: not element by element */
+
+#define NN_DATA_FORMAT_PARAM                                                                       \
+    {                                                                                              \
+        .name = "data_format", .type = NN_P_ENUM, .words = "channels_last|channels_first",         \
+        .fallback = "channels_last", .help = "order of the input's axes"                           \
+    }
+bool nn_build_channels_first(const nn_bound *data_format);
+/* Moves input axis `axis` of `from` to the end, keeping the others in order (or, back: the last
+ * axis to `axis`). */
+nn_status nn_build_axis_to_last(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
+nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
+
+/* A two-dimensional window from bound DIMS arguments; dilation and padding may be NULL (1, valid).
+ */
+nn_window nn_build_window(const nn_bound *size, const nn_bound *stride, const nn_bound *dilation,
+                          const nn_bound *padding);
+
+/* Marks the error just reported as being about argument i; returns st. */
+nn_status nn_build_blame(const nn_layer_ctx *c, int i, const char *hint, nn_status st);
+void nn_build_notice(const nn_layer_ctx *c, nn_notice n);
+#endif
