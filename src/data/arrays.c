@@ -106,6 +106,11 @@ static nn_shape sample_shape(const nn_npy *a) {
     return s;
 }
 
+/* Where element i lies in its .npy file. */
+static int64_t offset_of(const member *m, int64_t i) {
+    return (const char *)m->array.data - m->bytes + i * m->array.size;
+}
+
 static nn_status copy_samples(const member *x, const nn_order *part, nn_dataset *d, nn_err *err) {
     const nn_npy *a = &x->array;
     int64_t width = nn_shape_elements(&d->shape);
@@ -122,7 +127,7 @@ static nn_status copy_samples(const member *x, const nn_order *part, nn_dataset 
                 return nn_fail(err, NN_E_DATA_ERROR,
                                "%s: offset %" PRId64 ": element %" PRId64
                                " of row %u is not a finite float",
-                               x->name, (int64_t)((from + j) * a->size), j, part->index[i]);
+                               x->name, offset_of(x, from + j), j, part->index[i]);
             to[j] = (float)v;
         }
     }
@@ -156,7 +161,7 @@ static nn_status count_classes(const member *y, int *ret, nn_err *err) {
             return nn_fail(err, NN_E_DATA_ERROR,
                            "%s: offset %" PRId64 ": label %.0f of row %" PRId64
                            " is out of range, expected 0 to %d",
-                           y->name, i * y->array.size, v, i, MAX_CLASSES - 1);
+                           y->name, offset_of(y, i), v, i, MAX_CLASSES - 1);
         if ((int64_t)v > most) most = (int64_t)v;
     }
     *ret = (int)most + 1;
