@@ -50,8 +50,8 @@ typedef enum nn_sub_got {
 typedef struct nn_gap {
     uint64_t from_seq, to_seq, events;
 } nn_gap;
-/* The next thing in the queue; does not wait. Read until NN_SUB_NONE: only then will wake be called
- * again. */
+/* The next thing in the queue; does not wait. Read until NN_SUB_NONE: wake comes only for an empty
+ * queue. */
 nn_sub_got nn_sub_next(nn_sub *s, const nn_event **ret_event, nn_gap *ret_gap);
 /* Waits for something to read, up to timeout_ms (< 0: for ever). For threads without a loop. */
 bool nn_sub_wait(nn_sub *s, int timeout_ms);

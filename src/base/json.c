@@ -246,6 +246,17 @@ bool nn_json_equal(const nn_json *a, const nn_json *b) {
 
 /* Writing */
 
+/* The code point of a whole character of 2 or more bytes that terminals or line readers obey: C1
+ * controls (U+0080 to U+009F) and the separators U+2028 and U+2029; 0 for all others. JSON would
+ * allow them; escaped they are harmless everywhere. */
+static unsigned control_character(const char *p, size_t len) {
+    const unsigned char *u = (const unsigned char *)p;
+    if (len == 2 && u[0] == 0xc2 && u[1] < 0xa0) return u[1];
+    if (len == 3 && u[0] == 0xe2 && u[1] == 0x80 && (u[2] & 0xfe) == 0xa8)
+        return 0x2000u + (u[2] & 0x3f);
+    return 0;
+}
+
 static void put_string(nn_buf *out, const char *p, size_t n) {
     /* what follows the backslash; 'u' is spelled out, 0 needs no escape */
     static const char escape[256] = {
@@ -257,18 +268,20 @@ static void put_string(nn_buf *out, const char *p, size_t n) {
     while (i < n) {
         unsigned char c = (unsigned char)p[i];
         size_t len = c ? nn_utf8_length(p + i, n - i) : 0;
-        if (len && !escape[c]) {
+        unsigned control = len > 1 ? control_character(p + i, len) : escape[c] == 'u' ? c : 0;
+        if (len && !control && !escape[c]) {
             i += len;
             continue;
         }
         nn_buf_append(out, p + from, i - from);
         if (!len)
             nn_buf_append(out, "\xef\xbf\xbd", 3);
-        else if (escape[c] == 'u')
-            nn_buf_printf(out, "\\u%04x", c);
+        else if (control)
+            nn_buf_printf(out, "\\u%04x", control);
         else
             nn_buf_append(out, (char[]){'\\', escape[c]}, 2);
-        from = ++i;
+        i += len ? len : 1;
+        from = i;
     }
     nn_buf_append(out, p + from, n - from);
     nn_buf_putc(out, '"');
