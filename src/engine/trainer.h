@@ -37,9 +37,12 @@ typedef struct nn_train_options {
     const nn_dataset *test; /* evaluated at the end; NULL: none */
     int threads;
     uint64_t seed;
-    const char *checkpoint; /* path of the checkpoint file, rewritten each epoch; NULL: none */
+    const char *checkpoint; /* path of the checkpoint file, written before the first step (so that a
+                               path that cannot be written shows at once) and after each epoch;
+                               NULL: none */
     bool resume; /* continue from it; NN_E_NOT_FOUND if it is not there, NN_E_CONFLICT if it is of
-                    another network or data */
+                    another network or data, NN_E_MODEL_FILE_ERROR if it is damaged. Seed, winograd
+                    and, with threads 0, the thread count are then the checkpoint's */
     bool winograd;
     const volatile sig_atomic_t *stop; /* set from a signal handler: finish the step, write the
                                           checkpoint, return NN_E_CANCELLED */
@@ -57,7 +60,9 @@ typedef struct nn_train_result {
 /* Trains model->graph by graph->train from model->weights when `weights_ready`, else from its
  * initialisers. On success model->weights, class names, normalisation and summary are those of the
  * trained network. NN_E_NAN_LOSS: err names the step, the layer and what to try. NN_E_DSL_ERROR /
- * NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. */
+ * NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. On failure
+ * the model is as it was. Losses over values also take data with classes: as 0 and 1 for one
+ * output, else one-hot. */
 nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o,
                    nn_train_result *ret, nn_err *err);
 #endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/fit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static nn_status misfit(const nn_graph *g, const nn_node *at, const nn_dataset *d, nn_err *err,
+                        const char *network, const char *data) {
+    nn_status s = nn_fail(err, NN_E_DSL_ERROR, "network '%s' and data set '%s' do not fit: %s, %s",
+                          g->name, d->name, network, data);
+    if (err) {
+        err->line = at->span.line;
+        err->col = at->span.col;
+    }
+    return s;
+}
+
+static nn_status check_input(const nn_graph *g, const nn_dataset *d, nn_err *err) {
+    if (g->n_inputs != 1)
+        return nn_fail(err, NN_E_UNSUPPORTED,
+                       "network '%s' has %d inputs; training from a data set needs one", g->name,
+                       g->n_inputs);
+    const nn_node *in = &g->nodes[g->inputs[0]];
+    if (nn_dataset_fits(d, &in->shape)) return NN_OK;
+    char want[128], have[128], network[192], data[192];
+    nn_shape_print(&in->shape, false, want, sizeof want);
+    nn_shape_print(&d->shape, false, have, sizeof have);
+    snprintf(network, sizeof network, "the network's input is %s", want);
+    snprintf(data, sizeof data, "a sample is %s", have);
+    nn_status s = misfit(g, in, d, err, network, data);
+    return nn_err_hint(err, s, "write input: %s", have);
+}
+
+static nn_status check_classes(const nn_graph *g, const nn_dataset *d, int64_t outputs,
+                               nn_err *err) {
+    if (d->classes <= outputs) return NN_OK;
+    const nn_node *out = &g->nodes[g->outputs[0]];
+    char network[192], data[192];
+    snprintf(network, sizeof network, "'%s' has %" PRId64 " outputs", out->layer_name, outputs);
+    snprintf(data, sizeof data, "the data has %d classes", d->classes);
+    nn_status s = misfit(g, out, d, err, network, data);
+    return nn_err_hint(err, s, "give the last layer %d units", d->classes);
+}
+
+/* A loss over values and data with classes. */
+static nn_status check_classes_as_values(const nn_graph *g, const nn_dataset *d, int64_t outputs,
+                                         nn_feed *ret, nn_err *err) {
+    if (outputs == 1 && d->classes <= 2) {
+        *ret = NN_FEED_BINARY;
+        return NN_OK;
+    }
+    if (outputs == d->classes) {
+        *ret = NN_FEED_ONE_HOT;
+        return NN_OK;
+    }
+    const nn_node *out = &g->nodes[g->outputs[0]];
+    char network[192], data[192];
+    snprintf(network, sizeof network, "%s over the %" PRId64 " outputs of '%s'",
+             nn_loss_name(g->train.loss), outputs, out->layer_name);
+    snprintf(data, sizeof data, "the data has %d classes", d->classes);
+    nn_status s = misfit(g, out, d, err, network, data);
+    return nn_err_hint(err, s, "give the last layer %d units, or use categorical_crossentropy",
+                       d->classes);
+}
+
+static nn_status check_values(const nn_graph *g, const nn_dataset *d, int64_t outputs,
+                              nn_err *err) {
+    if (d->target_width == outputs) return NN_OK;
+    const nn_node *out = &g->nodes[g->outputs[0]];
+    char network[192], data[192];
+    snprintf(network, sizeof network, "'%s' has %" PRId64 " outputs", out->layer_name, outputs);
+    snprintf(data, sizeof data, "a row has %d target values", d->target_width);
+    nn_status s = misfit(g, out, d, err, network, data);
+    return nn_err_hint(err, s, "give the last layer %d units", d->target_width);
+}
+
+nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_feed *ret, nn_err *err) {
+    nn_status s = check_input(g, d, err);
+    if (s != NN_OK) return s;
+    if (d->rows < 1) return nn_fail(err, NN_E_DATA_ERROR, "data set '%s' has no rows", d->name);
+    if (!d->labels && !d->targets)
+        return nn_fail(err, NN_E_DATA_ERROR, "data set '%s' has neither labels nor target values",
+                       d->name);
+    int64_t outputs = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
+    bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
+    if (classes && !d->labels) {
+        s = nn_fail(
+            err, NN_E_DATA_ERROR,
+            "network '%s' learns classes (%s), but data set '%s' has %d target values a row",
+            g->name, nn_loss_name(g->train.loss), d->name, d->target_width);
+        return nn_err_hint(err, s, "use mean_squared_error or binary_crossentropy");
+    }
+    nn_feed feed = classes ? NN_FEED_LABEL : NN_FEED_VALUES;
+    if (classes)
+        s = check_classes(g, d, outputs, err);
+    else if (d->labels)
+        s = check_classes_as_values(g, d, outputs, &feed, err);
+    else
+        s = check_values(g, d, outputs, err);
+    if (s == NN_OK) *ret = feed;
+    return s;
+}
+
+void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,
+                  int64_t outputs, float *x, int32_t *labels, float *values) {
+    nn_batch_fill(d, index, n, x, feed == NN_FEED_LABEL ? labels : NULL,
+                  feed == NN_FEED_VALUES ? values : NULL);
+    if (feed == NN_FEED_BINARY)
+        for (int64_t i = 0; i < n; i++) values[i] = (float)d->labels[index[i]];
+    if (feed == NN_FEED_ONE_HOT) {
+        memset(values, 0, (size_t)(n * outputs) * sizeof *values);
+        for (int64_t i = 0; i < n; i++) values[i * outputs + d->labels[index[i]]] = 1;
+    }
+}

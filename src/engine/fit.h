@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* fit.h - whether a network and a data set fit each other, and how rows become inputs and targets.
+ */
+#ifndef NN_ENGINE_FIT_H
+#define NN_ENGINE_FIT_H
+#include "data/dataset.h"
+#include "engine/engine.h"
+
+/* What the loss is given of a row. */
+typedef enum nn_feed {
+    NN_FEED_LABEL,   /* the class index */
+    NN_FEED_VALUES,  /* the data set's own values */
+    NN_FEED_BINARY,  /* one value: the class index, 0 or 1 */
+    NN_FEED_ONE_HOT, /* a value a class */
+} nn_feed;
+
+/* NN_E_DSL_ERROR or NN_E_DATA_ERROR, with both sides named, when d cannot be fed to g. */
+nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_feed *ret, nn_err *err);
+
+/* Fills x and whichever of labels (n) and values (n x outputs) the feed uses. Never allocates. */
+void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,
+                  int64_t outputs, float *x, int32_t *labels, float *values);
+#endif

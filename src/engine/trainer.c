@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/* trainer.c - the training loop.
+ *
+ * Where a training stands is one record, the checkpoint's: the loop works on it, saving writes it,
+ * resuming reads it. The order of rows and dropout derive from the seed, the epoch and the number
+ * of updates in it, so that nothing else decides how a training goes on. */
+#include "engine/trainer.h"
+
+#include "base/clock.h"
+#include "engine/checkpoint.h"
+#include "engine/fit.h"
+#include "engine/loss.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct trainer {
+    const nn_graph *graph;
+    const nn_train_options *o;
+    nn_exec *exec;
+    nn_feed feed;
+    int64_t outputs, batch, steps; /* elements of an output row; rows of a batch; steps an epoch */
+    bool has_accuracy;             /* of continuous targets there is none */
+    nn_order train, valid, order;  /* row numbers; order: of the running epoch */
+    uint32_t *index;               /* the rows of one batch of the test set */
+    int32_t *labels;
+    float *values;
+    float *weights, *state; /* slabs on their way to and from files */
+    nn_checkpoint at;
+    int64_t run_start, run_done, run_samples; /* of this run: clock, batches, rows */
+    double run_busy;                          /* seconds in steps */
+    double earlier;                           /* seconds of runs before this one */
+    int64_t last_progress;
+} trainer;
+
+static void trainer_done(trainer *t) {
+    nn_exec_closep(&t->exec);
+    nn_order_done(&t->train);
+    nn_order_done(&t->valid);
+    nn_order_done(&t->order);
+    free(t->index);
+    free(t->labels);
+    free(t->values);
+    free(t->weights);
+    free(t->state);
+}
+
+static double seconds_since(int64_t start) {
+    return (double)(nn_clock_mono() - start) * 1e-9;
+}
+
+/* ---- events ---- */
+
+static nn_train_event event_of(const trainer *t) {
+    const nn_checkpoint *at = &t->at;
+    int64_t epochs = t->graph->train.epochs, done = at->epoch * t->steps + at->step;
+    double run = seconds_since(t->run_start), rows = (double)at->rows;
+    nn_train_event e = {
+        .epoch = at->epoch + 1,
+        .epochs = epochs,
+        .step = at->step,
+        .steps = t->steps,
+        .done = done,
+        .total = epochs * t->steps,
+        .loss = at->rows ? at->loss_sum / rows : at->loss,
+        .accuracy = !t->has_accuracy ? NAN
+                    : at->rows       ? (double)at->correct / rows
+                                     : at->accuracy,
+        .val_loss = NAN,
+        .val_accuracy = NAN,
+        .rate = t->run_busy > 0 ? (double)t->run_samples / t->run_busy : 0,
+        .eta_s = NAN,
+        .seconds = t->earlier + run,
+    };
+    if (t->run_done >= 2) e.eta_s = run / (double)t->run_done * (double)(e.total - done);
+    return e;
+}
+
+static void emit(const trainer *t, nn_train_event *e, int type) {
+    e->type = type;
+    if (t->o->on_event) t->o->on_event(t->o->ctx, e);
+}
+
+static void emit_progress(trainer *t) {
+    const int64_t interval = 100 * 1000 * 1000; /* ns: at most ten a second */
+    int64_t now = nn_clock_mono();
+    if (!t->o->on_event || now - t->last_progress < interval) return;
+    t->last_progress = now;
+    nn_train_event e = event_of(t);
+    emit(t, &e, NN_TRAIN_PROGRESS);
+}
+
+/* The epoch that at.epoch counts as done has just been finished. */
+static void emit_epoch(const trainer *t) {
+    nn_train_event e = event_of(t);
+    e.epoch = t->at.epoch;
+    e.step = t->steps;
+    e.loss = t->at.loss;
+    e.accuracy = t->at.accuracy;
+    e.val_loss = t->at.val_loss;
+    e.val_accuracy = t->at.val_accuracy;
+    emit(t, &e, NN_TRAIN_EPOCH);
+}
+
+/* ---- checkpoints ---- */
+
+static nn_status save(trainer *t, nn_err *err) {
+    if (!t->o->checkpoint) return NN_OK;
+    const nn_engine *engine = t->exec->engine;
+    engine->get_weights(t->exec, t->weights);
+    engine->get_state(t->exec, t->state, &t->at.updates);
+    t->at.seconds = t->earlier + seconds_since(t->run_start);
+    nn_status s = nn_checkpoint_save(t->o->checkpoint, t->graph, &t->at, t->weights, t->state, err);
+    if (s != NN_OK) return s;
+    nn_train_event e = event_of(t);
+    e.path = t->o->checkpoint;
+    emit(t, &e, NN_TRAIN_CHECKPOINT);
+    return NN_OK;
+}
+
+static bool stop_wanted(const trainer *t) {
+    return t->o->stop && *t->o->stop;
+}
+
+static nn_status cancel(trainer *t, nn_err *err) {
+    nn_status s = save(t, err);
+    if (s != NN_OK) return s;
+    if (t->at.epoch < t->graph->train.epochs)
+        s = nn_fail(err, NN_E_CANCELLED,
+                    "training was stopped in epoch %" PRId64 " after step %" PRId64 " of %" PRId64,
+                    t->at.epoch + 1, t->at.step, t->steps);
+    else
+        s = nn_fail(err, NN_E_CANCELLED, "training was stopped before its last evaluation ended");
+    if (t->o->checkpoint)
+        nn_err_hint(err, s, "continue with --resume: the checkpoint is '%s'", t->o->checkpoint);
+    return s;
+}
+
+/* ---- loss that is not a number ---- */
+
+static const char *nan_advice(const trainer *t, const nn_node *n) {
+    nn_loss_plan p;
+    if (n && n->op == NN_OP_INPUT)
+        return "the data holds a value that is not finite; look for empty or damaged fields";
+    if (nn_loss_plan_make(t->graph, &p, NULL) == NN_OK &&
+        (p.form == NN_FORM_CE_PROBS || p.form == NN_FORM_BCE_PROBS))
+        return "the loss takes the log of the outputs: end with softmax (or sigmoid), or set "
+               "from_logits=true; or lower learning_rate";
+    if (n && n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_EXPONENTIAL)
+        return "exponential overflows above 88: use softplus or relu, or scale its input down";
+    return "try a tenth of the learning_rate, clipnorm=1.0 in the optimizer, inputs scaled to 0..1, "
+           "or BatchNormalization";
+}
+
+static nn_status fail_nan(const trainer *t, const nn_step *step, nn_err *err) {
+    const nn_node *n = step->node >= 0 ? &t->graph->nodes[step->node] : NULL;
+    char place[160] = "";
+    if (n) snprintf(place, sizeof place, "; first in layer '%s' (%s)", n->layer_name, n->layer);
+    nn_status s = nn_fail(err, NN_E_NAN_LOSS,
+                          "loss %g or a gradient of it is not finite at epoch %" PRId64
+                          ", step %" PRId64 "%s; learning_rate is %g",
+                          step->loss, t->at.epoch + 1, t->at.step + 1, place,
+                          t->graph->train.optimizer.learning_rate);
+    if (err && n) {
+        err->line = n->span.line;
+        err->col = n->span.col;
+    }
+    return nn_err_hint(err, s, "%s", nan_advice(t, n));
+}
+
+/* ---- steps, epochs ---- */
+
+static nn_targets fill(const trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n) {
+    nn_feed_fill(t->feed, d, index, n, t->outputs, t->exec->engine->input(t->exec, 0), t->labels,
+                 t->values);
+    bool labels = t->feed == NN_FEED_LABEL;
+    return (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
+}
+
+static nn_status train_step(trainer *t, nn_err *err) {
+    int64_t begin = t->at.step * t->batch, start = nn_clock_mono();
+    int64_t rows = t->order.n - begin < t->batch ? t->order.n - begin : t->batch;
+    nn_targets targets = fill(t, t->o->train, t->order.index + begin, rows);
+    nn_step step;
+    nn_status s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
+    if (s != NN_OK) return s;
+    if (!step.finite) return fail_nan(t, &step, err);
+    double spent = seconds_since(start);
+    t->at.step++;
+    t->at.loss_sum += step.loss * (double)rows;
+    t->at.correct += step.correct;
+    t->at.rows += rows;
+    t->at.samples += rows;
+    t->at.busy += spent;
+    t->run_busy += spent;
+    t->run_samples += rows;
+    t->run_done++;
+    return NN_OK;
+}
+
+/* Loss and accuracy over rows index[0..n) of d, or its first n rows when index is NULL. */
+static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n,
+                          double *ret_loss, double *ret_accuracy, nn_err *err) {
+    double loss = 0;
+    int64_t correct = 0;
+    for (int64_t begin = 0; begin < n; begin += t->batch) {
+        if (stop_wanted(t)) return cancel(t, err);
+        int64_t rows = n - begin < t->batch ? n - begin : t->batch;
+        for (int64_t i = 0; !index && i < rows; i++) t->index[i] = (uint32_t)(begin + i);
+        nn_targets targets = fill(t, d, index ? index + begin : t->index, rows);
+        nn_step step;
+        nn_status s = t->exec->engine->evaluate(t->exec, rows, &targets, &step, err);
+        if (s != NN_OK) return s;
+        loss += step.loss * (double)rows;
+        correct += step.correct;
+    }
+    *ret_loss = loss / (double)n;
+    *ret_accuracy = t->has_accuracy ? (double)correct / (double)n : NAN;
+    return NN_OK;
+}
+
+static nn_status finish_epoch(trainer *t, nn_err *err) {
+    nn_checkpoint *at = &t->at;
+    double val_loss = NAN, val_accuracy = NAN;
+    if (t->valid.n > 0) {
+        nn_status s =
+            evaluate(t, t->o->train, t->valid.index, t->valid.n, &val_loss, &val_accuracy, err);
+        if (s != NN_OK) return s;
+    }
+    at->loss = at->loss_sum / (double)at->rows;
+    at->accuracy = t->has_accuracy ? (double)at->correct / (double)at->rows : NAN;
+    at->val_loss = val_loss;
+    at->val_accuracy = val_accuracy;
+    at->epoch++;
+    at->step = 0;
+    at->loss_sum = 0;
+    at->correct = at->rows = 0;
+    emit_epoch(t);
+    return save(t, err);
+}
+
+/* The rest of the epoch that t->at stands in. */
+static nn_status run_epoch(trainer *t, nn_err *err) {
+    if (t->graph->train.shuffle)
+        nn_order_shuffle(&t->train, t->at.seed, (uint64_t)t->at.epoch, &t->order);
+    while (t->at.step < t->steps) {
+        if (stop_wanted(t)) return cancel(t, err);
+        nn_status s = train_step(t, err);
+        if (s != NN_OK) return s;
+        emit_progress(t);
+    }
+    return finish_epoch(t, err);
+}
+
+/* ---- setting up ---- */
+
+static nn_status out_of_memory(nn_err *err) {
+    return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the batches and weights of a training");
+}
+
+static nn_status check(trainer *t, nn_err *err) {
+    const nn_graph *g = t->graph;
+    nn_loss_plan plan; /* refuses outputs that no loss can be taken of */
+    nn_feed test_feed;
+    nn_status s = nn_loss_plan_make(g, &plan, err);
+    if (s == NN_OK) s = nn_fit_check(g, t->o->train, &t->feed, err);
+    if (s == NN_OK && t->o->test) {
+        s = nn_fit_check(g, t->o->test, &test_feed, err);
+        if (s == NN_OK && test_feed != t->feed)
+            s = nn_fail(err, NN_E_DATA_ERROR,
+                        "data sets '%s' (train) and '%s' (test) hold different kinds of targets",
+                        t->o->train->name, t->o->test->name);
+    }
+    if (s != NN_OK) return s;
+    bool trainable = false;
+    for (int i = 0; i < g->n_weights; i++) trainable |= g->weights[i].trainable;
+    if (!trainable)
+        return nn_fail(err, NN_E_DSL_ERROR, "network '%s' has no weights to train", g->name);
+    t->outputs = plan.outputs;
+    t->has_accuracy = g->train.loss != NN_LOSS_MSE || t->feed != NN_FEED_VALUES;
+    return NN_OK;
+}
+
+/* Slabs, and what the checkpoint says when resuming. */
+static nn_status prepare_weights(trainer *t, const float *ready, nn_err *err) {
+    const nn_graph *g = t->graph;
+    size_t slots = (size_t)nn_exec_slots(g);
+    t->weights = calloc((size_t)g->slab + 1, sizeof *t->weights);
+    t->state = calloc((size_t)g->slab * slots + 1, sizeof *t->state);
+    if (!t->weights || !t->state) return out_of_memory(err);
+    t->at = (nn_checkpoint){.seed = t->o->seed,
+                            .threads = t->o->threads,
+                            .winograd = t->o->winograd,
+                            .loss = NAN,
+                            .accuracy = NAN,
+                            .val_loss = NAN,
+                            .val_accuracy = NAN};
+    memcpy(t->at.data_sha256, t->o->train->sha256, sizeof t->at.data_sha256);
+    if (!t->o->resume) {
+        if (!ready) return nn_weights_init(g, t->at.seed, t->weights, err);
+        memcpy(t->weights, ready, (size_t)g->slab * sizeof *ready);
+        return NN_OK;
+    }
+    if (!t->o->checkpoint)
+        return nn_fail(err, NN_E_INTERNAL, "asked to resume without the path of a checkpoint");
+    nn_status s = nn_checkpoint_load(t->o->checkpoint, g, t->o->train->sha256, &t->at, t->weights,
+                                     t->state, err);
+    t->earlier = t->at.seconds;
+    if (t->o->threads > 0) t->at.threads = t->o->threads;
+    return s;
+}
+
+static nn_status prepare_rows(trainer *t, nn_err *err) {
+    const nn_train_spec *spec = &t->graph->train;
+    const nn_dataset *d = t->o->train;
+    nn_status s =
+        nn_order_split(d->rows, spec->validation_split, t->at.seed, &t->train, &t->valid, err);
+    if (s == NN_OK && t->train.n == 0)
+        s = nn_fail(err, NN_E_DATA_ERROR,
+                    "of the %" PRId64 " rows of data set '%s' a validation_split of %g leaves none "
+                    "to train on",
+                    d->rows, d->name, spec->validation_split);
+    if (s == NN_OK) s = nn_order_copy(&t->train, &t->order, err);
+    if (s != NN_OK) return s;
+    int64_t batch = spec->batch_size;
+    t->batch = batch < t->train.n ? batch : t->train.n;
+    t->steps = (t->train.n + t->batch - 1) / t->batch;
+    if (spec->steps_per_epoch > 0 && spec->steps_per_epoch < t->steps)
+        t->steps = spec->steps_per_epoch;
+    t->index = calloc((size_t)t->batch, sizeof *t->index);
+    t->labels = calloc((size_t)t->batch, sizeof *t->labels);
+    t->values = calloc((size_t)(t->batch * t->outputs), sizeof *t->values);
+    return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
+}
+
+static nn_status prepare_exec(trainer *t, nn_err *err) {
+    const nn_engine *engine = t->o->engine;
+    const char *reason = "";
+    if (!engine->available(&reason))
+        return nn_fail(err, NN_E_UNSUPPORTED, "engine '%s' cannot run here: %s", engine->name,
+                       reason);
+    nn_exec_options options = {.batch = t->batch,
+                               .training = true,
+                               .threads = t->at.threads,
+                               .seed = t->at.seed,
+                               .winograd = t->at.winograd};
+    nn_status s = engine->open(t->graph, &options, &t->exec, err);
+    if (s != NN_OK) return s;
+    t->at.threads = t->exec->options.threads;
+    snprintf(t->at.engine, sizeof t->at.engine, "%s", engine->name);
+    engine->set_weights(t->exec, t->weights);
+    engine->set_state(t->exec, t->state, t->at.updates);
+    return NN_OK;
+}
+
+static nn_status prepare(trainer *t, const float *ready, nn_err *err) {
+    nn_status s = check(t, err);
+    if (s == NN_OK) s = prepare_weights(t, ready, err);
+    if (s == NN_OK) s = prepare_rows(t, err);
+    if (s == NN_OK) s = prepare_exec(t, err);
+    return s;
+}
+
+/* ---- the trained model ---- */
+
+static void set_metric(nn_json *metrics, const char *name, double v) {
+    if (!isnan(v)) nn_json_set(metrics, name, nn_json_new_num(v));
+}
+
+static nn_json *dataset_json(const nn_dataset *d) {
+    nn_json *v = nn_json_new_object();
+    nn_json_set(v, "name", nn_json_new_str(d->name));
+    nn_json_set(v, "sha256", nn_json_new_str(d->sha256));
+    nn_json_set(v, "rows", nn_json_new_int(d->rows));
+    return v;
+}
+
+static nn_json *metrics_json(const nn_train_result *r) {
+    nn_json *v = nn_json_new_object();
+    set_metric(v, "loss", r->loss);
+    set_metric(v, "accuracy", r->accuracy);
+    set_metric(v, "val_loss", r->val_loss);
+    set_metric(v, "val_accuracy", r->val_accuracy);
+    set_metric(v, "test_loss", r->test_loss);
+    set_metric(v, "test_accuracy", r->test_accuracy);
+    return v;
+}
+
+static nn_json *summary_json(const trainer *t, const nn_train_result *r) {
+    const nn_train_spec *spec = &t->graph->train;
+    char seed[32];
+    snprintf(seed, sizeof seed, "%" PRIu64, t->at.seed);
+    nn_json *v = nn_json_new_object(), *optimizer = nn_json_new_object();
+    nn_json_set(optimizer, "type", nn_json_new_str(nn_optimizer_name(spec->optimizer.kind)));
+    nn_json_set(optimizer, "learning_rate", nn_json_new_num(spec->optimizer.learning_rate));
+    nn_json_set(v, "dataset", dataset_json(t->o->train));
+    nn_json_set(v, "epochs", nn_json_new_int(t->at.epoch));
+    nn_json_set(v, "batch_size", nn_json_new_int(spec->batch_size));
+    nn_json_set(v, "updates", nn_json_new_int(t->at.updates));
+    nn_json_set(v, "loss", nn_json_new_str(nn_loss_name(spec->loss)));
+    nn_json_set(v, "optimizer", optimizer);
+    nn_json_set(v, "seed", nn_json_new_str(seed)); /* 64 bits: more than a JSON reader keeps */
+    nn_json_set(v, "threads", nn_json_new_int(t->at.threads));
+    nn_json_set(v, "engine", nn_json_new_str(t->at.engine));
+    nn_json_set(v, "metrics", metrics_json(r));
+    nn_json_set(v, "seconds", nn_json_new_num(r->seconds));
+    nn_json_set(v, "samples_per_second", nn_json_new_num(r->samples_per_s));
+    nn_json_set(v, "version", nn_json_new_str(NN_VERSION));
+    return v;
+}
+
+static void free_names(char **names, int n) {
+    for (int i = 0; names && i < n; i++) free(names[i]);
+    free(names);
+}
+
+static nn_status copy_names(const nn_dataset *d, char ***ret, nn_err *err) {
+    if (!d->labels || !d->class_names) {
+        *ret = NULL;
+        return NN_OK;
+    }
+    char **names = calloc((size_t)d->classes + 1, sizeof *names);
+    for (int i = 0; names && i < d->classes; i++)
+        if (!(names[i] = strdup(d->class_names[i]))) {
+            free_names(names, i);
+            names = NULL;
+        }
+    if (!names) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the names of the classes");
+    *ret = names;
+    return NN_OK;
+}
+
+static nn_status hand_over(trainer *t, const nn_train_result *r, nn_model *m, nn_err *err) {
+    char **names = NULL;
+    nn_status s = copy_names(t->o->train, &names, err);
+    if (s != NN_OK) return s;
+    free_names(m->class_names, m->n_classes);
+    nn_json_unref(m->summary);
+    m->class_names = names;
+    m->n_classes = t->o->train->labels ? t->o->train->classes : 0;
+    m->scale = t->o->train->norm.scale;
+    m->offset = t->o->train->norm.offset;
+    m->summary = summary_json(t, r);
+    t->exec->engine->get_weights(t->exec, m->weights);
+    return NN_OK;
+}
+
+static nn_status finish(trainer *t, nn_train_result *ret, nn_err *err) {
+    const nn_checkpoint *at = &t->at;
+    t->exec->engine->get_state(t->exec, t->state, &t->at.updates);
+    nn_train_result r = {.loss = at->loss,
+                         .accuracy = at->accuracy,
+                         .val_loss = at->val_loss,
+                         .val_accuracy = at->val_accuracy,
+                         .test_loss = NAN,
+                         .test_accuracy = NAN,
+                         .epochs = at->epoch,
+                         .updates = at->updates,
+                         .memory = t->exec->engine->memory(t->exec)};
+    if (t->o->test) {
+        nn_status s =
+            evaluate(t, t->o->test, NULL, t->o->test->rows, &r.test_loss, &r.test_accuracy, err);
+        if (s != NN_OK) return s;
+    }
+    r.seconds = t->earlier + seconds_since(t->run_start);
+    r.samples_per_s = at->busy > 0 ? (double)at->samples / at->busy : 0;
+    *ret = r;
+    return NN_OK;
+}
+
+static nn_status run(trainer *t, nn_model *model, nn_train_result *ret, nn_err *err) {
+    nn_train_event e = event_of(t);
+    emit(t, &e, NN_TRAIN_STARTED);
+    nn_status s = t->o->resume ? NN_OK : save(t, err);
+    while (s == NN_OK && t->at.epoch < t->graph->train.epochs) s = run_epoch(t, err);
+    nn_train_result r;
+    if (s == NN_OK) s = finish(t, &r, err);
+    if (s == NN_OK) s = hand_over(t, &r, model, err);
+    if (s != NN_OK) return s;
+    e = event_of(t);
+    e.epoch = t->at.epoch;
+    e.eta_s = 0;
+    e.val_loss = r.val_loss;
+    e.val_accuracy = r.val_accuracy;
+    emit(t, &e, NN_TRAIN_FINISHED);
+    *ret = r;
+    return NN_OK;
+}
+
+nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o,
+                   nn_train_result *ret, nn_err *err) {
+    trainer t = {.graph = model->graph, .o = o, .run_start = nn_clock_mono()};
+    nn_status s = prepare(&t, weights_ready ? model->weights : NULL, err);
+    if (s == NN_OK) {
+        t.run_start = nn_clock_mono(); /* planning is not training */
+        t.last_progress = t.run_start;
+        s = run(&t, model, ret, err);
+    }
+    trainer_done(&t);
+    return s;
+}
