@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "serve/batcher.h"
+
+#include "base/clock.h"
+#include "base/metrics.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct replica {
+    nn_batcher *batcher;
+    nn_exec *exec;
+    pthread_t thread;
+    bool running;
+} replica;
+
+struct nn_batcher {
+    nn_batcher_options o;
+    int64_t inputs, outputs; /* elements of a row */
+    nn_series *batch_rows, *queue_time, *duration;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t arrived;
+    nn_prediction *head, **tail;
+    int64_t waiting, waiting_rows, last_rows;
+    bool stopping;
+    int n;
+    replica replicas[];
+};
+
+static bool wants_more(const nn_batcher *b) {
+    return !b->stopping && b->waiting_rows < b->o.max_batch && b->last_rows > 1 &&
+           b->waiting_rows * 2 < b->last_rows;
+}
+
+static struct timespec deadline(const nn_batcher *b) {
+    int64_t ns = b->head->submitted + (int64_t)(b->o.max_delay_ms * 1e6);
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+/* Takes a batch off the queue: requests in order while their rows fit; one that is larger than a
+ * batch comes alone. Called with the lock. */
+static nn_prediction *take(nn_batcher *b) {
+    nn_prediction *first = b->head, **end = &b->head;
+    int64_t rows = 0;
+    while (*end && (rows == 0 || rows + (*end)->rows <= b->o.max_batch)) {
+        rows += (*end)->rows;
+        b->waiting--;
+        end = &(*end)->next;
+    }
+    b->head = *end;
+    *end = NULL;
+    if (!b->head) b->tail = &b->head;
+    b->waiting_rows -= rows;
+    b->last_rows = rows;
+    return first;
+}
+
+/* Waits for a batch; NULL when stopping and nothing is left. */
+static nn_prediction *next_batch(nn_batcher *b) {
+    pthread_mutex_lock(&b->lock);
+    nn_prediction *batch = NULL;
+    while (!batch && !(b->stopping && !b->head)) {
+        if (!b->head) {
+            pthread_cond_wait(&b->arrived, &b->lock);
+            continue;
+        }
+        struct timespec until = deadline(b);
+        int late = 0;
+        while (b->head && wants_more(b) && !late)
+            late = pthread_cond_timedwait(&b->arrived, &b->lock, &until);
+        if (b->head) batch = take(b);
+    }
+    if (b->head) pthread_cond_signal(&b->arrived); /* another replica may begin with the rest */
+    pthread_mutex_unlock(&b->lock);
+    return batch;
+}
+
+static nn_status forward(nn_exec *x, int64_t rows, nn_err *err) {
+    return x->engine->forward(x, rows, err);
+}
+
+/* One request larger than a batch, in pieces. */
+static void run_large(nn_batcher *b, nn_exec *x, nn_prediction *p) {
+    for (int64_t at = 0; at < p->rows && !p->err.code; at += b->o.max_batch) {
+        int64_t n = p->rows - at < b->o.max_batch ? p->rows - at : b->o.max_batch;
+        memcpy(x->engine->input(x, 0), p->x + at * b->inputs,
+               (size_t)(n * b->inputs) * sizeof *p->x);
+        if (forward(x, n, &p->err) == NN_OK)
+            memcpy(p->y + at * b->outputs, x->engine->output(x, 0),
+                   (size_t)(n * b->outputs) * sizeof *p->y);
+    }
+}
+
+static void run_together(nn_batcher *b, nn_exec *x, nn_prediction *batch) {
+    int64_t rows = 0;
+    for (nn_prediction *p = batch; p; p = p->next) {
+        memcpy(x->engine->input(x, 0) + rows * b->inputs, p->x,
+               (size_t)(p->rows * b->inputs) * sizeof *p->x);
+        rows += p->rows;
+    }
+    nn_err err = {0};
+    nn_status s = forward(x, rows, &err);
+    const float *y = x->engine->output(x, 0);
+    for (nn_prediction *p = batch; p; p = p->next) {
+        if (s)
+            p->err = err;
+        else
+            memcpy(p->y, y, (size_t)(p->rows * b->outputs) * sizeof *p->y);
+        y += p->rows * b->outputs;
+    }
+}
+
+static void run(replica *r, nn_prediction *batch) {
+    nn_batcher *b = r->batcher;
+    int64_t began = nn_clock_mono(), rows = 0;
+    for (nn_prediction *p = batch; p; p = p->next) rows += p->rows;
+    if (batch->rows > b->o.max_batch)
+        run_large(b, r->exec, batch);
+    else
+        run_together(b, r->exec, batch);
+    int64_t ended = nn_clock_mono();
+    nn_series_observe(b->batch_rows, (double)rows);
+    for (nn_prediction *p = batch, *next; p; p = next) {
+        next = p->next; /* done may free p */
+        p->began = began;
+        p->ended = ended;
+        nn_series_observe(b->queue_time, (double)(began - p->submitted) * 1e-9);
+        nn_series_observe(b->duration, (double)(ended - p->submitted) * 1e-9);
+        p->done(p);
+    }
+}
+
+static void *replica_main(void *arg) {
+    replica *r = arg;
+    nn_prediction *batch;
+    while ((batch = next_batch(r->batcher))) run(r, batch);
+    return NULL;
+}
+
+static nn_status open_replica(nn_batcher *b, const nn_model *m, replica *r, nn_err *err) {
+    nn_exec_options o = {.batch = b->o.max_batch, .threads = 1};
+    r->batcher = b;
+    nn_status s = b->o.engine->open(m->graph, &o, &r->exec, err);
+    if (s) return s;
+    b->o.engine->set_weights(r->exec, m->weights);
+    if (pthread_create(&r->thread, NULL, replica_main, r) != 0)
+        return nn_fail(err, NN_E_LIMIT, "cannot start a thread for a replica of %s", b->o.name);
+    r->running = true;
+    return NN_OK;
+}
+
+static void init_queue(nn_batcher *b) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&b->arrived, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&b->lock, NULL);
+    b->tail = &b->head;
+}
+
+nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batcher **ret,
+                         nn_err *err) {
+    const nn_graph *g = m->graph;
+    int64_t in = nn_shape_elements(&g->nodes[g->inputs[0]].shape),
+            out = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
+    if (g->n_inputs != 1 || g->n_outputs != 1 || in < 1 || out < 1)
+        return nn_fail(
+            err, NN_E_UNSUPPORTED,
+            "model %s cannot be served: it needs one input and one output of known shape", g->name);
+    nn_batcher *b = calloc(1, sizeof *b + (size_t)o->replicas * sizeof b->replicas[0]);
+    if (!b) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for %d replicas", o->replicas);
+    b->o = *o;
+    b->inputs = in;
+    b->outputs = out;
+    b->batch_rows = nn_metric_series(NN_METRIC_DEPLOYMENT_BATCH, o->name);
+    b->queue_time = nn_metric_series(NN_METRIC_DEPLOYMENT_QUEUE, o->name);
+    b->duration = nn_metric_series(NN_METRIC_DEPLOYMENT_DURATION, o->name);
+    init_queue(b);
+    for (b->n = 0; b->n < o->replicas;) {
+        nn_status s = open_replica(b, m, &b->replicas[b->n++], err);
+        if (!s) continue;
+        nn_batcher_free(b);
+        return s;
+    }
+    *ret = b;
+    return NN_OK;
+}
+
+nn_status nn_batcher_submit(nn_batcher *b, nn_prediction *p, nn_err *err) {
+    p->next = NULL;
+    p->err.code = NN_OK;
+    p->submitted = nn_clock_mono();
+    nn_status s = NN_OK;
+    pthread_mutex_lock(&b->lock);
+    if (b->stopping)
+        s = nn_fail(err, NN_E_NOT_READY, "the deployment is being stopped");
+    else if (b->waiting >= b->o.max_queue)
+        s = nn_fail(err, NN_E_QUEUE_FULL, "%" PRId64 " requests wait for this deployment already",
+                    b->waiting);
+    if (!s) {
+        *b->tail = p;
+        b->tail = &p->next;
+        b->waiting++;
+        b->waiting_rows += p->rows;
+        pthread_cond_signal(&b->arrived);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return s;
+}
+
+int64_t nn_batcher_waiting(nn_batcher *b) {
+    pthread_mutex_lock(&b->lock);
+    int64_t n = b->waiting;
+    pthread_mutex_unlock(&b->lock);
+    return n;
+}
+
+void nn_batcher_free(nn_batcher *b) {
+    if (!b) return;
+    pthread_mutex_lock(&b->lock);
+    b->stopping = true;
+    pthread_cond_broadcast(&b->arrived);
+    pthread_mutex_unlock(&b->lock);
+    for (int i = 0; i < b->n; i++) {
+        if (b->replicas[i].running) pthread_join(b->replicas[i].thread, NULL);
+        nn_exec_closep(&b->replicas[i].exec);
+    }
+    pthread_cond_destroy(&b->arrived);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
