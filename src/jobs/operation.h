@@ -37,28 +37,28 @@ typedef enum nn_level {
 } nn_level;
 
 /* The documented vocabularies; the columns of states.def in order. */
-typedef enum nn_face {
-    NN_FACE_CANONICAL,
-    NN_FACE_JOBS,
-    NN_FACE_DEPLOYMENT,
-    NN_FACE_BRIDGE,
-    NN_FACE_CONNECTOR,
-    NN_FACE_PROMPT,
-    NN_FACE_TEST,
-    NN_FACE_GENERATOR,
-    NN_FACE_BENCHMARK,
-    NN_FACE_COUNT
-} nn_face;
+typedef enum nn_words {
+    NN_WORDS_CANONICAL,
+    NN_WORDS_JOBS,
+    NN_WORDS_DEPLOYMENT,
+    NN_WORDS_BRIDGE,
+    NN_WORDS_CONNECTOR,
+    NN_WORDS_PROMPT,
+    NN_WORDS_TEST,
+    NN_WORDS_GENERATOR,
+    NN_WORDS_BENCHMARK,
+    NN_WORDS_COUNT
+} nn_words;
 
 const char *nn_state_name(nn_state s);
 int nn_state_find(const char *name); /* -1 if there is none */
 bool nn_state_terminal(nn_state s);
 bool nn_state_may(nn_state from, nn_state to); /* the whole state machine */
 /* The word of a face for a state. */
-const char *nn_operation_word(nn_state s, nn_face face);
+const char *nn_operation_word(nn_state s, nn_words words);
 /* The states that a word means on a face, or canonically, as a bit set (1u << state); 0 for an
  * unknown word. */
-unsigned nn_state_set(const char *word, nn_face face);
+unsigned nn_state_set(const char *word, nn_words words);
 const char *nn_level_name(nn_level l);
 int nn_level_find(const char *name); /* -1 if there is none */
 int nn_kind_id_find(const char *name);

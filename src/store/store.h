@@ -172,6 +172,8 @@ typedef struct nn_store_stats {
     uint64_t transactions, commits, reads; /* commits < transactions: group commit at work */
 } nn_store_stats;
 nn_store_stats nn_store_stat(const nn_store *s);
+int nn_store_waiting(nn_store *s); /* transactions that wait for the writer */
+nn_store *nn_txn_store(const nn_txn *t);
 
 typedef nn_status nn_txn_fn(nn_txn *t, void *ctx, nn_err *err);
 /* Runs fn in a write transaction and returns its status; NN_OK means committed and on the disk.
