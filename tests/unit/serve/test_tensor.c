@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "serve/tensor.h"
 #include "t.h"
 
-static const nn_shape vec3 = {1, {3}}, image = {3, {2, 2, 1}}, square = {2, {2, 2}};
+#include <string.h>
 
-static nn_status read_rows(const char *json, const nn_shape *s, float *x, int64_t *rows, nn_err *err) {
+static const nn_shape vec3 =
+                          {
+                              1, {3}
+},
+                      image = {3, {2, 2, 1}}, square = {2, {2, 2}};
+
+static nn_status read_rows(const char *json, const nn_shape *s, float *x, int64_t *rows,
+                           nn_err *err) {
     NN_JSON *v = NULL;
     CHECK_OK(nn_json_parse(json, strlen(json), &v, err), err);
     nn_status st = nn_tensor_rows(v, s, "inputs", rows, err);
     return st ? st : nn_tensor_read(v, s, "inputs", 0.5F, 1, x, err);
 }
 
-static void reads(const char *json, const nn_shape *s, int64_t want_rows, int n, const float *want) {
+static void reads(const char *json, const nn_shape *s, int64_t want_rows, int n,
+                  const float *want) {
     float x[64] = {0};
     int64_t rows = -1;
     nn_err err = {0};

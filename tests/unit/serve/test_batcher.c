@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* The batcher with the reference engine: y = W x with a known W, so that every answer can be
+ * computed here. */
+#include "serve/batcher.h"
+#include "t.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <string.h>
+
+enum { IN = 3, OUT = 2 };
+static const float kernel[IN * OUT] = {1, 10, 2, 20, 3, 30}; /* [in, out] */
+
+static nn_model *linear_model(void) {
+    nn_err err = {0};
+    nn_graph *g = nn_graph_new(NULL, "linear");
+    int x, y;
+    nn_node_spec in = {
+        .op = NN_OP_INPUT,
+        .name = "input",
+        .layer = "Input",
+        .layer_name = "input",
+        .layer_index = -1,
+        .input = -1,
+        .shape = {1, {IN}}
+    };
+    CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
+    nn_node_spec mm = {
+        .op = NN_OP_MATMUL,
+        .name = "dense",
+        .layer = "Dense",
+        .layer_name = "dense",
+        .input = x,
+        .shape = {1, {OUT}}
+    };
+    CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
+    nn_weight w = {
+        .shape = {2, {IN, OUT}},
+          .trainable = true
+    };
+    CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
+    g->inputs[g->n_inputs++] = x;
+    g->outputs[g->n_outputs++] = y;
+    nn_model *m = NULL;
+    CHECK_OK(nn_model_new(g, &m, &err), &err);
+    memcpy(m->weights, kernel, sizeof kernel);
+    return m;
+}
+
+static nn_batcher *batcher(const nn_model *m, int replicas, int64_t max_batch, int64_t max_queue) {
+    nn_err err = {0};
+    nn_batcher *b = NULL;
+    nn_batcher_options o = {.name = "t",
+                            .engine = nn_engine_find("reference"),
+                            .replicas = replicas,
+                            .max_batch = max_batch,
+                            .max_delay_ms = 2,
+                            .max_queue = max_queue};
+    CHECK_OK(nn_batcher_new(m, &o, &b, &err), &err);
+    return b;
+}
+
+static void post(nn_prediction *p) {
+    sem_post(p->ctx);
+}
+
+static bool right(const nn_prediction *p) {
+    for (int64_t r = 0; r < p->rows; r++)
+        for (int o = 0; o < OUT; o++) {
+            float want = 0;
+            for (int i = 0; i < IN; i++) want += p->x[r * IN + i] * kernel[i * OUT + o];
+            if (p->y[r * OUT + o] != want) return false; /* small integers: exact */
+        }
+    return p->err.code == NN_OK;
+}
+
+TEST(one_request_and_one_larger_than_a_batch) {
+    nn_model *m = linear_model();
+    nn_batcher *b = batcher(m, 1, 4, 8);
+    float x[10 * IN], y[10 * OUT] = {0};
+    for (int i = 0; i < 10 * IN; i++) x[i] = (float)i;
+    sem_t done;
+    sem_init(&done, 0, 0);
+    nn_err err = {0};
+    for (int64_t rows = 1; rows <= 10; rows += 9) {
+        nn_prediction p = {.rows = rows, .x = x, .y = y, .done = post, .ctx = &done};
+        CHECK_OK(nn_batcher_submit(b, &p, &err), &err);
+        sem_wait(&done);
+        CHECK(right(&p) && p.submitted <= p.began && p.began <= p.ended);
+    }
+    nn_batcher_free(b);
+    nn_model_free(m);
+    sem_destroy(&done);
+}
+
+typedef struct client {
+    nn_batcher *b;
+    int seed, bad;
+} client;
+
+static void *ask(void *arg) {
+    client *c = arg;
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (int k = 0; k < 200; k++) {
+        int64_t rows = 1 + (c->seed + k) % 3;
+        float x[3 * IN], y[3 * OUT];
+        for (int i = 0; i < 3 * IN; i++) x[i] = (float)((c->seed * 31 + k * 7 + i) % 100);
+        nn_prediction p = {.rows = rows, .x = x, .y = y, .done = post, .ctx = &done};
+        nn_err err = {0};
+        if (nn_batcher_submit(c->b, &p, &err) != NN_OK) {
+            c->bad++;
+            continue;
+        }
+        sem_wait(&done);
+        c->bad += !right(&p);
+    }
+    sem_destroy(&done);
+    return NULL;
+}
+
+TEST(many_clients_and_two_replicas_get_their_own_answers) {
+    nn_model *m = linear_model();
+    nn_batcher *b = batcher(m, 2, 8, 64);
+    pthread_t threads[8];
+    client clients[8];
+    for (int i = 0; i < 8; i++) {
+        clients[i] = (client){.b = b, .seed = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &clients[i]), 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(clients[i].bad, 0);
+    }
+    nn_batcher_free(b);
+    nn_model_free(m);
+}
+
+/* Blocks the only replica inside `done`, so that what is submitted meanwhile has to wait. */
+static sem_t entered, release;
+static void block(nn_prediction *p) {
+    (void)p;
+    sem_post(&entered);
+    sem_wait(&release);
+}
+
+TEST(a_full_queue_refuses_and_stopping_answers_what_waits) {
+    nn_model *m = linear_model();
+    nn_batcher *b = batcher(m, 1, 2, 2);
+    float x[IN] = {1, 2, 3}, y[4][OUT];
+    sem_t done;
+    sem_init(&done, 0, 0);
+    sem_init(&entered, 0, 0);
+    sem_init(&release, 0, 0);
+    nn_err err = {0};
+    nn_prediction first = {.rows = 1, .x = x, .y = y[0], .done = block};
+    CHECK_OK(nn_batcher_submit(b, &first, &err), &err);
+    sem_wait(&entered);
+    nn_prediction p[3];
+    for (int i = 0; i < 3; i++)
+        p[i] = (nn_prediction){.rows = 1, .x = x, .y = y[i + 1], .done = post, .ctx = &done};
+    CHECK_OK(nn_batcher_submit(b, &p[0], &err), &err);
+    CHECK_OK(nn_batcher_submit(b, &p[1], &err), &err);
+    assert_int_equal(nn_batcher_waiting(b), 2);
+    assert_int_equal(nn_batcher_submit(b, &p[2], &err), NN_E_QUEUE_FULL);
+    sem_post(&release);
+    nn_batcher_free(b); /* waits for the queue to be answered */
+    int answered;
+    sem_getvalue(&done, &answered);
+    assert_int_equal(answered, 2);
+    CHECK(right(&p[0]) && right(&p[1]));
+    nn_model_free(m);
+}
