@@ -47,24 +47,40 @@ typedef struct nn_diags {
     nn_diag *first, **tail;
     int errors, warnings; /* counted also past the cap */
     int stored;
+    nn_diag *reserve; /* for the first diagnostic after the arena is full: it must be heard */
+    nn_diag scratch;  /* what is given out past the cap */
 } nn_diags;
 
 enum { NN_DIAGS_MAX = 100 }; /* more are counted, not stored */
 
+/* NULL only if the arena has no room for the list itself. `source` must outlive the list. */
 nn_diags *nn_diags_new(nn_arena *arena, const nn_source *source);
 /* Adds one and returns it for hint, notes and fix; past the cap a scratch record that is forgotten.
- * Never NULL. */
+ * Never NULL. `code` must be a row of messages.def (asserted). */
 nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span span, const char *fmt,
                      ...) __attribute__((format(printf, 5, 6)));
 void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* A seventh note is dropped. A span with line 0 has no place. */
 void nn_diag_note(nn_diags *d, nn_diag *g, nn_span span, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void nn_diag_fix(nn_diags *d, nn_diag *g, nn_span span, const char *text, const char *what);
+/* Row i of messages.def, for the reference page; NULL past the last. */
+const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning);
+
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
- * source line, a caret line, notes, hint. colour: ANSI colours. */
+ * source line, a caret line, notes, hint; long lines are cut around the caret; what a terminal
+ * would obey is shown as U+FFFD. colour: ANSI colours. */
 void nn_diags_print(const nn_diags *d, bool colour, nn_buf *out);
-/* The `diagnostics` list of the wire contract: severity, code, message, line, column, end_line,
- * end_column, snippet, hint, fixes. */
+/* The `diagnostics` list of the wire contract (rest-api.md section 5), sorted by place: severity,
+ * code, message, line, column, end_line, end_column, snippet, hint, fixes [{description, text,
+ * line, column, end_line, end_column}] and notes [{message, line, column}]. Owned by the caller. */
 nn_json *nn_diags_json(const nn_diags *d);
+/* The stored diagnostics in order of place; *ret_n entries in an array to be freed by the caller;
+ * NULL if there are none (or no memory). */
+const nn_diag **nn_diags_sorted(const nn_diags *d, int *ret_n);
+/* The source line of a place, cut to about 100 cells around it, safe for a terminal. Returns the
+ * column of cells where the place begins. */
+int nn_source_line(const nn_source *src, nn_span span, nn_buf *out);
+const char *nn_severity_name(nn_severity s); /* "note", "warning", "error" */
 #endif

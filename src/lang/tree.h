@@ -42,7 +42,9 @@ struct nn_value {
     nn_arg *args;     /* DICT */
     nn_call *call;    /* CALL */
     struct nn_hpo *hpo;
-    int count; /* of items or args */
+    int count;        /* of items or args */
+    bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
+    nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
     nn_value *next;
 };
 
@@ -84,13 +86,16 @@ struct nn_item {
 };
 
 /* A section of a network. `word` is canonical: input loss optimizer metrics train execution compile
- * framework, or a scalar setting (epochs batch_size validation_split search_method). */
+ * framework, or a scalar setting (epochs batch_size validation_split search_method). The parser
+ * keeps a section that is given twice, in order; refusing it is the checker's business. */
 struct nn_section {
     const char *word;
     nn_span word_span, span;
-    nn_value *value; /* scalar, tuple, list, dict or call (loss: mse, optimizer: Adam(…)); for
-                        `input`, the first shape; else NULL */
-    nn_arg *config;  /* train, execution, compile: the entries; input: named shapes */
+    nn_value *value; /* scalar, tuple, list, dict or call (loss: mse, optimizer: Adam(…), also when
+                        the call was quoted); for `input`, the first shape, others through its
+                        `next`; else NULL */
+    nn_arg *config; /* train, execution, compile: the entries (name: a, b is a LIST; a name may come
+                       twice); input: named shapes */
     nn_section *next;
 };
 
@@ -101,6 +106,15 @@ struct nn_define {
     nn_item *items;
     nn_define *next;
 };
+
+/* custom Name(params) -> (shape): a layer that the user's own code implements. */
+typedef struct nn_custom {
+    const char *name;
+    nn_span name_span, span;
+    nn_arg *params;
+    nn_value *shape; /* TUPLE; NULL if not given */
+    struct nn_custom *next;
+} nn_custom;
 
 struct nn_network {
     const char *name; /* "" if none was given */
@@ -115,6 +129,7 @@ struct nn_program {
     nn_network *networks;
     nn_define *defines;
     struct nn_research *research; /* research files; NULL if there is none */
+    nn_custom *customs;
 };
 typedef struct nn_research {
     const char *name;
@@ -131,9 +146,16 @@ typedef enum nn_start {
 } nn_start;
 
 /* Parses a whole source, adding every error to `diags` and recovering at the next statement. Always
- * gives a tree (what could be read). Depth is bounded (NN_PARSE_MAX_DEPTH), size by the arena's
- * cap: past either, one diagnostic and the tree so far. For NN_START_LAYER the item is the only
- * item of an unnamed network. */
-enum { NN_PARSE_MAX_DEPTH = 200 };
+ * gives a tree (what could be read; with errors, a list may hold values of kind ERROR). Depth is
+ * bounded (NN_PARSE_MAX_DEPTH), the source by NN_SOURCE_MAX, memory by the arena's cap (about 60
+ * bytes a source byte at worst): past any, one diagnostic and the tree so far. Time is linear in
+ * the source. For NN_START_LAYER the item is the only item of an unnamed network. */
+enum { NN_PARSE_MAX_DEPTH = 200, NN_SOURCE_MAX = 16 << 20 };
 nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_diags *diags);
+/* If v is a STRING that reads as a call, "ExponentialDecay(0.1, 100)", turns it into that CALL,
+ * whose places lie inside of the quotes. Loss and optimizer have had this done; a checker does it
+ * where else a call may be quoted. Anything but such a string is left as it is. */
+void nn_parse_quoted(nn_arena *arena, const nn_source *src, nn_value *v, nn_diags *diags);
+/* The tree as S-expressions, one statement a line, without places: for tests and for people. */
+void nn_tree_print(const nn_program *program, nn_buf *out);
 #endif
