@@ -138,7 +138,7 @@ bool nn_http_gone(const nn_http_request *q);
 
 /* Names the connection of an answer whose source said NN_HTTP_WAIT; safe after it has died. */
 typedef struct nn_http_handle {
-    struct nn_http_loop *loop;
+    struct nn_loop *loop;
     uint32_t slot, generation;
 } nn_http_handle;
 nn_http_handle nn_http_handle_of(const nn_http_request *q);
