@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* server.c - serve, config and operation: what needs the settings. Their flags are the rows of
+ * base/config.def. */
+#include "api/app.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "base/nearest.h"
+#include "cli/cli.h"
+#include "cli/settings.h"
+#include "jobs/supervisor.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { FLAGS = 64 };
+
+static nn_status unknown_flag(const char *name, nn_err *err) {
+    const char *names[NN_CFG_COUNT + 2] = {"config"};
+    int n = 1;
+    for (int i = 0; i < NN_CFG_COUNT; i++)
+        if (nn_config_row(i)->flag[0]) names[n++] = nn_config_row(i)->flag;
+    const char *near = nn_nearest(name, names);
+    nn_status s = nn_fail(err, NN_E_USAGE, "unknown setting '--%.60s'", name);
+    return near ? nn_err_hint(err, s, "did you mean '--%s'? `neural config` lists all", near)
+                : nn_err_hint(err, s, "`neural config` lists all settings");
+}
+
+static int find_setting(const char *name) {
+    int row = nn_config_find(name);
+    for (int i = 0; row < 0 && i < NN_CFG_COUNT; i++)
+        if (nn_config_row(i)->flag[0] && strcmp(nn_config_row(i)->flag, name) == 0) row = i;
+    return row;
+}
+
+/* "--port 80", "--port=80", "--rate_limit.enabled false"; a yes-or-no setting alone means true. */
+static nn_status read_flags(const nn_args *a, nn_arena *arena, nn_config_flag *flags, size_t *ret_n,
+                            const char **ret_file, nn_err *err) {
+    for (int i = 0; i < a->n_rest; i++) {
+        const char *word = a->rest[i];
+        if (strncmp(word, "--", 2) != 0 || !word[2])
+            return nn_fail(err, NN_E_USAGE, "unexpected argument '%.100s'", word);
+        const char *eq = strchr(word, '='), *value = eq ? eq + 1 : NULL;
+        char *name = eq ? nn_arena_strndup(arena, word + 2, (size_t)(eq - word - 2))
+                        : nn_arena_strdup(arena, word + 2);
+        int row = find_setting(name);
+        bool file = strcmp(name, "config") == 0;
+        if (row < 0 && !file) return unknown_flag(name, err);
+        bool last = i + 1 >= a->n_rest || strncmp(a->rest[i + 1], "--", 2) == 0;
+        if (!value && last && row >= 0 && nn_config_row(row)->type == NN_CFG_BOOL)
+            value = "true";
+        else if (!value && i + 1 >= a->n_rest)
+            return nn_fail(err, NN_E_USAGE, "--%s needs a value", name);
+        else if (!value)
+            value = a->rest[++i];
+        if (file)
+            *ret_file = value;
+        else if (*ret_n >= FLAGS)
+            return nn_fail(
+                err, NN_E_USAGE,
+                "more than %d settings on the command line; put them into a file and give --config",
+                FLAGS);
+        else
+            flags[(*ret_n)++] = (nn_config_flag){.name = name, .value = value};
+    }
+    return NN_OK;
+}
+
+nn_status nn_cli_settings(const nn_args *a, nn_config **ret, nn_err *err) {
+    NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "flags", 1 << 20);
+    nn_config_flag flags[FLAGS];
+    nn_config_input in = {.flags = flags, .env = environ, .dotenv = ".env"};
+    nn_status s = read_flags(a, arena, flags, &in.n_flags, &in.file, err);
+    if (s) return s;
+    NN_BUF problems = {0};
+    s = nn_config_load(&in, ret, &problems, err);
+    if (s) fputs(nn_buf_str(&problems), stderr);
+    return s;
+}
+
+static void setup_log(const nn_config *c) {
+    nn_log_level level = NN_LOG_INFO;
+    nn_log_format format = NN_LOG_AUTO;
+    nn_log_level_parse(nn_config_str(c, NN_CFG_LOG_LEVEL), &level);
+    nn_log_format_parse(nn_config_str(c, NN_CFG_LOG_FORMAT), &format);
+    nn_log_init(level, format, STDERR_FILENO);
+}
+
+static nn_status run_serve(const nn_args *a, nn_err *err) {
+    nn_config *c = NULL;
+    nn_status s = nn_cli_settings(a, &c, err);
+    if (s) return s;
+    setup_log(c);
+    sigset_t until;
+    sigemptyset(&until);
+    sigaddset(&until, SIGINT);
+    sigaddset(&until, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &until, NULL); /* inherited by every thread */
+    s = nn_api_serve(c, &until, stdout, err);
+    nn_config_free(c);
+    return s;
+}
+
+const nn_command nn_command_serve = {
+    .run = run_serve,
+    .own_flags = true,
+    .description =
+        "Listens on 127.0.0.1:8000 unless told otherwise, prints the address, and serves until Ctrl-C. Every setting that\n"
+        "`neural config` lists can be given as --KEY VALUE, in the environment, or in a YAML file named with --config.",
+    .examples = "  neural serve\n"
+                "  neural serve --port 0 --storage /var/lib/neural\n"
+                "  neural serve --config neural.yaml --log-level DEBUG"};
+
+static nn_status run_config(const nn_args *a, nn_err *err) {
+    bool check = a->n_operands == 1 && strcmp(a->operands[0], "check") == 0;
+    if (a->n_operands && !check) {
+        nn_status s = nn_fail(err, NN_E_USAGE, "config: expected nothing or `check`, got '%.60s'",
+                              a->operands[0]);
+        return nn_err_hint(err, s, "`neural config --help`");
+    }
+    bool json = a->n_rest && strcmp(a->rest[a->n_rest - 1], "--json") == 0;
+    nn_args rest = *a;
+    rest.n_rest -= json;
+    nn_config *c = NULL;
+    nn_status s = nn_cli_settings(&rest, &c, err);
+    if (s) return s;
+    for (const char *const *w = nn_config_warnings(c); *w; w++)
+        fprintf(stderr, "warning: %s\n", *w);
+    NN_BUF out = {0};
+    if (check)
+        nn_buf_puts(&out, "the configuration is fine\n");
+    else
+        (json ? nn_config_print_json : nn_config_print)(c, &out);
+    nn_config_free(c);
+    return nn_print(nn_buf_str(&out), out.n, err);
+}
+
+const nn_command nn_command_config = {
+    .operands = "[check]",
+    .max_operands = 1,
+    .run = run_config,
+    .own_flags = true,
+    .description =
+        "Prints each setting with its value and where that came from: a flag, a variable, .env, the file given with --config,\n"
+        "or the default. `check` only says whether everything is in order. --json prints JSON.",
+    .examples = "  neural config --config neural.yaml\n  NEURAL_PORT=9000 neural config"};
+
+static nn_status run_operation(const nn_args *a, nn_err *err) {
+    if (strcmp(a->operands[0], "run") != 0)
+        return nn_fail(err, NN_E_USAGE, "operation: expected `run FOLDER`, got '%.60s'",
+                       a->operands[0]);
+    exit(nn_operation_main(a->operands[1]));
+}
+
+const nn_command nn_command_operation = {
+    .operands = "run FOLDER",
+    .min_operands = 2,
+    .max_operands = 2,
+    .run = run_operation,
+    .description =
+        "Reads FOLDER/request.json, works there and reports JSON lines on descriptor 3. The server starts this for heavy\n"
+        "operations; it is of no use by hand."};

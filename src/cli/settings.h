@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* settings.h - the configuration as a command with own flags sees it. */
+#ifndef NN_CLI_SETTINGS_H
+#define NN_CLI_SETTINGS_H
+#include "base/config.h"
+#include "cli/cli.h"
+
+/* Loads the settings from a->rest, the environment, .env and --config. Faults are printed to
+ * stderr, one a line; err holds the first. */
+nn_status nn_cli_settings(const nn_args *a, nn_config **ret, nn_err *err);
+#endif
