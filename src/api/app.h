@@ -15,10 +15,18 @@ struct nn_config;
 struct nn_pool;
 struct nn_bus;
 struct nn_store;
+struct nn_track;
+struct nn_jobs;
+struct nn_supervisor;
+struct nn_serve;
 
 typedef struct nn_app {
     struct nn_config *config;
     struct nn_store *store;
+    struct nn_track *track;
+    struct nn_jobs *jobs;
+    struct nn_supervisor *supervisor;
+    struct nn_serve *serve;
     struct nn_pool *pool; /* where handlers run that are not inline */
     struct nn_bus *bus;
     struct nn_auth *auth;

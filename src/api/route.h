@@ -48,11 +48,11 @@ typedef enum nn_group {
 } nn_group;
 
 /* The face of the wire contract: what `mixed` authentication and the tags of OpenAPI go by. */
-typedef enum nn_face {
-    NN_FACE_SERVICE, /* needs credentials in mixed mode */
-    NN_FACE_CANONICAL,
-    NN_FACE_SYSTEM, /* health and the like */
-} nn_face;
+typedef enum nn_tag {
+    NN_TAG_SERVICE, /* needs credentials in mixed mode */
+    NN_TAG_CANONICAL,
+    NN_TAG_SYSTEM, /* health and the like */
+} nn_tag;
 
 typedef struct nn_principal {
     char name[64];   /* "local" without credentials; else the key's user */
@@ -68,7 +68,7 @@ typedef struct nn_route {
     nn_http_method method;
     const char *path; /* "/jobs/{id}"; without trailing slash; a parameter is a whole segment */
     nn_handler handler;
-    nn_face face;
+    nn_tag face;
     nn_scope scope;
     nn_group group;
     bool is_public; /* needs no credentials in any mode */
