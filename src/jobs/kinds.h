@@ -39,7 +39,7 @@ typedef struct nn_field_rule {
 /* What a run function tells while it works; members may be NULL. Called from its thread. */
 typedef struct nn_reporter {
     void *ctx;
-    void (*progress)(void *ctx, const nn_progress *p);
+    void (*progress)(void *ctx, const nn_operation_progress *p);
     void (*metric)(void *ctx, const char *name, int64_t step, double value, int64_t ts_ms);
     void (*log)(void *ctx, const char *text);
     void (*warning)(void *ctx, const char *text);

@@ -79,13 +79,13 @@ void nn_jobs_close(nn_jobs *j); /* NULL allowed; no supervisor may be using it *
 nn_track *nn_jobs_track(const nn_jobs *j);
 int64_t nn_jobs_now(const nn_jobs *j);
 
-typedef struct nn_progress {
+typedef struct nn_operation_progress {
     double fraction; /* 0..1 */
     const char *step, *unit;
     int64_t step_index, step_count, done, total; /* -1: unknown */
     double rate, eta_s;                          /* NAN: unknown */
-} nn_progress;
-nn_json *nn_progress_json(const nn_progress *p);
+} nn_operation_progress;
+nn_json *nn_operation_progress_json(const nn_operation_progress *p);
 
 typedef struct nn_operation {
     char id[37];
