@@ -249,12 +249,11 @@ static void lex_name(nn_lexer *lx, nn_token *t) {
     t->text = keep(lx, lx->text + m.pos, lx->pos - m.pos);
 }
 
-static void bad_number(nn_lexer *lx, nn_token *t, const char *hint) {
+static void bad_number(nn_lexer *lx, nn_token *t, const char *what, const char *hint) {
     t->kind = NN_T_INT;
     t->damaged = true;
-    nn_diag *g =
-        nn_diag_add(lx->diags, NN_SEV_ERROR, "bad-number", t->span, "malformed number '%.60s%s'",
-                    t->text, strlen(t->text) > 60 ? "..." : "");
+    nn_diag *g = nn_diag_add(lx->diags, NN_SEV_ERROR, "bad-number", t->span, "%s '%.60s%s'", what,
+                             t->text, strlen(t->text) > 60 ? "..." : "");
     nn_diag_hint(lx->diags, g, "%s", hint);
 }
 
@@ -282,12 +281,14 @@ static void number_value(nn_lexer *lx, nn_token *t) {
     errno = 0;
     t->f = strtod(t->text, NULL);
     if (t->kind == NN_T_FLOAT) {
-        if (!isfinite(t->f)) bad_number(lx, t, "the largest number is about 1.8e308");
+        if (!isfinite(t->f))
+            bad_number(lx, t, "number out of range", "the largest number is about 1.8e308");
         return;
     }
     errno = 0;
     t->i = strtoll(t->text, NULL, 10);
-    if (errno == ERANGE) bad_number(lx, t, "an integer lies between -2^63 and 2^63 - 1");
+    if (errno == ERANGE)
+        bad_number(lx, t, "integer out of range", "an integer lies between -2^63 and 2^63 - 1");
 }
 
 /* [+-] blanks* digits [. digits] [e digits]: what follows must not be part of a word or number. */
@@ -328,7 +329,8 @@ static void lex_number(nn_lexer *lx, nn_token *t) {
     if (hex)
         bad_hex(lx, t);
     else if (!ok)
-        bad_number(lx, t, "a number is written 10, -3, 0.5 or 1e-4; a name begins with a letter");
+        bad_number(lx, t, "malformed number",
+                   "a number is written 10, -3, 0.5 or 1e-4; a name begins with a letter");
     else
         number_value(lx, t);
 }

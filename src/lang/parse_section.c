@@ -220,9 +220,12 @@ static void unknown_section(nn_parser *p, nn_body *b, const nn_token *name) {
     p->quiet--;
 }
 
-/* After NAME '{': NAME ':' or '=' shows the entries of a section whose name is misspelt. */
+/* After NAME '{': a name and ':' or a plain value, which no layer has there, show the entries of a
+ * section whose name is misspelt. */
 static bool entries_ahead(const nn_parser *p) {
-    return p->tok[0].kind == NN_T_NAME && (p->tok[1].kind == ':' || p->tok[1].kind == '=');
+    int next = p->tok[1].kind;
+    return p->tok[0].kind == NN_T_NAME && (next == ':' || next == '=' || next == NN_T_INT ||
+                                           next == NN_T_FLOAT || next == NN_T_STRING);
 }
 
 /* At '{' after a name that is near to a section word with entries. True: it was that section. */

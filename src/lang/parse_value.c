@@ -36,11 +36,8 @@ bool nn_p_value_ahead(const nn_parser *p) {
 
 static nn_value *number(nn_parser *p) {
     const nn_token *t = &p->tok[0];
-    nn_value *v = nn_p_value_new(p,
-                                 t->damaged && !*t->text ? NN_V_ERROR
-                                 : t->kind == NN_T_INT   ? NN_V_INT
-                                                         : NN_V_FLOAT,
-                                 t->span);
+    nn_value_kind kind = t->kind == NN_T_INT ? NN_V_INT : NN_V_FLOAT;
+    nn_value *v = nn_p_value_new(p, t->damaged ? NN_V_ERROR : kind, t->span);
     if (!v) return NULL;
     v->text = t->text;
     v->i = t->i;
@@ -62,7 +59,8 @@ static nn_value *word(nn_parser *p) {
 }
 
 static nn_value *string(nn_parser *p) {
-    nn_value *v = nn_p_value_new(p, NN_V_STRING, p->tok[0].span);
+    bool damaged = p->tok[0].damaged;
+    nn_value *v = nn_p_value_new(p, damaged ? NN_V_ERROR : NN_V_STRING, p->tok[0].span);
     if (!v) return NULL;
     v->text = p->tok[0].text;
     nn_p_advance(p);
