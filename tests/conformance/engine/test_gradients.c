@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* test_gradients.c - the reference engine's gradients, in doubles, against central differences of
+ * its loss: every op, every loss, every activation, with respect to every weight and every input.
+ *
+ * With h = 1e-5 the truncation is about 1e-10 and the rounding about 1e-11 of the values; the
+ * comparison allows 1e-7 of max(1, |gradient|). */
+#include "engine/reference/reference.h"
+#include "net.h"
+#include "t.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROWS = 3 };
+
+static bool op_seen[NN_OP_COUNT];
+
+typedef struct probe {
+    nn_exec *x;
+    nn_targets t;
+    double *weights, *inputs;
+    bool training;
+} probe;
+
+static double loss_of(const probe *p) {
+    return nn_reference_loss(p->x, ROWS, p->inputs, &p->t, p->weights, p->training, NULL, NULL);
+}
+
+static void compare(const char *text, const char *what, const probe *p, double *at, int64_t n,
+                    const double *gradient) {
+    const double h = 1e-5;
+    for (int64_t i = 0; i < n; i++) {
+        double keep = at[i];
+        at[i] = keep + h;
+        double above = loss_of(p);
+        at[i] = keep - h;
+        double below = loss_of(p);
+        at[i] = keep;
+        double want = (above - below) / (2 * h), off = fabs(want - gradient[i]);
+        if (!(off <= 1e-7 * fmax(1, fabs(want))))
+            fail_msg("%s: d loss / d %s[%lld] is %.10g, differences give %.10g", text, what,
+                     (long long)i, gradient[i], want);
+    }
+}
+
+/* Gradients of weights that are not trainable are 0 by definition: differences are not. */
+static void compare_weights(const char *text, const probe *p, const nn_graph *g,
+                            const double *gradient) {
+    for (int i = 0; i < g->n_weights; i++) {
+        const nn_weight *w = &g->weights[i];
+        if (w->trainable)
+            compare(text, w->name, p, p->weights + w->offset, w->elements, gradient + w->offset);
+        else
+            for (int64_t e = 0; e < w->elements; e++) CHECK(gradient[w->offset + e] == 0);
+    }
+}
+
+static void check_graph(const char *text, nn_graph *g, bool training) {
+    nn_err err;
+    int64_t in = net_in(g), out = net_out(g);
+    nn_exec_options o = {.batch = ROWS, .training = true, .seed = 5};
+    float *slab = net_alloc(g->slab, sizeof *slab), *values = net_alloc(ROWS * out, sizeof *values);
+    int32_t *labels = net_alloc(ROWS, sizeof *labels);
+    double *gradient = net_alloc(g->slab + ROWS * in, sizeof *gradient);
+    double *input_gradient = gradient + g->slab;
+    probe p = {.weights = net_alloc(g->slab, sizeof(double)),
+               .inputs = net_alloc(ROWS * in, sizeof(double)),
+               .training = training};
+    for (int i = 0; i < g->n_nodes; i++) op_seen[g->nodes[i].op] = true;
+    CHECK_OK(nn_engine_reference.open(g, &o, &p.x, &err), &err);
+    net_weights(g, 1, slab);
+    for (int64_t i = 0; i < g->slab; i++) p.weights[i] = slab[i];
+    net_random(p.inputs, ROWS * in, 2);
+    p.t = net_targets(g, ROWS, 3, labels, values);
+    double loss =
+        nn_reference_loss(p.x, ROWS, p.inputs, &p.t, p.weights, training, gradient, input_gradient);
+    CHECK(isfinite(loss) && loss == loss_of(&p));
+    compare_weights(text, &p, g, gradient);
+    compare(text, "input", &p, p.inputs, ROWS * in, input_gradient);
+    nn_engine_reference.close(p.x);
+    free(slab);
+    free(values);
+    free(labels);
+    free(gradient);
+    free(p.weights);
+    free(p.inputs);
+}
+
+static void check(const char *text) {
+    nn_graph *g = net_build(text);
+    check_graph(text, g, true);
+    check_graph(text, g, false);
+    net_free(g);
+}
+
+TEST(gradients_of_every_op) {
+    static const char *const nets[] = {
+        "input 4; dense 3",
+        "input 2 3; dense 4 nobias; act tanh; dense 2",
+        "input 7 2; conv f=3 k=3 s=2",
+        "input 5 6 2; conv f=4 k=3x2 p=same",
+        "input 6 5 4; conv f=4 k=3x3 g=2 p=1:0x0:2 nobias",
+        "input 7 7 2; conv f=2 k=2x2 d=2x3",
+        "input 3 4 3 2; conv f=2 k=2x2x2 p=same s=1x2x1",
+        "input 6 3; max_pool k=2 s=2",
+        "input 5 5 2; dense 2; max_pool k=3x3 s=2x2 p=same",
+        "input 4 3 3 1; max_pool k=2x2x2",
+        "input 5 5 2; dense 2; avg_pool k=3x3 s=2x2 p=same",
+        "input 6 2; avg_pool k=3 s=1 p=1",
+        "input 4 5 2; dense 3; gap",
+        "input 4 3; dense 2; gap keepdims; flatten; dense 2",
+        "input 5; dense 4; bn; dense 2",
+        "input 3 3 2; conv f=3 k=2x2; bn nobeta; act sigmoid",
+        "input 5; dense 4; bn nogamma; dense 2",
+        "input 5; dense 4; bn nogamma nobeta; dense 2",
+        "input 5; dense 4; softmax; dense 2",
+        "input 3 4; dense 4; log_softmax; dense 2",
+        "input 6; dense 8; dropout 0.4; dense 2",
+        "input 3 4; dense 4; dropout 0.5 noise=1x4; dense 2",
+        "input 3 4; dense 4; dropout 0.5 noise=3x1; flatten; dense 2",
+        "input 3 4; dense 2; reshape 2 3; dense 2",
+        "input 2 3 4; dense 3; transpose 2 0 1; dense 2; flatten; dense 2",
+    };
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) check(nets[i]);
+    for (int op = 0; op < NN_OP_COUNT; op++)
+        if (!op_seen[op]) fail_msg("no gradient test has the op %s", nn_op_name((nn_op)op));
+}
+
+TEST(gradients_of_every_activation) {
+    for (int a = 0; a < NN_ACT_COUNT; a++) {
+        char text[128];
+        snprintf(text, sizeof text, "input 5; dense 6; act %s; dense 2", nn_act_name((nn_act)a));
+        check(text);
+        snprintf(text, sizeof text, "input 5; dense 6; act %s a=0.7; dense 2",
+                 nn_act_name((nn_act)a));
+        check(text);
+    }
+}
+
+TEST(gradient_of_a_frozen_batch_norm) {
+    nn_graph *g = net_build("input 4; dense 3; bn; dense 2");
+    for (int i = 0; i < g->n_weights; i++)
+        if (g->nodes[2].weights[0] == i || g->nodes[2].weights[1] == i)
+            g->weights[i].trainable = false;
+    check_graph("frozen bn", g, true);
+    net_free(g);
+}
+
+typedef struct loss_case {
+    const char *net;
+    nn_loss_kind loss;
+    bool from_logits;
+    double smoothing;
+} loss_case;
+
+TEST(gradients_of_every_loss) {
+    static const loss_case cases[] = {
+        {"input 4; dense 3",                NN_LOSS_MSE,         false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_MSE,         false, 0  },
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_MSE,         false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, false, 0.1},
+        {"input 4; dense 3",                NN_LOSS_CATEGORICAL, true,  0.2},
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_CATEGORICAL, false, 0.1},
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, true,  0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_SPARSE,      false, 0  },
+        {"input 4; dense 3; log_softmax",   NN_LOSS_SPARSE,      false, 0  },
+        {"input 4; dense 3",                NN_LOSS_SPARSE,      true,  0  },
+        {"input 4; dense 3; act softplus",  NN_LOSS_SPARSE,      false, 0  },
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_BINARY,      false, 0  },
+        {"input 4; dense 1; act sigmoid",   NN_LOSS_BINARY,      false, 0.1},
+        {"input 4; dense 3",                NN_LOSS_BINARY,      true,  0.1},
+        {"input 4; dense 3; softmax",       NN_LOSS_BINARY,      false, 0.1},
+        {"input 2 4; dense 3; act sigmoid", NN_LOSS_BINARY,      false, 0  },
+    };
+    bool seen[NN_LOSS_COUNT] = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = net_build(cases[i].net);
+        g->train.loss = cases[i].loss;
+        g->train.from_logits = cases[i].from_logits;
+        g->train.label_smoothing = cases[i].smoothing;
+        seen[cases[i].loss] = true;
+        check_graph(cases[i].net, g, true);
+        net_free(g);
+    }
+    for (int l = 0; l < NN_LOSS_COUNT; l++) CHECK(seen[l]);
+}
+
+TEST(gradients_of_regularisers) {
+    nn_graph *g = net_build("input 4; dense 3; act tanh; dense 2");
+    g->weights[0].regularizer = (nn_regularizer){.l1 = 0.03, .l2 = 0.02};
+    g->weights[3].regularizer = (nn_regularizer){.l2 = 0.5};
+    check_graph("regularised", g, true);
+    net_free(g);
+}
