@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* test_engines.c - every engine against `reference`: outputs, losses, gradients and updates over a
+ * grid of ops and parameters, batches of 1, 5 and 8 rows in executors for 8.
+ *
+ * Distances are the largest difference as a share of the tensor's largest value: single precision
+ * and sums of a few hundred terms leave about 1e-6; 1e-5 is allowed for outputs and losses, 5e-5
+ * for gradients and for weights after updates. */
+#include "net.h"
+#include "t.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 8 };
+
+typedef struct pair {
+    const char *text;
+    const nn_graph *g;
+    const nn_engine *engine;
+    nn_exec *x, *ref;
+    float *weights, *inputs, *values, *a, *b;
+    int32_t *labels;
+} pair;
+
+static void open_pair(pair *p, bool training) {
+    const nn_engine *reference = nn_engine_find("reference");
+    nn_exec_options o = {.batch = BATCH, .training = training, .threads = 2, .seed = 11};
+    nn_err err;
+    CHECK_OK(reference->open(p->g, &o, &p->ref, &err), &err);
+    nn_status s = p->engine->open(p->g, &o, &p->x, &err);
+    if (s != NN_OK) fail_msg("%s: %s cannot open it: %s", p->text, p->engine->name, err.msg);
+    p->engine->set_weights(p->x, p->weights);
+    reference->set_weights(p->ref, p->weights);
+}
+
+static void close_pair(pair *p) {
+    p->engine->close(p->x);
+    p->ref->engine->close(p->ref);
+}
+
+static void write_inputs(const pair *p, int64_t rows) {
+    size_t bytes = (size_t)(rows * net_in(p->g)) * sizeof(float);
+    memcpy(p->engine->input(p->x, 0), p->inputs, bytes);
+    memcpy(p->ref->engine->input(p->ref, 0), p->inputs, bytes);
+}
+
+static void check_near(const pair *p, const char *what, int64_t rows, const float *got,
+                       const float *want, int64_t n, double floor, double limit) {
+    double d = net_distance(got, want, n, floor);
+    if (!(d <= limit))
+        fail_msg("%s on %s, %lld rows: %s differs by %.3g of its largest value (limit %g)", p->text,
+                 p->engine->name, (long long)rows, what, d, limit);
+}
+
+static void check_forward(const pair *p, int64_t rows) {
+    nn_err err;
+    write_inputs(p, rows);
+    CHECK_OK(p->engine->forward(p->x, rows, &err), &err);
+    CHECK_OK(p->ref->engine->forward(p->ref, rows, &err), &err);
+    check_near(p, "the output", rows, p->engine->output(p->x, 0), p->ref->engine->output(p->ref, 0),
+               rows * net_out(p->g), 1e-3, 1e-5);
+}
+
+static void check_step(const pair *p, const char *what, int64_t rows, const nn_step *got,
+                       const nn_step *want) {
+    if (!got->finite || fabs(got->loss - want->loss) > 1e-5 * fmax(0.1, fabs(want->loss)) ||
+        got->correct != want->correct)
+        fail_msg("%s on %s, %lld rows: %s gives loss %.8g and %lld right, reference %.8g and %lld",
+                 p->text, p->engine->name, (long long)rows, what, got->loss,
+                 (long long)got->correct, want->loss, (long long)want->correct);
+}
+
+static void check_training(const pair *p, int64_t rows) {
+    nn_err err;
+    nn_step got, want;
+    nn_targets t = net_targets(p->g, rows, 21, p->labels, p->values);
+    write_inputs(p, rows);
+    CHECK_OK(p->engine->evaluate(p->x, rows, &t, &got, &err), &err);
+    CHECK_OK(p->ref->engine->evaluate(p->ref, rows, &t, &want, &err), &err);
+    check_step(p, "evaluate", rows, &got, &want);
+    write_inputs(p, rows);
+    CHECK_OK(p->engine->gradients(p->x, rows, &t, p->a, &got, &err), &err);
+    CHECK_OK(p->ref->engine->gradients(p->ref, rows, &t, p->b, &want, &err), &err);
+    check_step(p, "gradients", rows, &got, &want);
+    /* The floor: what a gradient is rounded to by the sums it comes from. A bias before a batch
+     * normalisation has none but that rounding. */
+    double largest = 0;
+    for (int64_t i = 0; i < p->g->slab; i++) largest = fmax(largest, fabs(p->b[i]));
+    for (int i = 0; i < p->g->n_weights; i++) {
+        const nn_weight *w = &p->g->weights[i];
+        check_near(p, w->name, rows, p->a + w->offset, p->b + w->offset, w->elements,
+                   fmax(1e-4, largest / 100), 5e-5);
+    }
+}
+
+/* Three steps with rows, then the weights and what the optimiser keeps. */
+static void check_updates(pair *p, int64_t rows) {
+    nn_err err;
+    nn_step got, want;
+    nn_targets t = net_targets(p->g, rows, 22, p->labels, p->values);
+    int64_t slots = nn_exec_slots(p->g), n, m;
+    open_pair(p, true);
+    for (int i = 0; i < 3; i++) {
+        write_inputs(p, rows);
+        CHECK_OK(p->engine->step(p->x, rows, &t, &got, &err), &err);
+        CHECK_OK(p->ref->engine->step(p->ref, rows, &t, &want, &err), &err);
+        check_step(p, "a step", rows, &got, &want);
+    }
+    p->engine->get_weights(p->x, p->a);
+    p->ref->engine->get_weights(p->ref, p->b);
+    for (int i = 0; i < p->g->n_weights; i++) {
+        const nn_weight *w = &p->g->weights[i];
+        check_near(p, w->name, rows, p->a + w->offset, p->b + w->offset, w->elements, 0.1, 5e-5);
+    }
+    p->engine->get_state(p->x, p->a, &n);
+    p->ref->engine->get_state(p->ref, p->b, &m);
+    assert_int_equal(n, 3);
+    assert_int_equal(m, 3);
+    for (int64_t s = 0; s < slots; s++)
+        check_near(p, "the optimiser's state", rows, p->a + s * p->g->slab, p->b + s * p->g->slab,
+                   p->g->slab, 1e-3, 1e-4);
+    close_pair(p);
+}
+
+static void with_graph(const nn_engine *e, const char *text, nn_graph *g, bool updates_only) {
+    int64_t slabs = 1 + nn_exec_slots(g);
+    pair p = {.text = text,
+              .g = g,
+              .engine = e,
+              .weights = net_alloc(g->slab, sizeof(float)),
+              .inputs = net_alloc(BATCH * net_in(g), sizeof(float)),
+              .values = net_alloc(BATCH * net_out(g), sizeof(float)),
+              .labels = net_alloc(BATCH, sizeof(int32_t)),
+              .a = net_alloc(g->slab * slabs, sizeof(float)),
+              .b = net_alloc(g->slab * slabs, sizeof(float))};
+    static const int64_t batches[] = {8, 1, 5};
+    net_weights(g, 12, p.weights);
+    net_random_f(p.inputs, BATCH * net_in(g), 13);
+    if (!updates_only) {
+        open_pair(&p, false);
+        for (int i = 0; i < 3; i++) check_forward(&p, batches[i]);
+        close_pair(&p);
+        open_pair(&p, true);
+        for (int i = 0; i < 3; i++) {
+            check_forward(&p, batches[i]);
+            check_training(&p, batches[i]);
+        }
+        close_pair(&p);
+    }
+    check_updates(&p, 5);
+    check_updates(&p, 8);
+    void *all[] = {p.weights, p.inputs, p.values, p.labels, p.a, p.b};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+/* For all engines but the reference. */
+static void each_engine(const char *text, nn_graph *g, bool updates_only) {
+    const char *reason;
+    for (unsigned i = 0; nn_engine_at(i); i++)
+        if (strcmp(nn_engine_at(i)->name, "reference") != 0 && nn_engine_at(i)->available(&reason))
+            with_graph(nn_engine_at(i), text, g, updates_only);
+}
+
+static nn_optimizer adam(void) {
+    /* an epsilon that keeps rounding of tiny gradients from deciding the direction of a step */
+    return (nn_optimizer){.kind = NN_OPTIMIZER_ADAM,
+                          .learning_rate = 0.01,
+                          .beta_1 = 0.9,
+                          .beta_2 = 0.999,
+                          .epsilon = 1e-2};
+}
+
+static void check(const char *text, nn_loss_kind loss) {
+    nn_graph *g = net_build(text);
+    g->train.loss = loss;
+    g->train.optimizer = adam();
+    each_engine(text, g, false);
+    net_free(g);
+}
+
+static void check_all(const char *const *nets, size_t n, nn_loss_kind loss) {
+    for (size_t i = 0; i < n; i++) check(nets[i], loss);
+}
+#define CHECK_ALL(nets, loss) check_all(nets, sizeof(nets) / sizeof *(nets), loss)
+
+TEST(matmul) {
+    static const char *const nets[] = {
+        "input 1; dense 1",
+        "input 17; dense 33; act relu; dense 5",
+        "input 784; dense 64; act relu; dense 10",
+        "input 3 7; dense 5; dense 4 nobias",
+        "input 2 3 5; dense 16; flatten; dense 3",
+        "input 2 2 2 3; dense 7; act tanh; dense 2",
+        "input 64; dense 128 nobias; act relu; dense 64; act relu; dense 16",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(convolution_of_two_axes) {
+    static const char *const kernels[] = {"k=1x1", "k=3x3", "k=5x2"};
+    static const char *const strides[] = {"s=1x1", "s=2x2", "s=1x2"};
+    static const char *const paddings[] = {"", "p=same", "p=1:2x0:1"};
+    for (int k = 0; k < 3; k++)
+        for (int s = 0; s < 3; s++)
+            for (int p = 0; p < 3; p++) {
+                char text[160];
+                snprintf(text, sizeof text,
+                         "input 9 7 3; conv f=6 %s %s %s; act relu; flatten; dense 4", kernels[k],
+                         strides[s], paddings[p]);
+                check(text, NN_LOSS_MSE);
+            }
+}
+
+TEST(convolution_with_groups_and_dilation) {
+    static const char *const nets[] = {
+        "input 9 9 4; conv f=8 k=3x3 g=2; act relu; flatten; dense 3",
+        "input 9 9 4; conv f=4 k=3x3 g=4 p=same nobias; flatten; dense 3",
+        "input 8 8 6; conv f=9 k=3x3 g=3 s=2x2 p=same; flatten; dense 3",
+        "input 9 9 3; conv f=4 k=3x3 d=2x2; act relu; flatten; dense 3",
+        "input 11 9 3; conv f=4 k=3x2 d=3x1 p=same; flatten; dense 3",
+        "input 9 9 4; conv f=8 k=3x3 d=2x2 g=2 p=same; flatten; dense 3",
+        "input 10 10 16; conv f=32 k=3x3; act relu; conv f=16 k=3x3 p=same; flatten; dense 3",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(convolution_of_one_and_three_axes) {
+    static const char *const nets[] = {
+        "input 13 3; conv f=5 k=3; act relu; flatten; dense 3",
+        "input 13 3; conv f=5 k=4 s=2 p=same; flatten; dense 3",
+        "input 12 4; conv f=4 k=3 d=2 g=2; conv f=3 k=2; flatten; dense 3",
+        "input 5 6 4 2; conv f=4 k=2x3x2; act relu; flatten; dense 3",
+        "input 5 5 5 2; conv f=3 k=3x3x3 s=2x2x2 p=same nobias; flatten; dense 3",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(pooling) {
+    static const char *const kinds[] = {"max_pool", "avg_pool"};
+    static const char *const windows[] = {"k=2x2 s=2x2", "k=3x3 s=2x2 p=same", "k=3x2 s=1x1",
+                                          "k=2x3 s=2x1 p=1:0x1:1", "k=3x3 s=3x3 p=same"};
+    for (int i = 0; i < 2; i++) {
+        for (int w = 0; w < 5; w++) {
+            char text[160];
+            snprintf(text, sizeof text, "input 9 7 3; conv f=5 k=2x2; %s %s; flatten; dense 4",
+                     kinds[i], windows[w]);
+            check(text, NN_LOSS_MSE);
+            snprintf(text, sizeof text,
+                     "input 9 8 2; conv f=16 k=2x1; act relu; %s %s; flatten; dense 4", kinds[i],
+                     windows[w]);
+            check(text, NN_LOSS_MSE);
+        }
+        char text[160];
+        snprintf(text, sizeof text, "input 11 3; dense 4; %s k=3 s=2; flatten; dense 3", kinds[i]);
+        check(text, NN_LOSS_MSE);
+        snprintf(text, sizeof text, "input 5 4 6 2; dense 3; %s k=2x2x3 s=1x2x3; flatten; dense 3",
+                 kinds[i]);
+        check(text, NN_LOSS_MSE);
+    }
+}
+
+TEST(global_pooling_and_shapes) {
+    static const char *const nets[] = {
+        "input 6 5 3; conv f=4 k=3x3; gap; dense 3",
+        "input 6 5 3; conv f=16 k=3x3; act relu; gap keepdims; flatten; dense 3",
+        "input 7 3; dense 5; gap; dense 2",
+        "input 12; reshape 3 4; dense 5; reshape 5 3; dense 2",
+        "input 2 3 4; transpose 2 0 1; dense 5; flatten; dense 3",
+        "input 6 6 3; conv f=8 k=3x3; transpose 2 0 1; dense 5; flatten; dense 3",
+        "input 36; reshape 6 6 1; conv f=4 k=3x3; act relu; flatten; dense 3",
+        "input 4 6; transpose 1 0; conv f=3 k=2; transpose 1 0; dense 2",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(batch_normalisation) {
+    static const char *const nets[] = {
+        "input 7; dense 9; bn; act relu; dense 4",
+        "input 7 6 3; conv f=5 k=3x3 nobias; bn; act relu; flatten; dense 3",
+        "input 8 8 3; conv f=16 k=3x3; bn nobeta; max_pool k=2x2 s=2x2; flatten; dense 3",
+        "input 9; dense 6; bn nogamma; dense 4",
+        "input 9; dense 6; bn nogamma nobeta; act tanh; dense 4",
+        "input 5 4; dense 6; bn; dense 2",
+    };
+    /* without batches of one row: their variance is 0, and rounding decides what comes out */
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        nn_graph *g = net_build(nets[i]);
+        g->train.optimizer = adam();
+        each_engine(nets[i], g, true);
+        for (int w = 0; w < g->n_weights; w++) /* frozen: as in inference */
+            if (strstr(g->weights[w].name, "gamma") || strstr(g->weights[w].name, "beta"))
+                g->weights[w].trainable = false;
+        if (strstr(nets[i], "nogamma nobeta") == NULL) each_engine(nets[i], g, false);
+        net_free(g);
+    }
+}
+
+TEST(activations) {
+    for (int a = 0; a < NN_ACT_COUNT; a++) {
+        char text[160];
+        const char *name = nn_act_name((nn_act)a);
+        snprintf(text, sizeof text, "input 13; dense 40; act %s; dense 4", name);
+        check(text, NN_LOSS_MSE);
+        snprintf(text, sizeof text, "input 6 6 2; conv f=16 k=3x3; act %s a=0.6; flatten; dense 4",
+                 name);
+        check(text, NN_LOSS_MSE);
+        snprintf(text, sizeof text, "input 5; dense 3; act %s", name); /* as the output */
+        check(text, NN_LOSS_MSE);
+        snprintf(text, sizeof text, "input 5; act %s; dense 3", name); /* on the input */
+        check(text, NN_LOSS_MSE);
+    }
+}
+
+TEST(dropout) {
+    static const char *const nets[] = {
+        "input 20; dense 33; act relu; dropout 0.5; dense 4",
+        "input 20; dropout 0.2; dense 7; dropout 0.1; dense 4",
+        "input 6 6 3; conv f=16 k=3x3; act relu; dropout 0.25; flatten; dense 3",
+        "input 6 6 3; conv f=5 k=3x3; act relu; max_pool k=2x2 s=2x2; dropout 0.25; flatten; dense 3",
+        "input 6 6 3; conv f=5 k=3x3; dropout 0.5 noise=1x1x5; flatten; dense 3",
+        "input 9; dense 8; dropout 0.0; dense 3",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(losses) {
+    static const struct {
+        const char *net;
+        nn_loss_kind loss;
+        bool from_logits;
+        double smoothing;
+    } cases[] = {
+        {"input 6; dense 5; softmax",              NN_LOSS_MSE,         false, 0  },
+        {"input 6; dense 5; act sigmoid",          NN_LOSS_MSE,         false, 0  },
+        {"input 6; dense 10; softmax",             NN_LOSS_SPARSE,      false, 0  },
+        {"input 6; dense 10; softmax",             NN_LOSS_CATEGORICAL, false, 0.1},
+        {"input 6; dense 10; log_softmax",         NN_LOSS_SPARSE,      false, 0  },
+        {"input 6; dense 10",                      NN_LOSS_CATEGORICAL, true,  0.2},
+        {"input 6; dense 10; softmax",             NN_LOSS_SPARSE,      true,  0  },
+        {"input 6; dense 5; act sigmoid",          NN_LOSS_CATEGORICAL, false, 0.1},
+        {"input 6; dense 5; softmax; dropout 0.0", NN_LOSS_SPARSE,      false, 0  },
+        {"input 6; dense 1; act sigmoid",          NN_LOSS_BINARY,      false, 0  },
+        {"input 6; dense 5; act sigmoid",          NN_LOSS_BINARY,      false, 0.2},
+        {"input 6; dense 3",                       NN_LOSS_BINARY,      true,  0.1},
+        {"input 6; dense 3; softmax",              NN_LOSS_BINARY,      false, 0  },
+        {"input 3 6; dense 3; act sigmoid",        NN_LOSS_BINARY,      false, 0  },
+        {"input 3 6; dense 3; softmax",            NN_LOSS_MSE,         false, 0  },
+        {"input 6; dense 4; softmax; dense 3",     NN_LOSS_MSE,         false, 0  },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = net_build(cases[i].net);
+        g->train.loss = cases[i].loss;
+        g->train.from_logits = cases[i].from_logits;
+        g->train.label_smoothing = cases[i].smoothing;
+        g->train.optimizer = adam();
+        each_engine(cases[i].net, g, false);
+        net_free(g);
+    }
+}
+
+TEST(optimisers_and_what_surrounds_them) {
+    const char *text = "input 8 8 2; conv f=6 k=3x3; bn; act relu; max_pool k=2x2 s=2x2; flatten; "
+                       "dense 12; act tanh; dropout 0.2; dense 5; softmax";
+    nn_optimizer rows[12];
+    for (int i = 0; i < 12; i++) rows[i] = adam();
+    nn_optimizer sgd = {.kind = NN_OPTIMIZER_SGD, .learning_rate = 0.1};
+    rows[1].kind = NN_OPTIMIZER_ADAMW, rows[1].weight_decay = 0.1;
+    rows[2].amsgrad = true;
+    rows[3].clipnorm = 0.05;
+    rows[4].clipvalue = 0.01;
+    rows[5].global_clipnorm = 0.1;
+    rows[6] = sgd;
+    rows[7] = sgd, rows[7].momentum = 0.9;
+    rows[8] = rows[7], rows[8].nesterov = true;
+    rows[9] = rows[7], rows[9].weight_decay = 0.2;
+    rows[10] = rows[7], rows[10].clipnorm = 0.1;
+    rows[11] = sgd, rows[11].global_clipnorm = 0.1;
+    for (int i = 0; i < 12; i++)
+        for (int regularised = 0; regularised < 2; regularised++) {
+            nn_graph *g = net_build(text);
+            g->train.loss = NN_LOSS_SPARSE;
+            g->train.optimizer = rows[i];
+            if (regularised) {
+                g->weights[0].regularizer = (nn_regularizer){.l1 = 1e-3, .l2 = 1e-2};
+                g->weights[0].constraint =
+                    (nn_constraint){.kind = NN_CONSTRAINT_MAX_NORM, .max = 0.9};
+                g->weights[g->n_weights - 2].regularizer = (nn_regularizer){.l2 = 1e-2};
+                g->weights[g->n_weights - 2].constraint =
+                    (nn_constraint){.kind = NN_CONSTRAINT_UNIT_NORM};
+                g->weights[g->n_weights - 1].trainable = false;
+            }
+            each_engine(text, g, true);
+            net_free(g);
+        }
+}
+
+TEST(whole_networks) {
+    check("input 12 12 1; conv f=8 k=3x3; act relu; conv f=16 k=3x3; act relu; max_pool k=2x2 "
+          "s=2x2; dropout 0.25; flatten; dense 32; act relu; dropout 0.5; dense 10; softmax",
+          NN_LOSS_SPARSE);
+    check("input 10 10 3; conv f=16 k=3x3 p=same; act relu; avg_pool k=2x2 s=2x2; conv f=32 k=3x3; "
+          "act gelu; gap; dense 10; softmax",
+          NN_LOSS_CATEGORICAL);
+    check("input 28 28 1; flatten; dense 128; act relu; dense 64; act relu; dense 10; softmax",
+          NN_LOSS_SPARSE);
+}
+
+/* Loss that is not a number: nothing changes, and it is said where it began. */
+TEST(not_finite) {
+    const char *reason;
+    for (unsigned i = 0; nn_engine_at(i); i++) {
+        const nn_engine *e = nn_engine_at(i);
+        if (!e->available(&reason)) continue;
+        nn_graph *g = net_build("input 3; dense 4; act relu; dense 2");
+        g->train.optimizer = adam();
+        nn_exec_options o = {.batch = 2, .training = true, .threads = 1};
+        nn_exec *x = NULL;
+        nn_err err;
+        nn_step step;
+        float before[64], after[64], values[4] = {0};
+        nn_targets t = {.values = values};
+        net_weights(g, 1, before);
+        before[g->weights[2].offset] = INFINITY; /* in the second dense */
+        CHECK_OK(e->open(g, &o, &x, &err), &err);
+        e->set_weights(x, before);
+        for (int k = 0; k < 6; k++) e->input(x, 0)[k] = 1;
+        CHECK_OK(e->step(x, 2, &t, &step, &err), &err);
+        CHECK(!step.finite);
+        assert_int_equal(step.node, 3);
+        e->get_weights(x, after);
+        assert_memory_equal(before, after, (size_t)g->slab * sizeof *before);
+        int64_t updates = -1;
+        float slots[128];
+        e->get_state(x, slots, &updates);
+        assert_int_equal(updates, 0);
+        e->close(x);
+        net_free(g);
+    }
+}
+
+/* The same seed and threads give the same bytes; another seed drops other elements. */
+TEST(steps_are_deterministic) {
+    const char *reason;
+    for (unsigned i = 0; nn_engine_at(i); i++) {
+        const nn_engine *e = nn_engine_at(i);
+        if (!e->available(&reason)) continue;
+        nn_graph *g = net_build("input 12 12 1; conv f=8 k=3x3; act relu; max_pool k=2x2 s=2x2; "
+                                "flatten; dense 16; bn; act relu; dropout 0.5; dense 4; softmax");
+        g->train.loss = NN_LOSS_SPARSE;
+        float *out[3], *in = net_alloc(BATCH * net_in(g), sizeof *in);
+        net_random_f(in, BATCH * net_in(g), 3);
+        for (int run = 0; run < 3; run++) {
+            nn_exec_options o = {
+                .batch = BATCH, .training = true, .threads = 2, .seed = run == 2 ? 9 : 8};
+            nn_exec *x = NULL;
+            nn_err err;
+            nn_step step;
+            int32_t labels[BATCH];
+            float values[BATCH * 4];
+            nn_targets t = net_targets(g, BATCH, 5, labels, values);
+            out[run] = net_alloc(g->slab, sizeof(float));
+            net_weights(g, 4, out[run]);
+            CHECK_OK(e->open(g, &o, &x, &err), &err);
+            e->set_weights(x, out[run]);
+            for (int k = 0; k < 5; k++) {
+                memcpy(e->input(x, 0), in, (size_t)(BATCH * net_in(g)) * sizeof *in);
+                CHECK_OK(e->step(x, k == 4 ? 3 : BATCH, &t, &step, &err), &err);
+            }
+            e->get_weights(x, out[run]);
+            e->close(x);
+        }
+        assert_memory_equal(out[0], out[1], (size_t)g->slab * sizeof(float));
+        assert_memory_not_equal(out[0], out[2], (size_t)g->slab * sizeof(float));
+        for (int run = 0; run < 3; run++) free(out[run]);
+        free(in);
+        net_free(g);
+    }
+}
