@@ -75,6 +75,10 @@ bool nn_build_channels_first(const nn_bound *data_format);
 nn_status nn_build_axis_to_last(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
 nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
 
+/* Adds to a failed shape rule of (height, width, channels) what to do about an input of another
+ * rank.
+ */
+nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st);
 /* A two-dimensional window from bound DIMS arguments; dilation and padding may be NULL (1, valid).
  */
 nn_window nn_build_window(const nn_bound *size, const nn_bound *stride, const nn_bound *dilation,

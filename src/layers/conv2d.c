@@ -91,7 +91,7 @@ static nn_status build(const nn_layer_ctx *c, int *ret, nn_err *err) {
     if (!st && first) st = nn_build_axis_to_last(c, in, 0, &in, err);
     if (!st) st = nn_build_op(c, NN_OP_CONV, "", in, &attr, NULL, &conv, err);
     if (!st) st = nn_build_kernel(c, conv, &a[KERNEL], err);
-    if (st) return st;
+    if (st) return nn_build_image_hint(c, st);
     at = conv;
     if (!late) st = nn_build_activation(c, at, &act, &at, err);
     if (!st && first) st = nn_build_last_to_axis(c, at, 0, &at, err);

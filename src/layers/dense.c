@@ -51,7 +51,7 @@ static const char *default_activation(const nn_layer_ctx *c) {
     char text[160];
     snprintf(text, sizeof text, "activation softmax, because the loss is %s",
              nn_loss_name(c->loss));
-    nn_build_notice(c, (nn_notice){.code = "default-activation", .at = c->span, .message = text});
+    nn_build_notice(c, (nn_notice){.code = "default", .at = c->span, .message = text});
     return "softmax";
 }
 
@@ -63,7 +63,7 @@ static void warn_of_rank(const nn_layer_ctx *c) {
              "every position",
              c->shape->rank, nn_shape_print(c->shape, false, shape, sizeof shape));
     nn_build_notice(c, (nn_notice){.warning = true,
-                                   .code = "output-rank",
+                                   .code = "shape",
                                    .at = c->span,
                                    .message = text,
                                    .hint = "insert Flatten() or GlobalAveragePooling2D() before it",

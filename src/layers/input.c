@@ -11,14 +11,15 @@ static const nn_param params[] = {
     {.name = "shape",
      .type = NN_P_SHAPE,
      .positional = true,
+     .min = 1,
      .help = "sizes of one sample, None for a size known only at run time"},
     {.name = "batch_size",
      .type = NN_P_INT,
      .min = 1,
      .max = (double)NN_MAX_DIM,
      .help = "accepted; batches are sized when training"},
-    {.name = "batch_shape",                  .type = NN_P_SHAPE, .help = "shape with the batch in front"},
-    {0  },
+    {.name = "batch_shape", .type = NN_P_SHAPE, .help = "shape with the batch in front"},
+    {0                                                 },
 };
 
 static nn_status sample_shape(const nn_layer_ctx *c, nn_shape *ret, nn_err *err) {
@@ -42,15 +43,9 @@ static nn_status build(const nn_layer_ctx *c, int *ret, nn_err *err) {
     if (s.rank == 0)
         return nn_build_blame(c, at, NULL,
                               nn_fail(err, NN_E_DSL_ERROR, "an input needs at least one axis"));
-    for (int i = 0; i < s.rank; i++)
-        if (s.dim[i] < 1 && s.dim[i] != NN_DIM_UNKNOWN)
-            return nn_build_blame(c, at, "None stands for a size known only at run time",
-                                  nn_fail(err, NN_E_DSL_ERROR,
-                                          "input dimensions must be positive, got %lld",
-                                          (long long)s.dim[i]));
     if (c->args[BATCH_SIZE].given)
         nn_build_notice(c, (nn_notice){.warning = true,
-                                       .code = "no-effect",
+                                       .code = "advice",
                                        .at = c->args[BATCH_SIZE].span,
                                        .message = "batch_size of Input has no effect: the batch "
                                                   "stays symbolic",

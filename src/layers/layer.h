@@ -13,7 +13,7 @@ typedef enum nn_param_type {
     NN_P_STRING,  /* any text */
     NN_P_ENUM,    /* one of `words` */
     NN_P_DIMS,    /* an integer, or a tuple of `rank` integers, each >= min; an integer fills all */
-    NN_P_SHAPE,   /* a tuple of integers or None */
+    NN_P_SHAPE,   /* a tuple of integers >= min, or None (NN_DIM_UNKNOWN); an integer is one axis */
     NN_P_PADDING, /* "valid", "same", an integer, or a tuple */
     NN_P_ACTIVATION,  /* a name of the activation table, softmax and log_softmax included */
     NN_P_INITIALIZER, /* a name or a call */
@@ -29,6 +29,7 @@ typedef struct nn_param {
     int rank;             /* DIMS: length of the tuple */
     double min, max;      /* INT, FLOAT, DIMS; max 0 = none */
     bool above_min;       /* FLOAT: min itself is excluded */
+    bool below_max;       /* FLOAT: max itself is excluded */
     const char *words;    /* ENUM: "valid|same" */
     const char *fallback; /* default as text, for help pages; the binder parses it. NULL: none */
     const char *aliases;  /* "stride|step"; NULL: none */

@@ -54,7 +54,7 @@ static nn_status build_pool(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *e
     if (!st) st = nn_build_op(c, op, "", at, &attr, NULL, &at, err);
     if (!st && first) st = nn_build_last_to_axis(c, at, 0, &at, err);
     if (!st) *ret = at;
-    return st;
+    return nn_build_image_hint(c, st);
 }
 
 static nn_status build_max(const nn_layer_ctx *c, int *ret, nn_err *err) {
@@ -69,9 +69,10 @@ static nn_status build_global(const nn_layer_ctx *c, int *ret, nn_err *err) {
     const nn_bound *a = c->args;
     if (c->shape->rank != 3) {
         char s[160];
-        return nn_fail(err, NN_E_DSL_ERROR, "expected 3 axes, got %d: %s with input %s",
-                       c->shape->rank, "(height, width, channels)",
-                       nn_shape_print(c->shape, false, s, sizeof s));
+        return nn_build_image_hint(
+            c, nn_fail(err, NN_E_DSL_ERROR,
+                       "expected 3 axes, got %d: (height, width, channels) with input %s",
+                       c->shape->rank, nn_shape_print(c->shape, false, s, sizeof s)));
     }
     bool first = nn_build_channels_first(&a[GLOBAL_FORMAT]), keep = a[KEEPDIMS].b;
     nn_attr attr = {.global_pool = {keep}};

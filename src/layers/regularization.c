@@ -17,6 +17,7 @@ static const nn_param dropout_params[] = {
      .help = "share of the elements that training zeroes"},
     {.name = "noise_shape",
      .type = NN_P_SHAPE,
+     .min = 1,
      .help = "a 1 drops along that axis as one; with or without a leading None for the batch"},
     {.name = "seed",         .type = NN_P_INT, .min = 0, .help = "of the random draws"},
     {0  },
@@ -48,7 +49,7 @@ static nn_status build_dropout(const nn_layer_ctx *c, int *ret, nn_err *err) {
     };
     if (a[RATE].f == 1)
         nn_build_notice(c, (nn_notice){.warning = true,
-                                       .code = "dropout-all",
+                                       .code = "advice",
                                        .at = a[RATE].span,
                                        .message = "rate 1 zeroes every element while training"});
     nn_status st = NN_OK;

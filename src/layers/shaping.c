@@ -13,7 +13,7 @@ static nn_status build_flatten(const nn_layer_ctx *c, int *ret, nn_err *err) {
     if (to.dim[0] == NN_DIM_UNKNOWN)
         nn_build_notice(c,
                         (nn_notice){.warning = true,
-                                    .code = "dynamic-size",
+                                    .code = "advice",
                                     .at = c->span,
                                     .message = "Flatten of a size that is known only at run time",
                                     .hint = "a Dense layer after it cannot be built; use "
@@ -34,6 +34,7 @@ static const nn_param reshape_params[] = {
      .type = NN_P_SHAPE,
      .required = true,
      .positional = true,
+     .min = -1,
      .aliases = "shape",
      .help = "sizes of one sample; one of them may be -1 and is then found"},
     {0      },

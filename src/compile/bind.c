@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* bind.c - a list of arguments to a table of parameters: layers, optimisers, sections and calls
+ * inside values all go through here, so that they report alike. */
+#include "compile/check.h"
+
+#include <string.h>
+#include <strings.h>
+
+typedef struct table {
+    const nn_param *params, *more;
+    int n, n_more;
+} table;
+
+static int count(const nn_param *p) {
+    int n = 0;
+    while (p && p[n].name) n++;
+    return n;
+}
+
+static const nn_param *param_at(const table *t, int i) {
+    return i < t->n ? &t->params[i] : &t->more[i - t->n];
+}
+
+static bool has_alias(const nn_param *p, const char *name) {
+    size_t len = strlen(name);
+    for (const char *a = p->aliases; a && *a;) {
+        size_t n = strcspn(a, "|");
+        if (n == len && strncasecmp(a, name, n) == 0) return true;
+        a += n + (a[n] == '|');
+    }
+    return false;
+}
+
+static int find(const table *t, const char *name) {
+    for (int i = 0; i < t->n + t->n_more; i++)
+        if (strcmp(param_at(t, i)->name, name) == 0) return i;
+    for (int i = 0; i < t->n + t->n_more; i++)
+        if (has_alias(param_at(t, i), name)) return i;
+    return -1;
+}
+
+/* Reports a name that the table does not have; gives the parameter that it probably means, or -1.
+ */
+static int unknown(nn_check *c, const char *owner, const table *t, const nn_arg *a) {
+    const char *names[NN_MAX_PARAMS + 1];
+    int n = 0;
+    for (int i = 0; i < t->n + t->n_more; i++) names[n++] = param_at(t, i)->name;
+    names[n] = NULL;
+    nn_diag *d = NN_ERROR(c, c->keys ? "unknown-key" : "unknown-parameter", a->name_span,
+                          "%s has no %s '%s'", owner, c->keys ? "key" : "parameter", a->name);
+    nn_check_suggest(c, d, a->name_span, a->name, names);
+    const char *near = nn_nearest(a->name, names);
+    return near ? find(t, near) : -1;
+}
+
+/* The parameter that the k-th positional argument means; -1 past the last. */
+static int nth_positional(const table *t, int k) {
+    for (int i = 0; i < t->n; i++)
+        if (t->params[i].positional && k-- == 0) return i;
+    return -1;
+}
+
+static int count_positional(const table *t) {
+    int n = 0;
+    while (nth_positional(t, n) >= 0) n++;
+    return n;
+}
+
+static int place(nn_check *c, const char *owner, const table *t, const nn_arg *a, int *positional) {
+    if (a->name) {
+        int i = find(t, a->name);
+        if (i < 0) return unknown(c, owner, t, a);
+        if (strcmp(param_at(t, i)->name, a->name) != 0)
+            nn_diag_add(c->diags, NN_SEV_NOTE, "alias", a->name_span, "'%s' is read as '%s'",
+                        a->name, param_at(t, i)->name);
+        return i;
+    }
+    int i = nth_positional(t, (*positional)++);
+    if (i >= 0) return i;
+    int most = count_positional(t);
+    nn_diag *d = NN_ERROR(c, "too-many-arguments", a->span, "%s takes %d argument%s without a name",
+                          owner, most, most == 1 ? "" : "s");
+    nn_diag_hint(c->diags, d, "name it: parameter=value");
+    return -1;
+}
+
+static void duplicate(nn_check *c, const char *owner, const nn_param *p, const nn_arg *a,
+                      nn_span first) {
+    nn_diag *d = NN_ERROR(c, c->keys ? "duplicate-key" : "duplicate-parameter", a->span,
+                          "'%s' of %s is given twice", p->name, owner);
+    nn_diag_note(c->diags, d, first, "first given here");
+}
+
+static void missing(nn_check *c, const char *owner, nn_span span, const nn_param *p) {
+    nn_diag *d = NN_ERROR(c, "missing-parameter", span, "%s needs '%s'", owner, p->name);
+    nn_diag_hint(c->diags, d, "%s(%s=…): %s", owner, p->name, p->help);
+}
+
+bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
+                   const nn_param *more, const nn_arg *args, nn_bound *out) {
+    table t = {params, more, count(params), count(more)};
+    nn_span seen[NN_MAX_PARAMS];
+    bool given[NN_MAX_PARAMS] = {false}, usable = true;
+    int positional = 0;
+    for (const nn_arg *a = args; a; a = a->next) {
+        int i = place(c, owner, &t, a, &positional);
+        if (i < 0) continue;
+        if (given[i]) {
+            duplicate(c, owner, param_at(&t, i), a, seen[i]);
+            continue;
+        }
+        given[i] = true;
+        seen[i] = a->span;
+        if (!nn_check_value(c, owner, param_at(&t, i), a->value, &out[i])) usable = false;
+    }
+    for (int i = 0; i < t.n + t.n_more; i++) {
+        const nn_param *p = param_at(&t, i);
+        if (!p->required || given[i]) continue;
+        missing(c, owner, span, p);
+        usable = false;
+    }
+    return usable;
+}
+
+bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_param *params,
+                       const nn_arg *args, nn_bound *out) {
+    for (int i = 0; params[i].name; i++) out[i] = nn_check_fallback(&params[i]);
+    return nn_check_bind(c, owner, span, params, NULL, args, out);
+}
+
+const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n) {
+    unsigned kind = 0;
+    while (nn_layer_at(kind) != l) kind++;
+    int n = nn_layer_n_params(l);
+    *ret_n = n + NN_COMMON_COUNT;
+    if (c->defaults[kind]) return c->defaults[kind];
+    nn_bound *b = nn_check_alloc(c, (size_t)*ret_n * sizeof *b);
+    if (!b) return NULL;
+    for (int i = 0; i < *ret_n; i++) b[i] = nn_check_fallback(nn_layer_param_at(l, i));
+    return c->defaults[kind] = b;
+}

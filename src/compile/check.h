@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* check.h - the checker's state and its parts. Private to compile/.
+ *
+ * Every part reports through the diagnostics and goes on: a value that is wrong leaves its argument
+ * unset, a layer that cannot be built makes the shape unknown from there on, and what depends on it
+ * is checked as far as it can be without a shape. Nothing is reported twice. */
+#ifndef NN_COMPILE_CHECK_H
+#define NN_COMPILE_CHECK_H
+#include "compile/compile.h"
+
+enum { NN_MAX_PARAMS = 32 }; /* of one layer or section, common ones included */
+
+/* Unique names of layers: an open-addressing set of strings, at most half full. */
+typedef struct nn_used {
+    struct nn_used_slot {
+        const char *name;
+        nn_span span;
+    } * slot;
+    size_t n, cap;
+} nn_used;
+
+typedef struct nn_check {
+    nn_arena *arena;
+    const nn_source *source;
+    nn_diags *diags;
+    nn_diags *mute; /* takes what is said again of a repeated layer; NULL until needed */
+    nn_compile_options opt;
+    nn_unit *unit;
+    const nn_program *program;
+    const nn_network *network;
+    nn_graph *graph;
+    int at;              /* node that holds the shape so far; -1: none or unknown */
+    bool input_by_call;  /* by Input(…) rather than input: */
+    bool input_given;    /* an input was declared, rightly or wrongly */
+    bool lost;           /* the shape is unknown, after an error that was reported */
+    nn_span input_span;  /* of the first declaration */
+    nn_used used;        /* names of layers */
+    int *counters;       /* one a layer kind: the last number given out */
+    nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
+    int n_layers, cap_layers;
+    const nn_layer *last; /* the last layer built */
+    nn_span output_span;  /* of the last Output; line 0: none */
+    bool keys;            /* the arguments at hand are the keys of a section: for the wording */
+    bool full;            /* the arena is spent, and that was reported */
+} nn_check;
+
+#define NN_ERROR(c, code, span, ...)                                                               \
+    nn_diag_add((c)->diags, NN_SEV_ERROR, (code), (span), __VA_ARGS__)
+#define NN_WARN(c, code, span, ...)                                                                \
+    nn_diag_add((c)->diags, NN_SEV_WARNING, (code), (span), __VA_ARGS__)
+
+/* Arena memory; NULL once it is spent, which is reported once. */
+void *nn_check_alloc(nn_check *c, size_t n);
+/* Adds the hint "did you mean 'x'?" and the fix, if one of `names` is near; else a list of them. */
+void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,
+                      const char *const *names);
+/* "known to the language, not built": one wording for all of it. */
+nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what);
+
+/* ---- value.c: one value to one bound argument ---- */
+
+/* Converts v by p into *to and sets given and span; reports and gives false if it does not fit.
+ * `owner` is whose parameter it is: "Conv2D". */
+bool nn_check_value(nn_check *c, const char *owner, const nn_param *p, nn_value *v, nn_bound *to);
+/* The default of p from its text; unset if it has none. */
+nn_bound nn_check_fallback(const nn_param *p);
+/* A STRING or NAME; NULL for anything else. */
+const char *nn_check_word(const nn_value *v);
+/* How a value reads in a message: 12, "text", a tuple. */
+const char *nn_check_show(const nn_value *v, char *buf, size_t cap);
+
+/* ---- bind.c: a list of arguments to a table of parameters ---- */
+
+/* Binds args to params (ends with a NULL name) followed by `more` (NULL: none). `out` holds the
+ * defaults already. Reports unknown, duplicate, missing and surplus arguments and wrong values. A
+ * misspelt name is reported and then bound to what it probably means. True if `out` can be worked
+ * with: every required argument is there and every value fits. */
+bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
+                   const nn_param *more, const nn_arg *args, nn_bound *out);
+/* As above for a table without `more`; fills the defaults first. */
+bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_param *params,
+                       const nn_arg *args, nn_bound *out);
+/* The arguments of a layer of this kind when none is given; NULL when memory is spent. */
+const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n);
+
+/* ---- sections.c, items.c, advice.c ---- */
+
+void nn_check_sections(nn_check *c); /* into graph->train */
+void nn_check_items(nn_check *c);    /* the input and the layers, into the graph */
+void nn_check_advice(nn_check *c);   /* what is legal and probably not meant; needs a whole graph */
+/* ---- names.c ---- */
+
+/* Enters a name; NULL, or the entry that has it already. */
+const struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span);
+bool nn_used_has(const nn_used *u, const char *name);
+#endif
