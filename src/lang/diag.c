@@ -50,7 +50,8 @@ nn_diags *nn_diags_new(nn_arena *arena, const nn_source *source) {
     return d;
 }
 
-static char *format(nn_arena *arena, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static char *format(nn_arena *arena, const char *fmt,
+                                                          va_list ap) {
     char small[256];
     va_list again;
     va_copy(again, ap);
@@ -67,7 +68,8 @@ static char *format(nn_arena *arena, const char *fmt, va_list ap) {
 }
 
 /* A record with its message, or NULL if the arena is full and the reserve is used up. */
-static nn_diag *make(nn_diags *d, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static nn_diag *make(nn_diags *d, const char *fmt,
+                                                           va_list ap) {
     va_list again;
     va_copy(again, ap);
     nn_diag *g = NN_NEW(d->arena, nn_diag);

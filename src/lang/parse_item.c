@@ -163,7 +163,7 @@ static bool foreign_closer(nn_parser *p, nn_body *b) {
     }
     if (k == ']' && b->bracket.line)
         b->bracket = (nn_span){0};
-    else if (p->owed)
+    else if (p->owed && p->owed_line == p->tok[0].span.line)
         p->owed--;
     else
         nn_p_unexpected(p, "unexpected", expected_in(b));

@@ -130,10 +130,13 @@ static void layers_label(nn_parser *p, nn_body *b) {
         b->bracket = p->tok[0].span;
         nn_p_advance(p);
     } else if (p->tok[0].kind == '{') {
-        nn_diag *g = nn_p_error(p, "unexpected", p->tok[0].span,
-                                "unexpected '{' after 'layers:', expected a layer");
-        nn_diag_hint(p->diags, g, "layers follow the label without braces, or in [ ]");
+        if (!b->braced_label) {
+            nn_diag *g = nn_p_error(p, "unexpected", p->tok[0].span,
+                                    "unexpected '{' after 'layers:', expected a layer");
+            nn_diag_hint(p->diags, g, "layers follow the label without braces, or in [ ]");
+        }
         nn_body inner = *b;
+        inner.braced_label = true;
         inner.open = p->tok[0].span;
         inner.close = '}';
         nn_p_advance(p);

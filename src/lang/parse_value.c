@@ -463,7 +463,7 @@ void nn_p_decode_quoted(nn_parser *p, nn_value *v) {
         *v = *call;
         v->next = next;
     }
-    p->lx.full |= q.lx.full;
+    if (q.stop) nn_p_halt(p);
 }
 
 /* NAME, or NAME '(' args ')': no device and no block. */

@@ -9,7 +9,7 @@
 
 /* ---- tokens ---- */
 
-static void halt(nn_parser *p) {
+void nn_p_halt(nn_parser *p) {
     p->stop = true;
     p->tok[0].kind = p->tok[1].kind = NN_T_EOF;
 }
@@ -18,7 +18,7 @@ static void check_full(nn_parser *p) {
     if (!p->lx.full || p->stop) return;
     nn_diag_add(p->diags, NN_SEV_ERROR, "too-large", p->tok[0].span,
                 "the program passes the memory limit of a compilation");
-    halt(p);
+    nn_p_halt(p);
 }
 
 void nn_p_advance(nn_parser *p) {
@@ -32,7 +32,7 @@ void nn_p_advance(nn_parser *p) {
 void nn_p_start(nn_parser *p, nn_arena *arena, const nn_source *src, nn_diags *diags) {
     *p = (nn_parser){.arena = arena, .diags = diags, .src = src, .error_at = SIZE_MAX};
     if (!nn_lexer_init(&p->lx, arena, src, diags)) {
-        halt(p);
+        nn_p_halt(p);
         return;
     }
     nn_lexer_next(&p->lx, &p->tok[0]);
@@ -61,7 +61,7 @@ bool nn_p_enter(nn_parser *p) {
         nn_diag_add(p->diags, NN_SEV_ERROR, "too-deep", p->tok[0].span,
                     "brackets are nested more than %d deep; reading stops here",
                     NN_PARSE_MAX_DEPTH);
-        halt(p);
+        nn_p_halt(p);
     }
     return false;
 }
@@ -103,7 +103,7 @@ void nn_p_macro_add(nn_parser *p, const char *name) {
 /* ---- errors ---- */
 
 nn_span nn_p_join(nn_span from, nn_span to) {
-    if (to.end < from.end) return from;
+    if (!to.line || to.end < from.end) return from;
     from.end_line = to.end_line;
     from.end_col = to.end_col;
     from.end = to.end;
@@ -167,7 +167,10 @@ void nn_p_unclosed(nn_parser *p, nn_span open, const char *expected) {
         nn_diag_note(p->diags, p->at_end, open, "this '%c' is not closed either", c);
         return;
     }
-    if (p->tok[0].kind != NN_T_EOF && c != '{') p->owed++;
+    if (p->tok[0].kind != NN_T_EOF && c != '{') {
+        p->owed++;
+        p->owed_line = p->tok[0].span.line;
+    }
     nn_diag *g = p->tok[0].kind == NN_T_EOF
                      ? nn_p_error(p, "unclosed", nn_p_after(p), "unclosed '%c' opened at %d:%d", c,
                                   open.line, open.col)

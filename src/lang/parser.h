@@ -22,10 +22,11 @@ typedef struct nn_parser {
     int depth;
     bool stop;
     int quiet;
-    size_t error_at;  /* offset of the token at which the last error was reported */
-    nn_diag *at_end;  /* the error "unclosed" at the end of the text, which outer braces extend */
-    int owed;         /* '(' and '[' reported as unclosed: so many closers are passed over later */
-    nn_span trailing; /* the comma before the closer of the last list; line 0: none */
+    size_t error_at; /* offset of the token at which the last error was reported */
+    nn_diag *at_end; /* the error "unclosed" at the end of the text, which outer braces extend */
+    int owed, owed_line; /* '(' and '[' reported as unclosed before a token of that line: so many
+                   closers are passed over there */
+    nn_span trailing;    /* the comma before the closer of the last list; line 0: none */
     bool comma_noted;
     nn_macro_table *macros; /* names of define seen so far */
 } nn_parser;
@@ -39,11 +40,13 @@ typedef struct nn_body {
     nn_define **defines;
     nn_span open, bracket; /* the opening brace; '[' after layers: (line 0: none) */
     int close;
+    bool braced_label; /* layers: { … }, reported once */
 } nn_body;
 
 /* ---- parser.c: tokens, errors, recovery ---- */
 void nn_p_start(nn_parser *p, nn_arena *arena, const nn_source *src, nn_diags *diags);
 void nn_p_advance(nn_parser *p);
+void nn_p_halt(nn_parser *p);             /* stop; the reason has been reported */
 bool nn_p_accept(nn_parser *p, int kind); /* advances if tok[0] is of that kind */
 bool nn_p_enter(nn_parser *p);            /* one level deeper; false: too deep, stopped */
 void nn_p_leave(nn_parser *p);
