@@ -1,0 +1,69 @@
+#!/usr/bin/env /usr/bin/python3
+"""Train a model with PyTorch for some steps and print samples per second: the opponent of `make bench`.
+
+usage: torch_train.py MODEL BATCH STEPS [foreach] [channels_last]      (MODEL: mlp or cnn)
+
+Threads, BLAS kernel and allocator come from the environment, set before the process starts (see run.py): importing numpy or torch first
+would fix them. The data is in memory as bytes, gathered and normalised a batch at a time as ours is; no DataLoader; denormals flushed.
+"""
+import os
+import sys
+import time
+
+import torch
+from torch import nn
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def cnn():
+    return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(64 * 12 * 12, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def main():
+    name, batch, steps, flags = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_flush_denormal(True)
+    torch.manual_seed(1)
+    rows = 60000
+    images = torch.randint(0, 256, (rows, 784), dtype=torch.uint8)
+    labels = torch.randint(0, 10, (rows,))
+    model = mlp() if name == "mlp" else cnn()
+    last = "channels_last" in flags
+    if last:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001, foreach="foreach" in flags)
+    loss_of = nn.CrossEntropyLoss()
+    order = torch.randperm(rows)
+    at, total, correct = 0, torch.zeros(()), torch.zeros((), dtype=torch.long)
+
+    def step():
+        nonlocal at, total, correct
+        index = order[at:at + batch]
+        at = (at + batch) % (rows - batch)
+        x = images[index].to(torch.float32).mul_(1 / 255)
+        if name == "cnn":
+            x = x.view(-1, 1, 28, 28)
+            if last:
+                x = x.contiguous(memory_format=torch.channels_last)
+        y = labels[index]
+        optimizer.zero_grad(set_to_none=True)
+        logits = model(x)
+        loss = loss_of(logits, y)
+        loss.backward()
+        optimizer.step()
+        total = total + loss.detach()
+        correct = correct + (logits.detach().argmax(1) == y).sum()
+
+    for _ in range(max(3, steps // 10)):
+        step()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    print(f"{steps * batch / (time.perf_counter() - start):.1f}")
+
+
+main()
