@@ -19,7 +19,7 @@ build: ## build build/release/neural
 demo: ## the whole journey: train on real images, deploy, ask over HTTP
 	@$(MAKE) -s deps SECTIONS="build demo"
 	@$(MAKE) -s build
-	@tools/demo.sh $(BUILD)/neural
+	@python3 tools/demo.py $(BUILD)/neural
 
 serve: build ## start the server on http://127.0.0.1:8000
 	@$(BUILD)/neural serve
