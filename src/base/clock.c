@@ -40,7 +40,7 @@ static int64_t days_from_civil(int64_t y, int m, int d) {
 
 static date split(int64_t us) {
     int64_t s = us / SECOND - (us % SECOND < 0);
-    int micro = (int)(us - s * SECOND);
+    int micro = (int)((us % SECOND + SECOND) % SECOND);
     if (s < MIN_SEC) s = MIN_SEC, micro = 0;
     if (s > MAX_SEC) s = MAX_SEC, micro = (int)SECOND - 1;
     int64_t day = s / DAY - (s % DAY < 0);
@@ -81,9 +81,9 @@ const char *nn_time_print(int64_t us, char buf[NN_TIME_TEXT]) {
 const char *nn_time_http(int64_t us, char buf[NN_TIME_HTTP_TEXT]) {
     date d = split(us);
     memcpy(buf, "www, dd mmm yyyy hh:mm:ss GMT", NN_TIME_HTTP_TEXT);
-    memcpy(buf, "SunMonTueWedThuFriSat" + 3 * d.weekday, 3);
+    memcpy(buf, &"SunMonTueWedThuFriSat"[3 * d.weekday], 3);
     put(buf + 5, d.day, 2);
-    memcpy(buf + 8, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * (d.month - 1), 3);
+    memcpy(buf + 8, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * (d.month - 1)], 3);
     put(buf + 12, d.year, 4);
     put(buf + 17, d.hour, 2);
     put(buf + 20, d.minute, 2);

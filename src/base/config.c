@@ -39,7 +39,8 @@ typedef struct loader {
 } loader;
 
 /* Past LINES_MAX they are only counted. */
-static void add_line(nn_buf *to, int *n, const char *fmt, va_list ap) {
+__attribute__((format(printf, 3, 0))) static void add_line(nn_buf *to, int *n, const char *fmt,
+                                                           va_list ap) {
     size_t at = to->n;
     if (++*n > LINES_MAX) return;
     nn_buf_vprintf(to, fmt, ap);
