@@ -110,18 +110,18 @@ nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, 
     return NN_OK;
 }
 
-const char *nn_arg(const nn_args *a, const char *name) {
+const char *nn_opt(const nn_args *a, const char *name) {
     int i = option_index(a->command, name, strlen(name));
     return i < 0 ? NULL : a->values[i];
 }
 
-bool nn_flag(const nn_args *a, const char *name) {
-    return nn_arg(a, name) != NULL;
+bool nn_opt_given(const nn_args *a, const char *name) {
+    return nn_opt(a, name) != NULL;
 }
 
-nn_status nn_arg_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
+nn_status nn_opt_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
                      int64_t max, int64_t *ret, nn_err *err) {
-    const char *text = nn_arg(a, name);
+    const char *text = nn_opt(a, name);
     char *end;
     errno = 0;
     long long v = text ? strtoll(text, &end, 10) : otherwise;
@@ -133,9 +133,9 @@ nn_status nn_arg_int(const nn_args *a, const char *name, int64_t otherwise, int6
     return NN_OK;
 }
 
-nn_status nn_arg_num(const nn_args *a, const char *name, double otherwise, double min, double max,
+nn_status nn_opt_num(const nn_args *a, const char *name, double otherwise, double min, double max,
                      double *ret, nn_err *err) {
-    const char *text = nn_arg(a, name);
+    const char *text = nn_opt(a, name);
     char *end;
     double v = text ? strtod(text, &end) : otherwise;
     if (text && (end == text || *end || !isfinite(v) || v < min || v > max))

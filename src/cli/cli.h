@@ -57,13 +57,13 @@ const nn_command_row *nn_command_find(const char *name);
 
 /* The value of an option, NULL if it was not given; whether a flag was given. The name must be one
  * of the command's. */
-const char *nn_arg(const nn_args *a, const char *name);
-bool nn_flag(const nn_args *a, const char *name);
+const char *nn_opt(const nn_args *a, const char *name);
+bool nn_opt_given(const nn_args *a, const char *name);
 /* The value as a number within bounds; `otherwise` if it was not given. NN_E_USAGE names the
  * option. */
-nn_status nn_arg_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
+nn_status nn_opt_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
                      int64_t max, int64_t *ret, nn_err *err);
-nn_status nn_arg_num(const nn_args *a, const char *name, double otherwise, double min, double max,
+nn_status nn_opt_num(const nn_args *a, const char *name, double otherwise, double min, double max,
                      double *ret, nn_err *err);
 nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, nn_args *ret,
                         nn_err *err);

@@ -125,7 +125,7 @@ static nn_status run_doctor(const nn_args *a, nn_err *err) {
             nn_buf_printf(&out, "         needed for %s%s%s\n", c->needed_for,
                           c->install ? "; get it with: " : "", c->install ? c->install : "");
     }
-    if (nn_flag(a, "json")) {
+    if (nn_opt_given(a, "json")) {
         nn_buf_clear(&out);
         nn_json_dump(list, 2, &out);
         nn_buf_putc(&out, '\n');
@@ -146,7 +146,7 @@ const nn_command nn_command_doctor = {.options = json_option, .run = run_doctor}
 
 static nn_status run_version(const nn_args *a, nn_err *err) {
     NN_BUF out = {0};
-    if (nn_flag(a, "json"))
+    if (nn_opt_given(a, "json"))
         nn_buf_puts(&out, "{\"name\": \"neural\", \"version\": \"" NN_VERSION
                           "\", \"compiler\": \"" __VERSION__ "\"}\n");
     else
@@ -208,7 +208,8 @@ static nn_status data_info(const char *spec, nn_err *err) {
 
 static nn_status run_data(const nn_args *a, nn_err *err) {
     const char *verb = a->operands[0];
-    if (strcmp(verb, "list") == 0 && a->n_operands == 1) return data_list(nn_flag(a, "json"), err);
+    if (strcmp(verb, "list") == 0 && a->n_operands == 1)
+        return data_list(nn_opt_given(a, "json"), err);
     if (strcmp(verb, "info") == 0 && a->n_operands == 2) return data_info(a->operands[1], err);
     nn_status s = nn_fail(err, NN_E_USAGE, "data: expected `list` or `info SET`");
     return nn_err_hint(err, s, "`neural data --help`");

@@ -50,7 +50,7 @@ static nn_status list(nn_store *store, bool json, nn_err *err) {
     return nn_print(nn_buf_str(&out), out.n, err);
 }
 
-static nn_status revoke(nn_store *store, const char *which, nn_err *err) {
+static nn_status revoke_key(nn_store *store, const char *which, nn_err *err) {
     char id[37];
     nn_status s = nn_key_revoke(store, which, id, err);
     if (!s) printf("revoked %s\n", id);
@@ -72,7 +72,7 @@ static nn_status run_key(const nn_args *a, nn_err *err) {
     bool json = a->n_rest && strcmp(a->rest[a->n_rest - 1], "--json") == 0;
     s = lists     ? list(store, json, err)
         : creates ? create(store, what, err)
-                  : revoke(store, what, err);
+                  : revoke_key(store, what, err);
     nn_store_close(store);
     return s;
 }

@@ -100,7 +100,7 @@ static nn_status check_one(const char *path, bool json, nn_json *results, nn_err
 }
 
 static nn_status run_check(const nn_args *a, nn_err *err) {
-    bool json = nn_flag(a, "json");
+    bool json = nn_opt_given(a, "json");
     nn_json *results = nn_json_new_array();
     nn_status worst = NN_OK;
     for (int i = 0; i < a->n_operands; i++) {
@@ -169,12 +169,12 @@ static nn_status run_shapes(const nn_args *a, nn_err *err) {
     nn_source src;
     nn_diags *diags = NULL;
     nn_unit *u = NULL;
-    nn_compile_options opt = {.auto_flatten = nn_flag(a, "auto-flatten")};
+    nn_compile_options opt = {.auto_flatten = nn_opt_given(a, "auto-flatten")};
     nn_status s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
     if (s) return s;
-    if (nn_flag(a, "json")) return print_json(unit_json(u), err);
+    if (nn_opt_given(a, "json")) return print_json(unit_json(u), err);
     NN_BUF out = {0};
-    if (nn_flag(a, "graph"))
+    if (nn_opt_given(a, "graph"))
         nn_graph_print(u->graph, &out);
     else
         shapes_table(u, &out);
@@ -224,12 +224,12 @@ static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, co
     char sha[65];
     nn_sha256_hex(src->text, src->size, sha);
     nn_codegen_options opt = {
-        .source_name = src->name, .source_sha256 = sha, .dataset = nn_arg(a, "data")};
+        .source_name = src->name, .source_sha256 = sha, .dataset = nn_opt(a, "data")};
     NN_BUF code = {0};
     nn_status s = nn_codegen(b, u->graph, &opt, &code, err);
     if (s) return s;
-    const char *out = nn_arg(a, "output");
-    bool dry = nn_flag(a, "dry-run");
+    const char *out = nn_opt(a, "output");
+    bool dry = nn_opt_given(a, "dry-run");
     if (dry) puts("Generated code (dry run):");
     if (dry || (out && strcmp(out, "-") == 0)) return nn_print(nn_buf_str(&code), code.n, err);
     if (!out) out = default_output(arena, a->operands[0], b);
@@ -243,14 +243,14 @@ static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, co
 
 static nn_status run_compile(const nn_args *a, nn_err *err) {
     const nn_backend *b;
-    const char *name = nn_arg(a, "backend");
+    const char *name = nn_opt(a, "backend");
     nn_status s = find_backend(name ? name : "pytorch", &b, err);
     if (s) return s;
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "compile", (size_t)2 << 30);
     nn_source src;
     nn_diags *diags = NULL;
     nn_unit *u = NULL;
-    nn_compile_options opt = {.auto_flatten = nn_flag(a, "auto-flatten")};
+    nn_compile_options opt = {.auto_flatten = nn_opt_given(a, "auto-flatten")};
     s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
     return s ? s : emit(arena, a, b, &src, u, err);
 }

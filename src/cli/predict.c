@@ -220,30 +220,30 @@ static nn_status read_rows(const char *path, nn_json **ret, nn_err *err) {
 }
 
 static nn_status predict_dataset(predictor *p, const nn_args *a, nn_err *err) {
-    const char *split = nn_arg(a, "split");
+    const char *split = nn_opt(a, "split");
     int64_t offset, limit;
     nn_status s = nn_dataset_open(
-        nn_arg(a, "data"), split && strcmp(split, "train") == 0 ? NN_SPLIT_TRAIN : NN_SPLIT_TEST,
+        nn_opt(a, "data"), split && strcmp(split, "train") == 0 ? NN_SPLIT_TRAIN : NN_SPLIT_TEST,
         &p->data, err);
-    if (!s) s = nn_arg_int(a, "offset", 0, 0, p->data->rows - 1, &offset, err);
-    if (!s) s = nn_arg_int(a, "limit", 10, 1, INT64_MAX, &limit, err);
+    if (!s) s = nn_opt_int(a, "offset", 0, 0, p->data->rows - 1, &offset, err);
+    if (!s) s = nn_opt_int(a, "limit", 10, 1, INT64_MAX, &limit, err);
     if (s) return s;
     if (limit > p->data->rows - offset) limit = p->data->rows - offset;
-    s = open_engine(p, nn_arg(a, "engine"), limit, err);
+    s = open_engine(p, nn_opt(a, "engine"), limit, err);
     return s ? s : from_dataset(p, offset, limit, err);
 }
 
 static nn_status predict_file(predictor *p, const nn_args *a, nn_err *err) {
     NN_JSON *rows = NULL;
-    nn_status s = read_rows(nn_arg(a, "input"), &rows, err);
-    if (!s) s = open_engine(p, nn_arg(a, "engine"), (int64_t)nn_json_size(rows), err);
+    nn_status s = read_rows(nn_opt(a, "input"), &rows, err);
+    if (!s) s = open_engine(p, nn_opt(a, "engine"), (int64_t)nn_json_size(rows), err);
     return s ? s : from_json(p, rows, err);
 }
 
 static nn_status predict(predictor *p, const nn_args *a, nn_err *err) {
     int64_t top;
-    nn_status s = nn_arg_int(a, "top", 1, 1, 16, &top, err);
-    if (!s && !nn_arg(a, "data") == !nn_arg(a, "input")) {
+    nn_status s = nn_opt_int(a, "top", 1, 1, 16, &top, err);
+    if (!s && !nn_opt(a, "data") == !nn_opt(a, "input")) {
         s = nn_fail(err, NN_E_USAGE, "predict: give --data SET or --input FILE, one of them");
         return nn_err_hint(err, s, "for example: neural predict %s --data fashion-mnist --limit 5",
                            a->operands[0]);
@@ -251,9 +251,9 @@ static nn_status predict(predictor *p, const nn_args *a, nn_err *err) {
     if (!s) s = nn_model_load(a->operands[0], &p->model, err);
     if (s) return s;
     p->top = (int)top;
-    p->json = nn_flag(a, "json");
+    p->json = nn_opt_given(a, "json");
     if (p->json) nn_buf_puts(&p->out, "[");
-    s = nn_arg(a, "data") ? predict_dataset(p, a, err) : predict_file(p, a, err);
+    s = nn_opt(a, "data") ? predict_dataset(p, a, err) : predict_file(p, a, err);
     if (s) return s;
     if (p->json) nn_buf_puts(&p->out, "]\n");
     if (!p->json && p->labelled)

@@ -28,18 +28,18 @@ static void catch_signals(void) {
 static nn_status read_options(const nn_args *a, nn_train_job *job, nn_json **ret_hyper,
                               nn_err *err) {
     int64_t threads = 0, seed = 0;
-    nn_status s = nn_arg_int(a, "epochs", 0, 1, 1000000, &job->epochs, err);
-    if (!s) s = nn_arg_int(a, "batch-size", 0, 1, 1 << 20, &job->batch_size, err);
-    if (!s) s = nn_arg_num(a, "lr", 0, 1e-12, 1e6, &job->learning_rate, err);
-    if (!s) s = nn_arg_num(a, "validation-split", -1, 0, 0.99, &job->validation_split, err);
-    if (!s) s = nn_arg_int(a, "threads", 0, 1, 256, &threads, err);
-    if (!s) s = nn_arg_int(a, "seed", 0, 0, INT64_MAX, &seed, err);
+    nn_status s = nn_opt_int(a, "epochs", 0, 1, 1000000, &job->epochs, err);
+    if (!s) s = nn_opt_int(a, "batch-size", 0, 1, 1 << 20, &job->batch_size, err);
+    if (!s) s = nn_opt_num(a, "lr", 0, 1e-12, 1e6, &job->learning_rate, err);
+    if (!s) s = nn_opt_num(a, "validation-split", -1, 0, 0.99, &job->validation_split, err);
+    if (!s) s = nn_opt_int(a, "threads", 0, 1, 256, &threads, err);
+    if (!s) s = nn_opt_int(a, "seed", 0, 0, INT64_MAX, &seed, err);
     if (s) return s;
     job->threads = (int)threads;
-    job->dataset = nn_arg(a, "data");
-    job->engine = nn_arg(a, "engine");
-    job->resume = nn_flag(a, "resume");
-    if (nn_arg(a, "seed")) {
+    job->dataset = nn_opt(a, "data");
+    job->engine = nn_opt(a, "engine");
+    job->resume = nn_opt_given(a, "resume");
+    if (nn_opt(a, "seed")) {
         *ret_hyper = nn_json_new_object();
         nn_json_set(*ret_hyper, "seed", nn_json_new_int(seed));
     }
@@ -99,17 +99,17 @@ static nn_status train(const nn_args *a, nn_arena *arena, nn_train_job *job, nn_
     nn_source src;
     nn_diags *diags = NULL;
     nn_unit *u = NULL;
-    nn_compile_options opt = {.auto_flatten = nn_flag(a, "auto-flatten")};
+    nn_compile_options opt = {.auto_flatten = nn_opt_given(a, "auto-flatten")};
     nn_status s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
     if (s) return s;
-    bool json = nn_flag(a, "json");
+    bool json = nn_opt_given(a, "json");
     nn_progress progress = nn_progress_new(json);
     job->source_name = src.name;
     job->source = nn_arena_strndup(arena, src.text, src.size);
     job->auto_flatten = opt.auto_flatten;
-    job->output = nn_arg(a, "output") ? nn_arg(a, "output") : default_output(arena, a->operands[0]);
-    job->checkpoint = nn_arg(a, "checkpoint")
-                          ? nn_arg(a, "checkpoint")
+    job->output = nn_opt(a, "output") ? nn_opt(a, "output") : default_output(arena, a->operands[0]);
+    job->checkpoint = nn_opt(a, "checkpoint")
+                          ? nn_opt(a, "checkpoint")
                           : nn_arena_printf(arena, "%s.checkpoint", job->output);
     job->stop = &stop;
     job->on_event = nn_progress_event;
@@ -121,7 +121,7 @@ static nn_status train(const nn_args *a, nn_arena *arena, nn_train_job *job, nn_
     nn_progress_end(&progress);
     if (!s) {
         s = print_result(job, &o, json, err);
-        if (!nn_arg(a, "checkpoint")) remove(job->checkpoint); /* ended well: nothing to resume */
+        if (!nn_opt(a, "checkpoint")) remove(job->checkpoint); /* ended well: nothing to resume */
     } else if (s == NN_E_CANCELLED) {
         nn_err_hint(err, s, "go on from the checkpoint with the same command and --resume");
     }
