@@ -15,13 +15,14 @@ static bool is_sigmoid(const nn_node *n) {
     return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_SIGMOID;
 }
 
-/* A loss over classes wants one row of scores a sample (language.md 14.4). */
+/* A loss over classes wants one row of scores a sample. The network is legal (language.md 13.2) and
+ * may be generated; the engine refuses to train it. */
 static void check_class_rank(nn_check *c, const nn_node *out) {
     char s[160];
-    nn_diag *d = NN_ERROR(c, "shape", out->span,
-                          "%s needs one row of class scores a sample, but %s gives %s",
-                          nn_loss_name(c->graph->train.loss), out->layer,
-                          nn_shape_print(&out->shape, false, s, sizeof s));
+    nn_diag *d = NN_WARN(c, "loss-mismatch", out->span,
+                         "%s needs one row of class scores a sample, but %s gives %s",
+                         nn_loss_name(c->graph->train.loss), out->layer,
+                         nn_shape_print(&out->shape, false, s, sizeof s));
     nn_diag_hint(c->diags, d,
                  "insert Flatten() or GlobalAveragePooling2D() before it, or use --auto-flatten");
     nn_span before = out->span;
@@ -89,13 +90,15 @@ static void check_single_softmax(nn_check *c, const nn_node *n) {
     nn_diag_hint(c->diags, d, "use sigmoid");
 }
 
-/* The mean that BatchNormalization subtracts holds the bias. */
-static void check_lost_bias(nn_check *c, const nn_node *n) {
+/* The mean that BatchNormalization subtracts holds the bias. Copies of a repeated layer lie at the
+ * same place or before it: *last is the last place reported. */
+static void check_lost_bias(nn_check *c, const nn_node *n, size_t *last) {
     if (n->op != NN_OP_BATCH_NORM || !n->attr.batch_norm.center) return;
     const nn_node *before = &c->graph->nodes[n->inputs[0]];
     bool bias = (before->op == NN_OP_CONV && before->attr.conv.bias) ||
                 (before->op == NN_OP_MATMUL && before->attr.matmul.bias);
-    if (!bias) return;
+    if (!bias || before->span.end <= *last) return;
+    *last = before->span.end;
     nn_diag *d =
         nn_diag_add(c->diags, NN_SEV_NOTE, "advice", before->span,
                     "the bias of %s has no effect before BatchNormalization", before->layer);
@@ -125,9 +128,10 @@ static void check_huge_dense(nn_check *c, const nn_node *n) {
 
 void nn_check_advice(nn_check *c) {
     const nn_graph *g = c->graph;
+    size_t last_bias = 0;
     for (int i = 0; i < g->n_nodes; i++) {
         check_single_softmax(c, &g->nodes[i]);
-        check_lost_bias(c, &g->nodes[i]);
+        check_lost_bias(c, &g->nodes[i], &last_bias);
         check_huge_dense(c, &g->nodes[i]);
     }
     check_after_output(c);

@@ -66,10 +66,13 @@ static int count_positional(const table *t) {
     return n;
 }
 
-static int place(nn_check *c, const char *owner, const table *t, const nn_arg *a, int *positional) {
+/* The parameter that an argument is for; -1, reported, if there is none. `given`: those that have
+ * been given; a misspelt name is not taken for one of them. */
+static int place(nn_check *c, const char *owner, const table *t, const nn_arg *a, const bool *given,
+                 int *positional) {
     if (a->name) {
-        int i = find(t, a->name);
-        if (i < 0) return unknown(c, owner, t, a);
+        int i = find(t, a->name), near = i < 0 ? unknown(c, owner, t, a) : -1;
+        if (i < 0) return near >= 0 && !given[near] ? near : -1;
         if (strcmp(param_at(t, i)->name, a->name) != 0)
             nn_diag_add(c->diags, NN_SEV_NOTE, "alias", a->name_span, "'%s' is read as '%s'",
                         a->name, param_at(t, i)->name);
@@ -103,7 +106,7 @@ bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param 
     bool given[NN_MAX_PARAMS] = {false}, usable = true;
     int positional = 0;
     for (const nn_arg *a = args; a; a = a->next) {
-        int i = place(c, owner, &t, a, &positional);
+        int i = place(c, owner, &t, a, given, &positional);
         if (i < 0) continue;
         if (given[i]) {
             duplicate(c, owner, param_at(&t, i), a, seen[i]);

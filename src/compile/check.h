@@ -86,8 +86,10 @@ const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n);
 /* ---- sections.c, items.c, advice.c ---- */
 
 void nn_check_sections(nn_check *c); /* into graph->train */
-void nn_check_items(nn_check *c);    /* the input and the layers, into the graph */
-void nn_check_advice(nn_check *c);   /* what is legal and probably not meant; needs a whole graph */
+/* Whether a device is one of language.md 8.7; reports it if not. */
+bool nn_check_device(nn_check *c, const nn_bound *b);
+void nn_check_items(nn_check *c);  /* the input and the layers, into the graph */
+void nn_check_advice(nn_check *c); /* what is legal and probably not meant; needs a whole graph */
 /* ---- names.c ---- */
 
 /* Enters a name; NULL, or the entry that has it already. */

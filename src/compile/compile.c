@@ -44,7 +44,7 @@ static void refuse_constructs(nn_check *c) {
     for (const nn_define *d = c->network->defines; d; d = d->next)
         nn_check_unsupported(c, d->name_span, "a macro (define)");
     for (const nn_custom *x = c->program->customs; x; x = x->next)
-        nn_check_unsupported(c, x->name_span, "a layer of one's own");
+        nn_check_unsupported(c, x->name_span, "a custom layer");
     for (const nn_network *n = c->network->next; n; n = n->next)
         nn_check_unsupported(c, n->name_span.line ? n->name_span : n->span,
                              "more than one network in a program");

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Which copy of what is being built. */
 typedef struct copy {
@@ -235,7 +236,7 @@ static void build(nn_check *c, const nn_layer *l, const nn_bound *args, const pl
                       .notice_arg = &ear};
     int first = g->n_nodes, out;
     nn_err e;
-    if (nn_layer_build(&x, &out, &e)) {
+    if (l->build(&x, &out, &e)) {
         report(c, l, where, hint, flatten ? &at->span : NULL, &e);
         c->lost = true;
         return;
@@ -387,11 +388,20 @@ static void refuse_layer(nn_check *c, const nn_call *call) {
         return;
     }
     if (is_custom(c, call->name)) {
-        nn_check_unsupported(c, call->name_span, "a layer of one's own");
+        nn_check_unsupported(c, call->name_span, "a custom layer");
         return;
     }
     nn_diag *d = NN_ERROR(c, "unknown-layer", call->name_span, "unknown layer '%s'", call->name);
     nn_check_suggest(c, d, call->name_span, call->name, nn_layer_names());
+}
+
+/* dtype and device, which every layer takes. */
+static void check_common(nn_check *c, const nn_layer *l, const nn_bound *args) {
+    const nn_bound *common = args + nn_layer_n_params(l);
+    const nn_bound *dtype = &common[NN_COMMON_DTYPE], *device = &common[NN_COMMON_DEVICE];
+    if (dtype->given && strcasecmp(dtype->s, "float32") != 0)
+        nn_check_unsupported(c, dtype->span, "a dtype other than float32");
+    if (device->given) nn_check_device(c, device);
 }
 
 /* What stands behind the parentheses: @ device and { block }. */
@@ -428,6 +438,7 @@ static bool bind(nn_check *c, const nn_layer *l, const nn_call *call, copy k, nn
     bool usable =
         nn_check_bind(c, l->name, call->name_span, l->params, nn_layer_common, list, args);
     usable = check_trailers(c, l, call, args) && usable;
+    check_common(c, l, args);
     c->diags = loud;
     return usable;
 }

@@ -123,7 +123,7 @@ static void check_loss(nn_check *c, nn_value *v) {
     if (!word) return;
     int k = nn_loss_find(word);
     if (k < 0 && strchr(word, '.')) {
-        nn_check_unsupported(c, v->span, "a loss of one's own");
+        nn_check_unsupported(c, v->span, "a custom loss");
     } else if (k < 0) {
         refuse_word(c, v, "loss", word, nn_loss_names(), planned_losses);
     } else {
@@ -378,6 +378,13 @@ static void check_train(nn_check *c, sections *s) {
 
 /* ---- execution and framework ---- */
 
+bool nn_check_device(nn_check *c, const nn_bound *b) {
+    if (nn_device_valid(b->s)) return true;
+    nn_diag *d = NN_ERROR(c, "bad-device", b->span, "unknown device '%.60s'", b->s);
+    nn_diag_hint(c->diags, d, "devices are cpu, gpu, cuda, cuda:N, tpu, tpu:N, mps, auto");
+    return false;
+}
+
 static void check_execution(nn_check *c, const sections *s) {
     enum { DEVICE, PRECISION, STRATEGY };
     static const nn_param params[] = {
@@ -391,14 +398,10 @@ static void check_execution(nn_check *c, const sections *s) {
     nn_check_bind_all(c, "execution", s->execution_span, params, s->execution, b);
     c->keys = false;
     nn_train_spec *t = &c->graph->train;
-    if (b[DEVICE].set && nn_device_valid(b[DEVICE].s)) {
+    if (b[DEVICE].set && nn_check_device(c, &b[DEVICE])) {
         snprintf(t->device, sizeof t->device, "%s", b[DEVICE].s);
         for (char *p = t->device; *p; p++)
             if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
-    } else if (b[DEVICE].set) {
-        nn_diag *d =
-            NN_ERROR(c, "bad-device", b[DEVICE].span, "unknown device '%.60s'", b[DEVICE].s);
-        nn_diag_hint(c->diags, d, "devices are cpu, gpu, cuda, cuda:N, tpu, tpu:N, mps, auto");
     }
     if (b[PRECISION].set && strcasecmp(b[PRECISION].s, "float32") != 0)
         nn_check_unsupported(c, b[PRECISION].span, "a precision other than float32");

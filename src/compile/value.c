@@ -95,12 +95,11 @@ static bool whole(want w, const nn_value *v, const char *expected, int64_t *ret)
 }
 
 static void int_range(const nn_param *p, char *buf, size_t cap) {
-    if (p->max == 0 && p->min == 1)
+    bool open = p->max == 0 || p->max == (double)NN_MAX_DIM;
+    if (open && p->min == 1)
         snprintf(buf, cap, "a positive integer");
-    else if (p->max == 0)
+    else if (open)
         snprintf(buf, cap, "an integer of %.0f or more", p->min);
-    else if (p->max == (double)NN_MAX_DIM && p->min == 1)
-        snprintf(buf, cap, "a positive integer of at most %.0f", p->max);
     else
         snprintf(buf, cap, "an integer from %.0f to %.0f", p->min, p->max);
 }
@@ -110,6 +109,8 @@ static bool to_int(want w, const nn_value *v, nn_bound *to) {
     int_range(w.p, expected, sizeof expected);
     int64_t i;
     if (!whole(w, v, expected, &i)) return false;
+    if (w.p->max != 0 && (double)i > w.p->max)
+        snprintf(expected, sizeof expected, "at most %.0f", w.p->max);
     if ((double)i < w.p->min || (w.p->max != 0 && (double)i > w.p->max))
         return out_of_range(w, v, expected);
     to->i = i;

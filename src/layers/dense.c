@@ -44,10 +44,13 @@ static nn_status build_dense(const nn_layer_ctx *c, int *ret, nn_err *err) {
     return build(c, c->args[ACTIVATION].set ? c->args[ACTIVATION].s : NULL, ret, err);
 }
 
+static bool class_loss(const nn_layer_ctx *c) {
+    return c->has_loss && nn_loss_targets(c->loss) == NN_TARGET_CLASS;
+}
+
 /* language.md 6.1: softmax when there are classes to choose from, stated in a note. */
 static const char *default_activation(const nn_layer_ctx *c) {
-    bool classes = c->has_loss && nn_loss_targets(c->loss) == NN_TARGET_CLASS;
-    if (!classes || c->from_logits || c->args[UNITS].i < 2) return NULL;
+    if (!class_loss(c) || c->from_logits || c->args[UNITS].i < 2) return NULL;
     char text[160];
     snprintf(text, sizeof text, "activation softmax, because the loss is %s",
              nn_loss_name(c->loss));
@@ -56,7 +59,7 @@ static const char *default_activation(const nn_layer_ctx *c) {
 }
 
 static void warn_of_rank(const nn_layer_ctx *c) {
-    if (c->shape->rank <= 1) return;
+    if (c->shape->rank <= 1 || class_loss(c)) return; /* compile/ warns of class losses */
     char shape[160], text[320];
     snprintf(text, sizeof text,
              "Output on an input of %d axes %s works on the last axis only and gives a result for "

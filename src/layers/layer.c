@@ -126,20 +126,3 @@ bool nn_device_valid(const char *name) {
     return numbered && ((n == 4 && strncasecmp(name, "cuda", 4) == 0) ||
                         (n == 3 && strncasecmp(name, "tpu", 3) == 0));
 }
-
-nn_status nn_layer_build(const nn_layer_ctx *c, int *ret, nn_err *err) {
-    const nn_bound *common = c->args + nn_layer_n_params(c->layer);
-    const nn_bound *dtype = &common[NN_COMMON_DTYPE], *device = &common[NN_COMMON_DEVICE];
-    if (dtype->set && strcasecmp(dtype->s, "float32") != 0) {
-        *c->ret_at = dtype->span;
-        *c->ret_hint = "leave dtype out, or write dtype=\"float32\"";
-        return nn_fail(err, NN_E_UNSUPPORTED,
-                       "dtype '%s' is not available: layers compute in float32", dtype->s);
-    }
-    if (device->set && !nn_device_valid(device->s)) {
-        *c->ret_at = device->span;
-        *c->ret_hint = "devices are cpu, gpu, cuda, cuda:N, tpu, tpu:N, mps, auto";
-        return nn_fail(err, NN_E_DSL_ERROR, "unknown device '%s'", device->s);
-    }
-    return c->layer->build(c, ret, err);
-}

@@ -99,14 +99,10 @@ struct nn_layer {
     bool rank1; /* --auto-flatten puts a Flatten before it when the input has more axes */
     const nn_param *params; /* ends with a NULL name */
     /* Adds the layer's ops and weights to ctx->graph; ret is the id of the node that holds its
-     * output. Errors: NN_E_DSL_ERROR; NN_E_UNSUPPORTED for an argument no engine knows yet. Called
-     * through nn_layer_build. */
+     * output. Errors: NN_E_DSL_ERROR; NN_E_UNSUPPORTED for an argument no engine knows yet. After
+     * an error the graph may hold some of the layer's ops: it is to be thrown away. */
     nn_status (*build)(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 };
-
-/* Checks what all layers share (dtype, device), then builds. After an error the graph may hold some
- * of the layer's ops: it is to be thrown away. */
-nn_status nn_layer_build(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 
 const nn_layer *
 nn_layer_find(const char *name);         /* any letter case, aliases too; NULL if there is none */
