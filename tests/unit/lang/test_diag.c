@@ -194,3 +194,23 @@ TEST(message_table) {
     }
     assert_true(n > 30);
 }
+
+TEST(the_first_error_of_a_full_arena_is_heard) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 20000);
+    nn_source src;
+    nn_diags *d = list(a, &src, "abcdef");
+    while (nn_arena_alloc(a, 16)) continue;
+    for (int i = 0; i < 3; i++) {
+        nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "too-large", at_3, "number %d", i);
+        nn_diag_hint(d, g, "h");
+        nn_diag_note(d, g, at_3, "n");
+        nn_diag_fix(d, g, at_3, "t", "w");
+    }
+    assert_int_equal(d->errors, 3);
+    assert_int_equal(d->stored, 1);
+    assert_string_equal(d->first->message, "number 0");
+    NN_BUF out = {0};
+    nn_diags_print(d, false, &out);
+    assert_non_null(strstr(nn_buf_str(&out), "number 0 [too-large]"));
+    assert_non_null(strstr(nn_buf_str(&out), "... and 2 more errors\n"));
+}

@@ -318,3 +318,23 @@ TEST(empty_text_under_every_rule) {
         if (r.program->networks) assert_int_equal(r.program->networks->span.end_line, 1);
     }
 }
+
+/* The body of the network is one level, each tuple another. */
+TEST(the_limit_is_exact) {
+    char *text = repeated("network N { A(", "(", NN_PARSE_MAX_DEPTH - 1, "");
+    PARSED fits = parse(text);
+    free(text);
+    assert_string_equal(fits.diags->first->code, "unclosed");
+    text = repeated("network N { A(", "(", NN_PARSE_MAX_DEPTH, "");
+    PARSED deeper = parse(text);
+    free(text);
+    assert_string_equal(deeper.diags->first->code, "too-deep");
+}
+
+TEST(a_number_as_shape_is_read_as_meant) {
+    PARSED r = parse("network N { input: 784 }");
+    const nn_value *v = r.program->networks->sections->value;
+    assert_int_equal(v->kind, NN_V_TUPLE);
+    assert_int_equal(v->count, 1);
+    assert_int_equal(v->items->i, 784);
+}
