@@ -32,8 +32,9 @@ typedef struct places {
 
 static places places_of(const nn_ref *r) {
     int next = 0;
-    places p = {.gamma = r->node->attr.batch_norm.scale ? next++ : -1,
-                .beta = r->node->attr.batch_norm.center ? next++ : -1};
+    places p = {-1, -1, -1, -1};
+    if (r->node->attr.batch_norm.scale) p.gamma = next++;
+    if (r->node->attr.batch_norm.center) p.beta = next++;
     p.mean = next++;
     p.variance = next;
     return p;

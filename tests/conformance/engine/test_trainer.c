@@ -152,6 +152,85 @@ TEST(training_learns) {
     }
 }
 
+/* ---- which rows a step sees ---- */
+
+static struct {
+    nn_engine engine;
+    const nn_engine *inner;
+    float seen[64];
+    int n;
+} spy;
+
+static nn_status spy_open(const nn_graph *g, const nn_exec_options *o, nn_exec **ret, nn_err *err) {
+    nn_status s = spy.inner->open(g, o, ret, err);
+    if (s == NN_OK) (*ret)->engine = &spy.engine;
+    return s;
+}
+
+static nn_status spy_step(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret,
+                          nn_err *err) {
+    for (int64_t i = 0; i < rows && spy.n < 64; i++) spy.seen[spy.n++] = spy.inner->input(x, 0)[i];
+    return spy.inner->step(x, rows, t, ret, err);
+}
+
+/* Two epochs over 10 rows whose one value is their number, in batches of 4. */
+static void spy_on(bool shuffle) {
+    nn_err err;
+    nn_train_result r;
+    nn_graph *g = net_build("input 1; dense 1");
+    nn_dataset *d = dataset("synthetic:rows=10,values=1,shape=1", NN_SPLIT_TRAIN);
+    for (int i = 0; i < 10; i++) ((float *)d->samples)[i] = (float)i;
+    d->norm = (nn_normalisation){.scale = 1};
+    g->train.epochs = 2;
+    g->train.batch_size = 4;
+    g->train.validation_split = 0;
+    g->train.shuffle = shuffle;
+    spy.inner = nn_engine_find("reference");
+    spy.engine = *spy.inner;
+    spy.engine.open = spy_open;
+    spy.engine.step = spy_step;
+    spy.n = 0;
+    nn_train_options o = {.engine = &spy.engine, .train = d, .seed = 4};
+    CHECK_OK(train(g, &o, &r, NULL, &err), &err);
+    assert_int_equal(spy.n, 20);
+    nn_dataset_free(d);
+}
+
+TEST(epochs_visit_every_row_once) {
+    int times[2][10] = {{0}}, moved = 0;
+    spy_on(true);
+    for (int i = 0; i < 20; i++) times[i / 10][(int)spy.seen[i]]++;
+    for (int i = 0; i < 10; i++) {
+        CHECK(times[0][i] == 1 && times[1][i] == 1);
+        moved += spy.seen[i] != spy.seen[10 + i];
+    }
+    CHECK(moved > 0); /* in another order */
+    spy_on(false);
+    for (int i = 0; i < 20; i++) CHECK(spy.seen[i] == (float)(i % 10));
+}
+
+/* With a learning rate that moves nothing, the running means of an epoch are those of an evaluation
+ * over the same rows: 50 rows in batches of 16, so the last batch must count for less. */
+TEST(epoch_means_weigh_rows_not_batches) {
+    for (unsigned i = 0; nn_engine_at(i); i++) {
+        if (!running(i)) continue;
+        nn_err err;
+        nn_train_result r;
+        nn_dataset *d = dataset("synthetic:rows=50,classes=3,shape=6", NN_SPLIT_TRAIN);
+        nn_graph *g = net_build("input 6; dense 3; softmax");
+        g->train.loss = NN_LOSS_SPARSE;
+        g->train.optimizer = (nn_optimizer){.kind = NN_OPTIMIZER_SGD, .learning_rate = 1e-20};
+        g->train.epochs = 1;
+        g->train.batch_size = 16;
+        g->train.validation_split = 0;
+        nn_train_options o = {.engine = running(i), .train = d, .test = d, .threads = 1};
+        CHECK_OK(train(g, &o, &r, NULL, &err), &err);
+        CHECK(fabs(r.loss - r.test_loss) < 1e-6 && r.accuracy == r.test_accuracy);
+        CHECK(isnan(r.val_loss));
+        nn_dataset_free(d);
+    }
+}
+
 /* The last batch of an epoch is smaller: 81 rows in batches of 16 are 6 steps. */
 TEST(same_seed_gives_the_same_bytes) {
     for (unsigned i = 0; nn_engine_at(i); i++) {
@@ -172,8 +251,8 @@ TEST(same_seed_gives_the_same_bytes) {
     }
 }
 
-/* Stopped after 1, 5, 6, 7, 12 of 18 steps (within an epoch, at its end, in the first): the bytes
- * of a training that was resumed are those of one that was not interrupted. */
+/* Stopped after 1, 5, 6, 7, 12, 14 of 18 steps (within the first epoch and the last, at an end):
+ * the bytes of a training that was resumed are those of one that was not interrupted. */
 TEST(resumed_training_ends_with_the_same_bytes) {
     char path[64];
     scratch_path(path);
@@ -185,8 +264,8 @@ TEST(resumed_training_ends_with_the_same_bytes) {
         nn_err err;
         nn_train_options plain = {.engine = running(i), .train = d, .threads = 1, .seed = 5};
         CHECK_OK(train(cnn(3), &plain, &r, whole, &err), &err);
-        static const int stops[] = {1, 5, 6, 7, 12};
-        for (int k = 0; k < 5; k++) {
+        static const int stops[] = {1, 5, 6, 7, 12, 14};
+        for (int k = 0; k < 6; k++) {
             watch w = {0};
             nn_train_options o = plain;
             o.engine = stop_after(running(i), stops[k], &w);

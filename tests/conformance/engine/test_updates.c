@@ -164,6 +164,20 @@ TEST(constrained_update_by_hand) {
         }
 }
 
+/* What is not trainable stays as it is, whatever decays, clips or constrains. */
+TEST(frozen_weights_stay) {
+    for (unsigned k = 0; nn_engine_at(k); k++) {
+        if (!running(k)) continue;
+        nn_graph *g = net_build("input 1; dense 1 nobias");
+        g->train.optimizer =
+            (nn_optimizer){.kind = NN_OPTIMIZER_SGD, .learning_rate = 0.1, .weight_decay = 0.5};
+        g->weights[0].constraint = (nn_constraint){.kind = NN_CONSTRAINT_UNIT_NORM};
+        g->weights[0].trainable = false;
+        CHECK(run(running(k), g, 2, 0.5f) == 0.5);
+        net_free(g);
+    }
+}
+
 /* Columns (3, 4) and (0.6, 0.8): norms 5 and 1. */
 TEST(constraints_work_by_column) {
     nn_weight w = {
@@ -229,6 +243,8 @@ TEST(losses_by_hand) {
         {"input 1; act sigmoid", NN_LOSS_BINARY,      0,   0.69314718, {0},       {1},       false},
         {"input 1; act sigmoid", NN_LOSS_BINARY,      0,   100,        {100},     {0},       false},
         {"input 1; act sigmoid", NN_LOSS_BINARY,      0,   0,          {100},     {1},       true },
+ /* target 0.9: log(1 + e) - 0.9 */
+        {"input 1; act sigmoid", NN_LOSS_BINARY,      0.2, 0.41326169, {1},       {1},       true },
     };
     for (unsigned k = 0; nn_engine_at(k); k++)
         for (size_t i = 0; running(k) && i < sizeof rows / sizeof *rows; i++) {
@@ -251,6 +267,53 @@ TEST(losses_by_hand) {
                 step.correct != rows[i].right)
                 fail_msg("%s, row %zu: loss %.9g, by hand %.9g; correct %d", e->name, i, step.loss,
                          rows[i].want, (int)step.correct);
+            e->close(x);
+            net_free(g);
+        }
+}
+
+/* Windows, padding and groups, worked out on paper; weights are given in slab order. */
+TEST(forward_by_hand) {
+    static const struct {
+        const char *net;
+        float w[8], x[12], want[12];
+    } rows[] = {
+  /* not flipped: 1*1 + 10*2, 1*2 + 10*3 */
+        {"input 3 1; conv f=1 k=2 nobias",            {1, 10},               {1, 2, 3},          {21, 32}          },
+ /* same, k = 2: the one zero goes after */
+        {"input 3 1; conv f=1 k=2 p=same nobias",     {1, 10},               {1, 2, 3},          {21, 32, 3}       },
+ /* same, k = 3, s = 2 over 4: total 1, after; 1+20+300 and 3+40 */
+        {"input 4 1; conv f=1 k=3 s=2 p=same nobias", {1, 10, 100},          {1, 2, 3, 4},       {321, 43}         },
+        {"input 3 1; conv f=1 k=2 p=1:0 nobias",      {1, 10},               {1, 2, 3},          {10, 21, 32}      },
+        {"input 4 1; conv f=1 k=2 d=3 nobias",        {1, 10},               {1, 2, 3, 4},       {41}              },
+ /* two groups of one channel; then the bias */
+        {"input 2 2; conv f=2 k=1 g=2",
+         {2, 3, 0.5f, 0.25f},
+         {1, 10, 2, 20},
+         {2.5f, 30.25f, 4.5f, 60.25f}                                                                              },
+        {"input 4 1; max_pool k=2 s=2",               {0},                   {1, 3, -5, -4},     {3, -4}           },
+        {"input 3 1; max_pool k=3 p=same",            {0},                   {-1, -3, -2},       {-1, -1, -2}      },
+        {"input 3 1; avg_pool k=3 p=same",            {0},                   {1, 3, 8},          {2, 4, 5.5f}      },
+        {"input 2 2; gap",                            {0},                   {1, 10, 3, 20},     {2, 15}           },
+        {"input 2 3; transpose 1 0",                  {0},                   {1, 2, 3, 4, 5, 6}, {1, 4, 2, 5, 3, 6}},
+ /* (x - 1) / sqrt(3.999 + 0.001) * 4 + 7, with gamma, beta, mean, variance */
+        {"input 2 1; bn",                             {4, 7, 1, 3.999f},     {1, 5},             {7, 15}           },
+        {"input 2; dense 2",                          {1, 2, 3, 4, 0.5f, 0}, {1, 10},            {31.5f, 42}       },
+        {"input 4; dropout 0.5",                      {0},                   {1, 2, 3, 4},       {1, 2, 3, 4}      }, /* not while predicting */
+    };
+    for (unsigned k = 0; nn_engine_at(k); k++)
+        for (size_t i = 0; running(k) && i < sizeof rows / sizeof *rows; i++) {
+            const nn_engine *e = running(k);
+            nn_graph *g = net_build(rows[i].net);
+            nn_exec_options o = {.batch = 1, .threads = 1};
+            nn_exec *x = NULL;
+            nn_err err;
+            CHECK_OK(e->open(g, &o, &x, &err), &err);
+            e->set_weights(x, rows[i].w);
+            memcpy(e->input(x, 0), rows[i].x, (size_t)net_in(g) * sizeof(float));
+            CHECK_OK(e->forward(x, 1, &err), &err);
+            double d = net_distance(e->output(x, 0), rows[i].want, net_out(g), 1);
+            if (!(d < 1e-6)) fail_msg("%s on %s is off by %g", rows[i].net, e->name, d);
             e->close(x);
             net_free(g);
         }
