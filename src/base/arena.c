@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* arena.c - chained blocks, 16-byte aligned bump allocation. */
+/* arena.c - chained blocks, 16-byte aligned bump allocation. Blocks double up to BLOCK_MAX; what is
+ * larger gets a block of its own behind the current one, which goes on serving small requests. */
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { BLOCK_MIN = 4000, BLOCK_MAX = 64000 }; /* with malloc's own bytes below a page, or 16 */
 
 struct block {
     struct block *next;
     size_t used, size;
     _Alignas(16) unsigned char mem[];
 };
+
 struct defer {
     struct defer *next;
     void (*fn)(void *);
     void *arg;
 };
+
 struct nn_arena {
     nn_arena *parent, *child, *sibling;
     struct block *blocks;
@@ -38,34 +44,48 @@ nn_arena *nn_arena_new(nn_arena *parent, const char *name, size_t cap) {
     }
     return a;
 }
+/* A block with n free bytes, or NULL: a large one may be refused, a small one aborts. */
+static struct block *grow(nn_arena *a, size_t n) {
+    struct block *top = a->blocks;
+    size_t next = !top ? BLOCK_MIN : top->size < BLOCK_MAX ? 2 * top->size : BLOCK_MAX;
+    bool own = n > BLOCK_MAX;
+    size_t size = own || n > next ? n : next;
+    struct block *b = size < SIZE_MAX - sizeof *b ? malloc(sizeof *b + size) : NULL;
+    if (!b && !own) abort();
+    if (!b) return NULL;
+    struct block **at = own && top ? &top->next : &a->blocks;
+    *b = (struct block){.next = *at, .size = size};
+    *at = b;
+    return b;
+}
+
 void *nn_arena_alloc(nn_arena *a, size_t n) {
     if (n > SIZE_MAX - 15 || n > a->cap - a->used) return NULL;
     n = (n + 15) & ~(size_t)15;
     struct block *b = a->blocks;
-    if (!b || b->size - b->used < n) {
-        size_t size = n > 4096 ? n : 4096;
-        b = malloc(sizeof *b + size);
-        if (!b) abort();
-        *b = (struct block){.next = a->blocks, .size = size};
-        a->blocks = b;
-    }
+    if (!b || b->size - b->used < n) b = grow(a, n);
+    if (!b) return NULL;
     void *p = b->mem + b->used;
     b->used += n;
     a->used = a->cap - a->used < n ? a->cap : a->used + n;
     return memset(p, 0, n);
 }
+
 void *nn_arena_array(nn_arena *a, size_t n, size_t size) {
     size_t bytes;
     return __builtin_mul_overflow(n, size, &bytes) ? NULL : nn_arena_alloc(a, bytes);
 }
+
 char *nn_arena_strndup(nn_arena *a, const char *p, size_t n) {
     char *s = n < SIZE_MAX ? nn_arena_alloc(a, n + 1) : NULL;
     if (s && n) memcpy(s, p, n);
     return s;
 }
+
 char *nn_arena_strdup(nn_arena *a, const char *s) {
     return nn_arena_strndup(a, s, strlen(s));
 }
+
 char *nn_arena_printf(nn_arena *a, const char *fmt, ...) {
     va_list ap, ap2;
     va_start(ap, fmt);
@@ -77,6 +97,7 @@ char *nn_arena_printf(nn_arena *a, const char *fmt, ...) {
     va_end(ap2);
     return s;
 }
+
 int nn_arena_defer(nn_arena *a, void (*fn)(void *), void *arg) {
     struct defer *d = nn_arena_alloc(a, sizeof *d);
     if (!d) return -1;
@@ -84,6 +105,7 @@ int nn_arena_defer(nn_arena *a, void (*fn)(void *), void *arg) {
     a->defers = d;
     return 0;
 }
+
 nn_arena *nn_arena_free(nn_arena *a) {
     if (!a) return NULL;
     while (a->child) nn_arena_free(a->child);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* arena.h - one lifetime, one arena. Not thread safe: an arena belongs to one thread at a time.
  * Memory is zeroed and 16-byte aligned. A small block that the system refuses aborts; passing the
- * arena's cap is an ordinary error (NULL). */
+ * arena's cap, or a block of more than 64,000 bytes that is refused, is an ordinary error (NULL).
+ */
 #ifndef NN_BASE_ARENA_H
 #define NN_BASE_ARENA_H
 #include <stddef.h>

@@ -26,12 +26,14 @@ __attribute__((constructor)) static void spell(void) {
 }
 
 nn_status nn_fail_at(nn_err *e, nn_status code, const char *where, const char *fmt, ...) {
+    char msg[sizeof e->msg]; /* the arguments may point into *e */
     if (!e) return code;
-    *e = (nn_err){.code = code, .where = where};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
+    *e = (nn_err){.code = code, .where = where};
+    memcpy(e->msg, msg, strlen(msg) + 1);
     return code;
 }
 
