@@ -32,12 +32,12 @@ static void hash_graph(const nn_graph *g, char ret[NN_SHA256_HEX]) {
     nn_sha256_hex(nn_buf_str(&text), text.n, ret);
 }
 
-static void hash_contents(const char *record, const float *weights, size_t n_weights,
-                          const float *state, size_t n_state, char ret[NN_SHA256_HEX]) {
+static void hash_contents(const char *record, const void *weights, size_t n_weights,
+                          const void *state, size_t n_state, char ret[NN_SHA256_HEX]) {
     nn_hash *h = nn_hash_new();
     nn_hash_add(h, record, strlen(record));
-    nn_hash_add(h, weights, n_weights * sizeof *weights);
-    nn_hash_add(h, state, n_state * sizeof *state);
+    nn_hash_add(h, weights, n_weights * sizeof(float));
+    nn_hash_add(h, state, n_state * sizeof(float));
     nn_hash_end_hex(h, ret);
 }
 
@@ -46,8 +46,9 @@ static void hash_contents(const char *record, const float *weights, size_t n_wei
 #define RECORD_MEMBERS(I, D, T)                                                                    \
     I(epoch)                                                                                       \
     I(step)                                                                                        \
-    D(loss_sum) I(correct) I(rows) I(updates) I(threads) I(winograd) T(engine) D(loss) D(accuracy) \
-        D(val_loss) D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
+    D(loss_sum)                                                                                    \
+    I(correct) I(rows) I(updates) I(threads) I(winograd) T(engine) D(loss) D(accuracy) D(val_loss) \
+        D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
 
 /* Doubles as hexadecimal text: exact, and a NaN has a spelling. */
 static nn_json *exact(double v) {
@@ -137,8 +138,8 @@ static nn_status differs(const char *path, const char *what, nn_err *err) {
         err, s, "resume with what it was made from, or train without --resume to begin anew");
 }
 
-/* A tensor of exactly n floats; NULL if it is not that. */
-static const float *floats(const nn_safetensors *s, const char *name, size_t n) {
+/* A tensor of exactly n floats, aligned or not; NULL if it is not that. */
+static const void *floats(const nn_safetensors *s, const char *name, size_t n) {
     const nn_tensor *t = nn_safetensors_find(s, name);
     bool right = t && strcmp(t->dtype, "F32") == 0 && t->bytes == n * sizeof(float);
     return right ? t->data : NULL;
@@ -177,8 +178,8 @@ static nn_status load_open(const char *path, const nn_safetensors *s, const nn_g
     nn_status st = check_origin(path, v, g, data_sha256, err);
     if (st != NN_OK) return st;
     size_t n_weights = (size_t)g->slab, n_state = n_weights * (size_t)nn_exec_slots(g);
-    const float *w = floats(s, "weights", n_weights);
-    const float *m = n_state ? floats(s, "state", n_state) : w;
+    const void *w = floats(s, "weights", n_weights);
+    const void *m = n_state ? floats(s, "state", n_state) : w;
     if (!w || !m) return damaged(path, "its tensors are not those of this network", err);
     char contents[NN_SHA256_HEX];
     hash_contents(record, w, n_weights, m, n_state, contents);
@@ -186,8 +187,8 @@ static nn_status load_open(const char *path, const nn_safetensors *s, const nn_g
         return damaged(path, "its contents do not have the checksum that it names", err);
     nn_checkpoint c;
     if (!read_record(v, &c)) return damaged(path, "its record holds impossible values", err);
-    memcpy(weights, w, n_weights * sizeof *w);
-    memcpy(state, m, n_state * sizeof *m);
+    memcpy(weights, w, n_weights * sizeof *weights);
+    memcpy(state, m, n_state * sizeof *state);
     *ret = c;
     return NN_OK;
 }

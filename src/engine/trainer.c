@@ -332,7 +332,7 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
         t->steps = spec->steps_per_epoch;
     t->index = calloc((size_t)t->batch, sizeof *t->index);
     t->labels = calloc((size_t)t->batch, sizeof *t->labels);
-    t->values = calloc((size_t)(t->batch * t->outputs), sizeof *t->values);
+    t->values = calloc((size_t)t->batch, (size_t)t->outputs * sizeof *t->values);
     return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
 }
 
