@@ -8,6 +8,7 @@ largest value and may be 5e-5.
 import json
 import os
 import pathlib
+import re
 import struct
 import subprocess
 
@@ -18,11 +19,28 @@ import torch.nn.functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("NN_BUILD", ROOT / "build/dev")) / "conformance_engine"
-CASES = ["mlp", "cnn", "cnn_same", "conv1d", "conv3d", "shapes"]
+CASES = ["mlp", "cnn", "cnn_same", "conv1d", "conv3d", "activations", "shapes"]
 TOLERANCE = 5e-5
-ACTIVATIONS = {
-    "relu": F.relu, "gelu": F.gelu, "silu": F.silu, "elu": F.elu, "sigmoid": torch.sigmoid, "mish": F.mish,
-    "hard_swish": F.hardswish, "selu": F.selu, "softplus": F.softplus,
+ACTIVATIONS = {  # with the argument alpha, where torch's default is not ours
+    "linear": lambda x, a: x,
+    "relu": lambda x, a: F.relu(x),
+    "relu6": lambda x, a: F.relu6(x),
+    "leaky_relu": lambda x, a: F.leaky_relu(x, a),
+    "elu": lambda x, a: F.elu(x, a),
+    "selu": lambda x, a: F.selu(x),
+    "celu": lambda x, a: F.celu(x, a),
+    "gelu": lambda x, a: F.gelu(x),
+    "silu": lambda x, a: F.silu(x),
+    "mish": lambda x, a: F.mish(x),
+    "sigmoid": lambda x, a: torch.sigmoid(x),
+    "hard_sigmoid": lambda x, a: F.hardsigmoid(x),
+    "log_sigmoid": lambda x, a: F.logsigmoid(x),
+    "tanh": lambda x, a: torch.tanh(x),
+    "hard_tanh": lambda x, a: F.hardtanh(x),
+    "softplus": lambda x, a: F.softplus(x),
+    "softsign": lambda x, a: F.softsign(x),
+    "exponential": lambda x, a: torch.exp(x),
+    "hard_swish": lambda x, a: F.hardswish(x),
 }
 
 
@@ -113,7 +131,7 @@ def run(text, weights, x, training):
             x = to_last(F.batch_norm(to_first(x), mean.clone(), variance.clone(), w["gamma"], w["beta"], training,
                                      0.1, 1e-3))
         elif op == "act":
-            x = ACTIVATIONS[words[1]](x)
+            x = ACTIVATIONS[words[1]](x, float(options.get("a", 1)))
         elif op == "softmax":
             x = torch.softmax(x, -1)
         elif op == "log_softmax":
@@ -149,6 +167,13 @@ def dumps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dump")
     subprocess.run([PROGRAM, "torch_dump"], env={**os.environ, "NN_TORCH_DUMP": str(folder)}, check=True, timeout=60)
     return folder
+
+
+def test_every_activation_is_compared():
+    rows = re.findall(r"^NN_ACT\(\w+, +(\w+),", (ROOT / "src/graph/activations.def").read_text(), re.M)
+    nets = re.sub(r'" *\n? *"', "", (ROOT / "tests/conformance/engine/test_torch_dump.c").read_text())
+    assert sorted(rows) == sorted(ACTIVATIONS)
+    assert [a for a in rows if not re.search(rf"act\s+{a}\b", nets)] == []
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -360,6 +360,20 @@ TEST(losses) {
     }
 }
 
+TEST(regularised_gradients) {
+    const char *text = "input 6 6 2; conv f=5 k=3x3; act tanh; flatten; dense 4; softmax";
+    nn_graph *g = net_build(text);
+    g->train.loss = NN_LOSS_SPARSE;
+    g->train.optimizer = adam();
+    g->weights[0].regularizer = (nn_regularizer){.l1 = 0.02, .l2 = 0.05};
+    g->weights[2].regularizer = (nn_regularizer){.l2 = 0.1};
+    g->weights[3].regularizer = (nn_regularizer){.l1 = 0.1};
+    g->weights[1].trainable = false; /* its gradient is 0 by definition */
+    g->weights[1].regularizer = (nn_regularizer){.l2 = 100};
+    each_engine(text, g, false);
+    net_free(g);
+}
+
 TEST(optimisers_and_what_surrounds_them) {
     const char *text = "input 8 8 2; conv f=6 k=3x3; bn; act relu; max_pool k=2x2 s=2x2; flatten; "
                        "dense 12; act tanh; dropout 0.2; dense 5; softmax";
