@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test_engines.c - every engine against `reference`: outputs, losses, gradients and updates over a
- * grid of ops and parameters, batches of 1, 5 and 8 rows in executors for 8.
- *
- * Distances are the largest difference as a share of the tensor's largest value: single precision
- * and sums of a few hundred terms leave about 1e-6; 1e-5 is allowed for outputs and losses, 5e-5
- * for gradients and for weights after updates. */
+/* test_engines.c - every engine against `reference` over a grid of ops and parameters. */
 #include "net.h"
+#include "pairs.h"
 #include "t.h"
 
 #include <math.h>
@@ -15,168 +11,11 @@
 
 enum { BATCH = 8 };
 
-typedef struct pair {
-    const char *text;
-    const nn_graph *g;
-    const nn_engine *engine;
-    nn_exec *x, *ref;
-    float *weights, *inputs, *values, *a, *b;
-    int32_t *labels;
-} pair;
-
-static void open_pair(pair *p, bool training) {
-    const nn_engine *reference = nn_engine_find("reference");
-    nn_exec_options o = {.batch = BATCH, .training = training, .threads = 2, .seed = 11};
-    nn_err err;
-    CHECK_OK(reference->open(p->g, &o, &p->ref, &err), &err);
-    nn_status s = p->engine->open(p->g, &o, &p->x, &err);
-    if (s != NN_OK) fail_msg("%s: %s cannot open it: %s", p->text, p->engine->name, err.msg);
-    p->engine->set_weights(p->x, p->weights);
-    reference->set_weights(p->ref, p->weights);
-}
-
-static void close_pair(pair *p) {
-    p->engine->close(p->x);
-    p->ref->engine->close(p->ref);
-}
-
-static void write_inputs(const pair *p, int64_t rows) {
-    size_t bytes = (size_t)(rows * net_in(p->g)) * sizeof(float);
-    memcpy(p->engine->input(p->x, 0), p->inputs, bytes);
-    memcpy(p->ref->engine->input(p->ref, 0), p->inputs, bytes);
-}
-
-static void check_near(const pair *p, const char *what, int64_t rows, const float *got,
-                       const float *want, int64_t n, double floor, double limit) {
-    double d = net_distance(got, want, n, floor);
-    if (!(d <= limit))
-        fail_msg("%s on %s, %lld rows: %s differs by %.3g of its largest value (limit %g)", p->text,
-                 p->engine->name, (long long)rows, what, d, limit);
-}
-
-static void check_forward(const pair *p, int64_t rows) {
-    nn_err err;
-    write_inputs(p, rows);
-    CHECK_OK(p->engine->forward(p->x, rows, &err), &err);
-    CHECK_OK(p->ref->engine->forward(p->ref, rows, &err), &err);
-    check_near(p, "the output", rows, p->engine->output(p->x, 0), p->ref->engine->output(p->ref, 0),
-               rows * net_out(p->g), 1e-3, 1e-5);
-}
-
-static void check_step(const pair *p, const char *what, int64_t rows, const nn_step *got,
-                       const nn_step *want) {
-    if (!got->finite || fabs(got->loss - want->loss) > 1e-5 * fmax(0.1, fabs(want->loss)) ||
-        got->correct != want->correct)
-        fail_msg("%s on %s, %lld rows: %s gives loss %.8g and %lld right, reference %.8g and %lld",
-                 p->text, p->engine->name, (long long)rows, what, got->loss,
-                 (long long)got->correct, want->loss, (long long)want->correct);
-}
-
-static void check_training(const pair *p, int64_t rows) {
-    nn_err err;
-    nn_step got, want;
-    nn_targets t = net_targets(p->g, rows, 21, p->labels, p->values);
-    write_inputs(p, rows);
-    CHECK_OK(p->engine->evaluate(p->x, rows, &t, &got, &err), &err);
-    CHECK_OK(p->ref->engine->evaluate(p->ref, rows, &t, &want, &err), &err);
-    check_step(p, "evaluate", rows, &got, &want);
-    write_inputs(p, rows);
-    CHECK_OK(p->engine->gradients(p->x, rows, &t, p->a, &got, &err), &err);
-    CHECK_OK(p->ref->engine->gradients(p->ref, rows, &t, p->b, &want, &err), &err);
-    check_step(p, "gradients", rows, &got, &want);
-    /* The floor: what a gradient is rounded to by the sums it comes from. A bias before a batch
-     * normalisation has none but that rounding. */
-    double largest = 0;
-    for (int64_t i = 0; i < p->g->slab; i++) largest = fmax(largest, fabs(p->b[i]));
-    for (int i = 0; i < p->g->n_weights; i++) {
-        const nn_weight *w = &p->g->weights[i];
-        check_near(p, w->name, rows, p->a + w->offset, p->b + w->offset, w->elements,
-                   fmax(1e-4, largest / 100), 5e-5);
-    }
-}
-
-/* Three steps with rows, then the weights and what the optimiser keeps. */
-static void check_updates(pair *p, int64_t rows) {
-    nn_err err;
-    nn_step got, want;
-    nn_targets t = net_targets(p->g, rows, 22, p->labels, p->values);
-    int64_t slots = nn_exec_slots(p->g), n, m;
-    open_pair(p, true);
-    for (int i = 0; i < 3; i++) {
-        write_inputs(p, rows);
-        CHECK_OK(p->engine->step(p->x, rows, &t, &got, &err), &err);
-        CHECK_OK(p->ref->engine->step(p->ref, rows, &t, &want, &err), &err);
-        check_step(p, "a step", rows, &got, &want);
-    }
-    p->engine->get_weights(p->x, p->a);
-    p->ref->engine->get_weights(p->ref, p->b);
-    for (int i = 0; i < p->g->n_weights; i++) {
-        const nn_weight *w = &p->g->weights[i];
-        check_near(p, w->name, rows, p->a + w->offset, p->b + w->offset, w->elements, 0.1, 5e-5);
-    }
-    p->engine->get_state(p->x, p->a, &n);
-    p->ref->engine->get_state(p->ref, p->b, &m);
-    assert_int_equal(n, 3);
-    assert_int_equal(m, 3);
-    for (int64_t s = 0; s < slots; s++)
-        check_near(p, "the optimiser's state", rows, p->a + s * p->g->slab, p->b + s * p->g->slab,
-                   p->g->slab, 1e-3, 1e-4);
-    close_pair(p);
-}
-
-static void with_graph(const nn_engine *e, const char *text, nn_graph *g, bool updates_only) {
-    int64_t slabs = 1 + nn_exec_slots(g);
-    pair p = {.text = text,
-              .g = g,
-              .engine = e,
-              .weights = net_alloc(g->slab, sizeof(float)),
-              .inputs = net_alloc(BATCH * net_in(g), sizeof(float)),
-              .values = net_alloc(BATCH * net_out(g), sizeof(float)),
-              .labels = net_alloc(BATCH, sizeof(int32_t)),
-              .a = net_alloc(g->slab * slabs, sizeof(float)),
-              .b = net_alloc(g->slab * slabs, sizeof(float))};
-    static const int64_t batches[] = {8, 1, 5};
-    net_weights(g, 12, p.weights);
-    net_random_f(p.inputs, BATCH * net_in(g), 13);
-    if (!updates_only) {
-        open_pair(&p, false);
-        for (int i = 0; i < 3; i++) check_forward(&p, batches[i]);
-        close_pair(&p);
-        open_pair(&p, true);
-        for (int i = 0; i < 3; i++) {
-            check_forward(&p, batches[i]);
-            check_training(&p, batches[i]);
-        }
-        close_pair(&p);
-    }
-    check_updates(&p, 5);
-    check_updates(&p, 8);
-    void *all[] = {p.weights, p.inputs, p.values, p.labels, p.a, p.b};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-}
-
-/* For all engines but the reference. */
-static void each_engine(const char *text, nn_graph *g, bool updates_only) {
-    const char *reason;
-    for (unsigned i = 0; nn_engine_at(i); i++)
-        if (strcmp(nn_engine_at(i)->name, "reference") != 0 && nn_engine_at(i)->available(&reason))
-            with_graph(nn_engine_at(i), text, g, updates_only);
-}
-
-static nn_optimizer adam(void) {
-    /* an epsilon that keeps rounding of tiny gradients from deciding the direction of a step */
-    return (nn_optimizer){.kind = NN_OPTIMIZER_ADAM,
-                          .learning_rate = 0.01,
-                          .beta_1 = 0.9,
-                          .beta_2 = 0.999,
-                          .epsilon = 1e-2};
-}
-
 static void check(const char *text, nn_loss_kind loss) {
     nn_graph *g = net_build(text);
     g->train.loss = loss;
-    g->train.optimizer = adam();
-    each_engine(text, g, false);
+    g->train.optimizer = pair_adam();
+    pair_check_engines(text, g, false);
     net_free(g);
 }
 
@@ -287,12 +126,12 @@ TEST(batch_normalisation) {
     /* without batches of one row: their variance is 0, and rounding decides what comes out */
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         nn_graph *g = net_build(nets[i]);
-        g->train.optimizer = adam();
-        each_engine(nets[i], g, true);
+        g->train.optimizer = pair_adam();
+        pair_check_engines(nets[i], g, true);
         for (int w = 0; w < g->n_weights; w++) /* frozen: as in inference */
             if (strstr(g->weights[w].name, "gamma") || strstr(g->weights[w].name, "beta"))
                 g->weights[w].trainable = false;
-        if (strstr(nets[i], "nogamma nobeta") == NULL) each_engine(nets[i], g, false);
+        if (strstr(nets[i], "nogamma nobeta") == NULL) pair_check_engines(nets[i], g, false);
         net_free(g);
     }
 }
@@ -354,8 +193,8 @@ TEST(losses) {
         g->train.loss = cases[i].loss;
         g->train.from_logits = cases[i].from_logits;
         g->train.label_smoothing = cases[i].smoothing;
-        g->train.optimizer = adam();
-        each_engine(cases[i].net, g, false);
+        g->train.optimizer = pair_adam();
+        pair_check_engines(cases[i].net, g, false);
         net_free(g);
     }
 }
@@ -364,13 +203,13 @@ TEST(regularised_gradients) {
     const char *text = "input 6 6 2; conv f=5 k=3x3; act tanh; flatten; dense 4; softmax";
     nn_graph *g = net_build(text);
     g->train.loss = NN_LOSS_SPARSE;
-    g->train.optimizer = adam();
+    g->train.optimizer = pair_adam();
     g->weights[0].regularizer = (nn_regularizer){.l1 = 0.02, .l2 = 0.05};
     g->weights[2].regularizer = (nn_regularizer){.l2 = 0.1};
     g->weights[3].regularizer = (nn_regularizer){.l1 = 0.1};
     g->weights[1].trainable = false; /* its gradient is 0 by definition */
     g->weights[1].regularizer = (nn_regularizer){.l2 = 100};
-    each_engine(text, g, false);
+    pair_check_engines(text, g, false);
     net_free(g);
 }
 
@@ -378,7 +217,7 @@ TEST(optimisers_and_what_surrounds_them) {
     const char *text = "input 8 8 2; conv f=6 k=3x3; bn; act relu; max_pool k=2x2 s=2x2; flatten; "
                        "dense 12; act tanh; dropout 0.2; dense 5; softmax";
     nn_optimizer rows[12];
-    for (int i = 0; i < 12; i++) rows[i] = adam();
+    for (int i = 0; i < 12; i++) rows[i] = pair_adam();
     nn_optimizer sgd = {.kind = NN_OPTIMIZER_SGD, .learning_rate = 0.1};
     rows[1].kind = NN_OPTIMIZER_ADAMW, rows[1].weight_decay = 0.1;
     rows[2].amsgrad = true;
@@ -405,7 +244,7 @@ TEST(optimisers_and_what_surrounds_them) {
                     (nn_constraint){.kind = NN_CONSTRAINT_UNIT_NORM};
                 g->weights[g->n_weights - 1].trainable = false;
             }
-            each_engine(text, g, true);
+            pair_check_engines(text, g, true);
             net_free(g);
         }
 }
@@ -428,7 +267,7 @@ TEST(not_finite) {
         const nn_engine *e = nn_engine_at(i);
         if (!e->available(&reason)) continue;
         nn_graph *g = net_build("input 3; dense 4; act relu; dense 2");
-        g->train.optimizer = adam();
+        g->train.optimizer = pair_adam();
         nn_exec_options o = {.batch = 2, .training = true, .threads = 1};
         nn_exec *x = NULL;
         nn_err err;
