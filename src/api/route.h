@@ -118,6 +118,8 @@ nn_jw nn_reply_writer(nn_request *q);
 nn_status nn_reply_written(nn_request *q, int status,
                            nn_err *err); /* NN_E_INTERNAL when the buffer failed */
 nn_status nn_reply_text(nn_request *q, int status, const char *type, const char *text, size_t n);
+/* Bytes that outlive the server, such as a document made at the start: not copied. */
+nn_status nn_reply_fixed(nn_request *q, int status, const char *type, const char *text, size_t n);
 nn_status nn_reply_empty(nn_request *q, int status); /* 204 */
 /* A file of the artifact store as attachment `filename` (NULL: inline), with Range and ETag (hex
  * SHA-256 or NULL). */
@@ -156,10 +158,12 @@ int64_t nn_request_wait_ms(nn_request *q);
 
 /* ---- the table ---- */
 typedef struct nn_router nn_router;
-/* Rows of all resources of routes.def. Fails (NN_E_INTERNAL) on a row without schema, two rows for
- * one path and method … */
-nn_status nn_router_new(nn_app *app, nn_router **ret, nn_err *err);
-void nn_router_free(nn_router *r);
+/* Rows of all resources of routes.def; of the given tables, each ending with {0} (tests). Fails
+ * (NN_E_INTERNAL) on a row without handler, summary or response schema, and on two rows for one
+ * path and method. */
+nn_status nn_router_new(nn_router **ret, nn_err *err);
+nn_status nn_router_build(const nn_route *const *tables, size_t n, nn_router **ret, nn_err *err);
+void nn_router_free(nn_router *r); /* NULL allowed */
 /* The rows, for OpenAPI and the docs. */
 size_t nn_router_count(const nn_router *r);
 const nn_route *nn_router_at(const nn_router *r, size_t i);

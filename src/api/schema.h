@@ -10,7 +10,8 @@
  *         {"training_config", NN_OBJECT, .of = &training_config, .help = "how"},
  *         {"tags", NN_ARRAY, .items = NN_STRING, .max = 20, .help = "labels"},
  *         {0}};
- *     static const nn_schema train_request = {"TrainRequest", train_fields, "a training to run"};
+ *     static const nn_schema train_request = {.name = "TrainRequest", .fields = train_fields, .help
+ * = "a training to run"};
  */
 #ifndef NN_API_SCHEMA_H
 #define NN_API_SCHEMA_H

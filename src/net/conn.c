@@ -657,10 +657,9 @@ static void on_park_timer(uv_timer_t *t) {
     if (x->parked && x->wake) x->wake(x->wake_arg, NN_HTTP_TIMEOUT);
 }
 
-nn_status nn_http_park(nn_http_request *q, int64_t timeout_ms,
-                       void (*wake)(void *arg, nn_http_wakeup why), void *arg, nn_err *err) {
+nn_status nn_http_park(nn_http_request *q, void (*wake)(void *arg, nn_http_wakeup why), void *arg,
+                       nn_err *err) {
     nn_exchange *x = nn_exchange_of(q);
-    nn_loop *l = x->loop;
     nn_exchange_keep(x);
     if (nn_buf_failed(&x->head) || nn_buf_failed(&x->data))
         return nn_fail(err, NN_E_LIMIT, "no memory to keep a request of %zu bytes",
@@ -668,13 +667,24 @@ nn_status nn_http_park(nn_http_request *q, int64_t timeout_ms,
     x->wake = wake;
     x->wake_arg = arg;
     x->parked = true;
-    l->parked++;
-    if (timeout_ms <= 0) return NN_OK;
+    x->loop->parked++;
+    return NN_OK;
+}
+
+static void run_alarm(nn_loop *l, nn_post *p) {
+    nn_exchange *x = (nn_exchange *)((char *)p - offsetof(nn_exchange, alarm));
     if (!x->timer_made) uv_timer_init(&l->uv, &x->timer);
     x->timer_made = true;
     x->timer.data = x;
-    uv_timer_start(&x->timer, on_park_timer, (uint64_t)timeout_ms, 0);
-    return NN_OK;
+    uv_update_time(&l->uv);
+    uv_timer_start(&x->timer, on_park_timer, (uint64_t)x->alarm_ms, 0);
+}
+
+void nn_http_wake_after(nn_http_request *q, int64_t ms) {
+    nn_exchange *x = nn_exchange_of(q);
+    x->alarm_ms = ms;
+    x->alarm.run = run_alarm;
+    nn_loop_post(x->loop, &x->alarm);
 }
 
 static void run_complete(nn_loop *l, nn_post *p) {

@@ -29,7 +29,8 @@ typedef struct nn_exchange {
     nn_loop *loop;
     nn_conn *conn;            /* loop thread only; NULL when the client is gone */
     struct nn_exchange *next; /* of the loop's free ones */
-    nn_post post;
+    nn_post post, alarm;
+    int64_t alarm_ms;
     uv_timer_t timer;
     void (*wake)(void *arg, nn_http_wakeup why);
     void *wake_arg;

@@ -119,18 +119,21 @@ nn_status nn_http_send_file(nn_http_request *q, int fd, const char *type, const 
 
 /* ---- answering later, from any thread ---- */
 typedef enum nn_http_wakeup {
-    NN_HTTP_TIMEOUT, /* the time given to nn_http_park has passed */
+    NN_HTTP_TIMEOUT, /* the time given to nn_http_wake_after has passed */
     NN_HTTP_GONE,    /* the client went away; an answer is still expected and will be dropped */
     NN_HTTP_DRAIN,   /* the server is stopping: answer now */
 } nn_http_wakeup;
 
 /* In the `request` hook only: makes q independent of the connection, so that it may be answered
  * after the hook returned, by any thread. The caller owes exactly one nn_http_complete(q), whatever
- * happens to the client. timeout_ms > 0: wake is called after that time. wake (may be NULL) runs on
- * the loop thread, at most once a reason, never after complete's message was handled there; it must
- * not wait and may itself call nn_http_complete. Its arg lives best in the request's arena. */
-nn_status nn_http_park(nn_http_request *q, int64_t timeout_ms,
-                       void (*wake)(void *arg, nn_http_wakeup why), void *arg, nn_err *err);
+ * happens to the client. wake (may be NULL) runs on the loop thread, also while another thread is
+ * about to complete, but never after that was handled; it must not wait and may complete q itself.
+ * Its arg lives best in the request's arena or beside the request. */
+nn_status nn_http_park(nn_http_request *q, void (*wake)(void *arg, nn_http_wakeup why), void *arg,
+                       nn_err *err);
+/* Who owns a parked q: wake will be called with NN_HTTP_TIMEOUT after ms. Any thread, at most once
+ * a request. */
+void nn_http_wake_after(nn_http_request *q, int64_t ms);
 /* Hands q and what its response holds back to the loop. q is not the caller's any more. */
 void nn_http_complete(nn_http_request *q);
 /* Whether the client of a parked request has gone away; any thread. */

@@ -30,7 +30,6 @@ struct nn_http_server {
     nn_http_options options;
     char *host;
     int port, threads, started;
-    bool loopback;
     atomic_uint open;
     nn_loop *loop[64];
     nn_post stop[64];
@@ -120,27 +119,36 @@ static nn_status bind_address(nn_http_server *s, const struct addrinfo *ai, nn_e
     return NN_OK;
 }
 
+static nn_status resolve(const char *host, struct addrinfo **ret, nn_err *err) {
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    int e = getaddrinfo(host, NULL, &hints, ret);
+    if (e == 0) return NN_OK;
+    nn_status code = nn_fail(err, NN_E_CONFIG_ERROR, "the address \"%s\" is not known: %s", host,
+                             gai_strerror(e));
+    return nn_err_hint(err, code,
+                       "use --host with an address of this machine, such as 127.0.0.1 or ::1");
+}
+
+nn_status nn_http_is_loopback(const char *host, bool *ret, nn_err *err) {
+    struct addrinfo *list = NULL;
+    nn_status status = resolve(host, &list, err);
+    if (status != NN_OK) return status;
+    bool all = true;
+    for (struct addrinfo *ai = list; ai; ai = ai->ai_next) all = all && is_loopback(ai->ai_addr);
+    freeaddrinfo(list);
+    *ret = all;
+    return NN_OK;
+}
+
 static nn_status bind_all(nn_http_server *s, nn_err *err) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE},
-                    *list = NULL;
-    int e = getaddrinfo(s->options.host, NULL, &hints, &list);
-    if (e) {
-        nn_status code = nn_fail(err, NN_E_CONFIG_ERROR, "the address \"%s\" is not known: %s",
-                                 s->options.host, gai_strerror(e));
-        return nn_err_hint(err, code,
-                           "use --host with an address of this machine, such as 127.0.0.1 or ::1");
-    }
-    nn_status status = NN_OK;
-    s->loopback = true;
+    struct addrinfo *list = NULL;
+    nn_status status = resolve(s->options.host, &list, err);
     int n = 0;
     for (struct addrinfo *ai = list; ai && status == NN_OK && n < NN_LISTEN_MAX;
-         ai = ai->ai_next, n++) {
-        s->loopback = s->loopback && is_loopback(ai->ai_addr);
+         ai = ai->ai_next, n++)
         status = bind_address(s, ai, err);
-    }
-    freeaddrinfo(list);
+    if (list) freeaddrinfo(list);
     return status;
 }
 
@@ -207,10 +215,6 @@ nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, n
 
 int nn_http_server_port(const nn_http_server *s) {
     return s->port;
-}
-
-bool nn_http_server_is_loopback(const nn_http_server *s) {
-    return s->loopback;
 }
 
 static void on_drain_over(uv_timer_t *t) {

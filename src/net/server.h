@@ -46,6 +46,9 @@ typedef struct nn_http_options {
     nn_http_hooks hooks;
 } nn_http_options;
 
+/* Whether all addresses of a host are loopback ones. NN_E_CONFIG_ERROR when the name is not known.
+ */
+nn_status nn_http_is_loopback(const char *host, bool *ret, nn_err *err);
 /* Listens and starts the threads. A port that is taken is NN_E_CONFIG_ERROR whose message names it.
  * Ignores SIGPIPE. */
 nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, nn_err *err);
