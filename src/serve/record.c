@@ -91,7 +91,18 @@ static const char *health_of(const char *status, bool live) {
     return live ? "healthy" : "unhealthy";
 }
 
-nn_json *nn_deployment_json(nn_row row, bool live) {
+void nn_deployment_endpoint(const char *url, const char *id, nn_buf *out) {
+    nn_buf_printf(out, "%s/api/v1/deployments/%s/predict", url, id);
+}
+
+static nn_json *endpoint_json(const char *url, const char *id, const char *status) {
+    NN_BUF text = {0};
+    if (strcmp(status, "deployed") != 0) return nn_json_new_null();
+    nn_deployment_endpoint(url, id, &text);
+    return nn_json_new_strn(nn_buf_str(&text), text.n);
+}
+
+nn_json *nn_deployment_json(nn_row row, bool live, const char *url) {
     static const char *const texts[] = {"status",  "endpoint", "model_id",
                                         "backend", "engine",   "error"};
     const char *status = nn_row_text(row, "status"), *error = nn_row_text(row, "error");
@@ -100,6 +111,7 @@ nn_json *nn_deployment_json(nn_row row, bool live) {
     nn_json_set(o, "deployment_name", nn_json_new_str(nn_row_text(row, "name")));
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         nn_json_set(o, texts[i], nn_json_new_str(nn_row_text(row, texts[i])));
+    nn_json_set(o, "endpoint", endpoint_json(url, nn_row_text(row, "id"), status));
     nn_json_set(o, "message",
                 nn_json_new_str(error ? error
                                 : strcmp(status, "deploying") == 0

@@ -26,8 +26,11 @@ nn_status nn_deployment_set(nn_txn *t, const char *id, const char *status, const
 /* Marks it stopped, which frees the name. NN_E_NOT_FOUND; one that is stopped already is fine. */
 nn_status nn_deployment_stop(nn_store *s, const char *id, int64_t now, nn_err *err);
 
-/* The D of rest-api.md 12.5. live: whether it answers now. */
-nn_json *nn_deployment_json(nn_row row, bool live);
+/* The D of rest-api.md 12.5. live: whether it answers now; url: of this server, for the endpoint.
+ */
+nn_json *nn_deployment_json(nn_row row, bool live, const char *url);
+/* Where a deployment answers, appended to out. */
+void nn_deployment_endpoint(const char *url, const char *id, nn_buf *out);
 /* What a live deployment is made from: request-style `config` with its defaults. Texts are borrowed
  * from row and path. */
 nn_live_spec nn_deployment_live(nn_row row, const nn_json *config, const char *model_path);
