@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* gemm_impl.h - matrix products over panels; part of kernels_impl.h.
+ *
+ * A register tile is NN_TILE rows by up to two vectors: 16 accumulators, enough to hide the latency
+ * of a fused multiply-add, and with 8 scalar broadcasts a step few enough loads. The depth is cut
+ * into chunks so that the piece of the panel that all row blocks share stays in the second-level
+ * cache. Sums run over k in order, whatever the split, so a row's result depends on nothing else.
+ */
+#ifndef NN_ENGINE_NATIVE_GEMM_IMPL_H
+#define NN_ENGINE_NATIVE_GEMM_IMPL_H
+#include "engine/native/eltwise_impl.h"
+
+enum { DEPTH_CHUNK = 1024 };
+
+INLINE vf load(const float *p) {
+    return *(const vf *)p;
+}
+INLINE void store(float *p, vf v) {
+    *(vf *)p = v;
+}
+
+/* t[i][0..nv vectors) (+)= sum_p a[i * rs + p * cs] * b[p * ldb + ...] for `mr` rows. */
+INLINE void micro(const int mr, const int nv, int64_t k, const float *restrict a, int64_t rs,
+                  int64_t cs, const float *restrict b, int64_t ldb, float *restrict t, int64_t ldt,
+                  bool add) {
+    vf c[NN_TILE][2];
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nv; j++) c[i][j] = add ? load(t + i * ldt + j * VL) : (vf){0};
+    for (int64_t p = 0; p < k; p++) {
+        vf bv[2];
+        for (int j = 0; j < nv; j++) bv[j] = load(b + j * VL);
+        UNROLL for (int i = 0; i < mr; i++) {
+            float s = a[i * rs];
+            for (int j = 0; j < nv; j++) c[i][j] += s * bv[j];
+        }
+        a += cs;
+        b += ldb;
+    }
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nv; j++) store(t + i * ldt + j * VL, c[i][j]);
+}
+
+/* One row has too few accumulators to hide the latency: four partial sums over k instead. */
+INLINE void micro_row(const int nv, int64_t k, const float *restrict a, int64_t cs,
+                      const float *restrict b, int64_t ldb, float *restrict t, bool add) {
+    vf c[4][2] = {{{0}}};
+    int64_t p = 0;
+    for (; p + 4 <= k; p += 4) UNROLL for (int i = 0; i < 4; i++) {
+            float s = a[(p + i) * cs];
+            for (int j = 0; j < nv; j++) c[i][j] += s * load(b + (p + i) * ldb + j * VL);
+        }
+    for (; p < k; p++)
+        for (int j = 0; j < nv; j++) c[0][j] += a[p * cs] * load(b + p * ldb + j * VL);
+    for (int j = 0; j < nv; j++) {
+        vf sum = (c[0][j] + c[1][j]) + (c[2][j] + c[3][j]);
+        if (add) sum += load(t + j * VL);
+        store(t + j * VL, sum);
+    }
+}
+
+#define MICRO_CASE(n)                                                                              \
+    case n:                                                                                        \
+        micro(n, nv, k, a, rs, cs, b, ldb, t, ldt, add);                                           \
+        return;
+
+INLINE void micro_rows(int64_t m, const int nv, int64_t k, const float *a, int64_t rs, int64_t cs,
+                       const float *b, int64_t ldb, float *t, int64_t ldt, bool add) {
+    switch (m) {
+    case 1:
+        micro_row(nv, k, a, cs, b, ldb, t, add);
+        return;
+        MICRO_CASE(2)
+        MICRO_CASE(3)
+        MICRO_CASE(4)
+        MICRO_CASE(5)
+        MICRO_CASE(6)
+        MICRO_CASE(7)
+        MICRO_CASE(8)
+    }
+}
+
+/* The tile of m <= NN_TILE rows over a whole panel row. Not inlined: one copy of each case. */
+static __attribute__((noinline)) void tile_any(int64_t m, int64_t width, int64_t k, const float *a,
+                                               int64_t rs, int64_t cs, const float *b, float *t,
+                                               bool add) {
+    for (int64_t j = 0; j < width; j += 2 * VL) {
+        if (width - j >= 2 * VL)
+            micro_rows(m, 2, k, a, rs, cs, b + j, width, t + j, width, add);
+        else
+            micro_rows(m, 1, k, a, rs, cs, b + j, width, t + j, width, add);
+    }
+}
+
+/* ---- c = a b ---- */
+
+/* Columns of a panel that exist. */
+INLINE int64_t panel_columns(int64_t n, int64_t panel) {
+    int64_t left = n - panel * NN_PANEL;
+    return left < NN_PANEL ? left : NN_PANEL;
+}
+
+INLINE void finish_row(const nn_gemm *g, int64_t columns, const float *t, int64_t at,
+                       int64_t bias) {
+    float *c = g->c + at;
+    for (int64_t j = 0; j < columns; j++) {
+        float v = t[j] + (g->bias ? g->bias[bias + j] : 0);
+        if (g->relu) v = v < 0 ? 0 : v;
+        if (g->mask) v = g->mask[at + j] > 0 ? v : 0;
+        c[j] = v;
+    }
+}
+
+static void gemm_block(const nn_gemm *g, int64_t panel, int64_t row, int64_t k0, int64_t k1,
+                       const float *b) {
+    float t[NN_TILE * NN_PANEL] ALIGNED;
+    int64_t m = g->m - row < NN_TILE ? g->m - row : NN_TILE;
+    int64_t width = nn_panel_width(g->n, panel), columns = panel_columns(g->n, panel);
+    float *c = g->c + row * g->n + panel * NN_PANEL;
+    if (k0 > 0)
+        for (int64_t i = 0; i < m; i++) {
+            memset(t + i * width, 0, (size_t)width * sizeof *t);
+            memcpy(t + i * width, c + i * g->n, (size_t)columns * sizeof *t);
+        }
+    tile_any(m, width, k1 - k0, g->a + row * g->k + k0, g->k, 1, b + k0 * width, t, k0 > 0);
+    for (int64_t i = 0; i < m; i++) {
+        int64_t at = (row + i) * g->n + panel * NN_PANEL;
+        if (k1 < g->k)
+            memcpy(g->c + at, t + i * width, (size_t)columns * sizeof *t);
+        else if (columns == NN_PANEL)
+            finish_row(g, NN_PANEL, t + i * width, at, panel * NN_PANEL);
+        else
+            finish_row(g, columns, t + i * width, at, panel * NN_PANEL);
+    }
+}
+
+static void gemm(const nn_gemm *g, int64_t begin, int64_t end) {
+    int64_t tiles = nn_tiles(g->m);
+    while (begin < end) {
+        int64_t panel = begin / tiles, first = begin % tiles;
+        int64_t last = first + (end - begin) < tiles ? first + (end - begin) : tiles;
+        const float *b = g->b + panel * NN_PANEL * g->k;
+        for (int64_t k0 = 0; k0 < g->k; k0 += DEPTH_CHUNK) {
+            int64_t k1 = k0 + DEPTH_CHUNK < g->k ? k0 + DEPTH_CHUNK : g->k;
+            for (int64_t i = first; i < last; i++) gemm_block(g, panel, i * NN_TILE, k0, k1, b);
+        }
+        begin += last - first;
+    }
+}
+
+/* ---- dw = a^T dy ---- */
+
+/* The panel's columns of dy, packed so that the tiles walk them with unit stride; their sums. */
+static void pack_columns(const nn_gemm_grad *g, int64_t panel, float *pack, bool sums) {
+    int64_t width = nn_panel_width(g->n, panel), columns = panel_columns(g->n, panel);
+    float sum[NN_PANEL] ALIGNED = {0};
+    for (int64_t i = 0; i < g->m; i++) {
+        const float *row = g->dy + i * g->n + panel * NN_PANEL;
+        float *to = pack + i * width;
+        for (int64_t j = 0; j < columns; j++) to[j] = row[j];
+        for (int64_t j = columns; j < width; j++) to[j] = 0;
+        for (int64_t j = 0; j < columns; j++) sum[j] += row[j];
+    }
+    if (sums) memcpy(g->db + panel * NN_PANEL, sum, (size_t)columns * sizeof sum[0]);
+}
+
+/* 0 * x is NaN where x is not finite, so one sum tells about all of them. */
+INLINE bool run_is_finite(int64_t n, const float *x) {
+    vf sum = {0};
+    for (int64_t i = 0; i < n; i += VL) sum += load(x + i) * 0.0f;
+    float s = 0;
+    for (int j = 0; j < VL; j++) s += sum[j];
+    return s == 0;
+}
+
+static bool grad_block(const nn_gemm_grad *g, int64_t panel, int64_t row, const float *pack) {
+    float t[NN_TILE * NN_PANEL] ALIGNED;
+    int64_t m = g->k - row < NN_TILE ? g->k - row : NN_TILE, width = nn_panel_width(g->n, panel);
+    int64_t at = panel * NN_PANEL * g->k + row * width, n = m * width;
+    tile_any(m, width, g->m, g->a + row, 1, g->k, pack, t, false);
+    if (!g->update) {
+        memcpy(g->dw + at, t, (size_t)n * sizeof *t);
+        return run_is_finite(n, t);
+    }
+    float *slot[3];
+    for (int i = 0; i < 3; i++) slot[i] = g->slot[i] ? g->slot[i] + at : NULL;
+    update(g->update, n, g->w + at, t, slot);
+    return true;
+}
+
+static bool gemm_grad(const nn_gemm_grad *g, int64_t begin, int64_t end, float *pack) {
+    int64_t tiles = nn_tiles(g->k), packed = -1;
+    bool finite = true;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t panel = i / tiles, tile = i % tiles;
+        if (panel != packed) pack_columns(g, panel, pack, g->db && tile == 0);
+        packed = panel;
+        finite &= grad_block(g, panel, tile * NN_TILE, pack);
+    }
+    return finite;
+}
+
+/* ---- transpose ---- */
+
+/* A 16 x 16 block, by halves: after log2(16) rounds of swapping off-diagonal quarters element (i,
+ * j) is at (j, i). Written over vectors of 16 so that it stays in registers where those exist. */
+typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+#define SWAP_ROUND(d, lo, hi)                                                                      \
+    for (int i = 0; i < 16; i++)                                                                   \
+        if (!(i & (d))) {                                                                          \
+            v16 a = r[i], b = r[i + (d)];                                                          \
+            r[i] = __builtin_shufflevector(a, b, lo);                                              \
+            r[i + (d)] = __builtin_shufflevector(a, b, hi);                                        \
+        }
+#define LO8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HI8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define LO4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HI4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LO2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HI2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define LO1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define HI1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+
+static void transpose_16(const float *from, int64_t ldf, float *to, int64_t ldt) {
+    v16 r[16];
+    for (int i = 0; i < 16; i++) r[i] = *(const v16 *)(from + i * ldf);
+    SWAP_ROUND(8, LO8, HI8)
+    SWAP_ROUND(4, LO4, HI4)
+    SWAP_ROUND(2, LO2, HI2)
+    SWAP_ROUND(1, LO1, HI1)
+    for (int i = 0; i < 16; i++) *(v16 *)(to + i * ldt) = r[i];
+}
+
+/* Rows [k0, k0 + rows) x columns [n0, n0 + columns) of b, an edge that has no full block. */
+static void transpose_edge(int64_t k, int64_t n, const float *b, float *bt, int64_t k0,
+                           int64_t n0) {
+    for (int64_t j = n0; j < n0 + 16 && j < n; j++)
+        for (int64_t i = k0; i < k0 + 16; i++) {
+            int64_t panel = i / NN_PANEL, width = nn_panel_width(k, panel);
+            bt[panel * NN_PANEL * n + j * width + i % NN_PANEL] =
+                i < k ? b[nn_panel_at(k, n, i, j)] : 0;
+        }
+}
+
+static void transpose(int64_t k, int64_t n, const float *b, float *bt, int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; panel++) {
+        int64_t width = nn_panel_width(k, panel);
+        for (int64_t k0 = panel * NN_PANEL; k0 < panel * NN_PANEL + width; k0 += 16)
+            for (int64_t n0 = 0; n0 < n; n0 += 16) {
+                if (k0 + 16 > k || n0 + 16 > n) {
+                    transpose_edge(k, n, b, bt, k0, n0);
+                    continue;
+                }
+                const float *from = b + nn_panel_at(k, n, k0, n0);
+                float *to = bt + panel * NN_PANEL * n + n0 * width + k0 % NN_PANEL;
+                transpose_16(from, nn_panel_width(n, n0 / NN_PANEL), to, width);
+            }
+    }
+}
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* kernels.h - the engine's own inner loops, compiled once for each instruction set.
+ *
+ * kernels_impl.h holds the code; kernels_<set>.c compile it with that set's flags. One table is
+ * chosen when an executor is opened. Kernels are pure functions of their arguments: a caller splits
+ * work by ranges and may run ranges on different threads; the result does not depend on the split.
+ *
+ * Panels: a matrix B[k][n] is held as ceil(n / 32) panels one after the other, each k rows of 32
+ * columns (the last one 16 if no more are used), missing columns zero. A panel row is two AVX-512
+ * registers, and every kernel below walks panels with unit stride. */
+#ifndef NN_ENGINE_NATIVE_KERNELS_H
+#define NN_ENGINE_NATIVE_KERNELS_H
+#include "graph/graph.h"
+
+enum { NN_PANEL = 32, NN_TILE = 8 /* rows of a register tile */ };
+
+static inline int64_t nn_panels(int64_t n) {
+    return (n + NN_PANEL - 1) / NN_PANEL;
+}
+static inline int64_t nn_panel_width(int64_t n, int64_t panel) {
+    return n - panel * NN_PANEL <= NN_PANEL / 2 ? NN_PANEL / 2 : NN_PANEL;
+}
+/* Floats that a k x n matrix takes as panels. */
+static inline int64_t nn_panel_floats(int64_t k, int64_t n) {
+    int64_t last = nn_panels(n) - 1;
+    return k * (last * NN_PANEL + nn_panel_width(n, last));
+}
+/* Place of element (row, column). */
+static inline int64_t nn_panel_at(int64_t k, int64_t n, int64_t row, int64_t column) {
+    int64_t panel = column / NN_PANEL;
+    return panel * NN_PANEL * k + row * nn_panel_width(n, panel) + column % NN_PANEL;
+}
+static inline int64_t nn_tiles(int64_t rows) {
+    return (rows + NN_TILE - 1) / NN_TILE;
+}
+
+/* c[m][n] = a[m][k] b (+ bias), b as panels of k x n; then relu, or zero where mask is not above 0.
+ */
+typedef struct nn_gemm {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *c;
+    const float *bias; /* n, or NULL */
+    const float *mask; /* m x n, or NULL */
+    bool relu;
+} nn_gemm;
+
+/* What an update of weights needs, in floats (engine/optimizer.h says what is computed). */
+typedef struct nn_update_f {
+    bool adam, amsgrad, nesterov, momentum;
+    float keep, rate, mu, one_minus_beta_1, one_minus_beta_2, epsilon;
+} nn_update_f;
+
+/* dw (panels of k x n) = a[m][k]^T dy[m][n], and db[n] = column sums of dy. With `update` the
+ * gradient is not kept: w and its state slots, laid out like dw, are updated by it. */
+typedef struct nn_gemm_grad {
+    int64_t m, n, k;
+    const float *a, *dy;
+    float *dw;
+    float *db; /* n, or NULL */
+    const nn_update_f *update;
+    float *w, *slot[3];
+} nn_gemm_grad;
+
+/* Channels of a tensor in memory: element (s, c) of a row lies at
+ * (c / block) * spatial * block + s * block + c % block. */
+typedef struct nn_layout {
+    int64_t spatial, channels, block;
+} nn_layout;
+
+/* One pooling of images in any layout: `planes` images of in[] places, each place `block` floats.
+ */
+typedef struct nn_pooling {
+    int64_t block;
+    int64_t in[3], out[3], size[3], stride[3], dilation[3], pad[3];
+} nn_pooling;
+
+typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
+typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
+
+typedef struct nn_kernels {
+    const char *name;
+
+    /* Items [begin, end) of nn_panels(n) * nn_tiles(m), panel after panel. */
+    void (*gemm)(const nn_gemm *g, int64_t begin, int64_t end);
+    /* Items [begin, end) of nn_panels(n) * nn_tiles(k); pack: m * NN_PANEL floats for this thread.
+     * Returns whether all of the gradient is finite (true when it went into an update). */
+    bool (*gemm_grad)(const nn_gemm_grad *g, int64_t begin, int64_t end, float *pack);
+    /* Panels [begin, end) of the n x k transpose bt of the k x n matrix b. */
+    void (*transpose)(int64_t k, int64_t n, const float *b, float *bt, int64_t begin, int64_t end);
+
+    nn_map_fn *map[NN_ACT_COUNT];           /* y = f(x); y may be x */
+    nn_map_grad_fn *map_grad[NN_ACT_COUNT]; /* dx = dy f'(x); dx may be dy */
+    void (*relu_mask)(int64_t n, const float *y, float *dy);
+    void (*add)(int64_t n, const float *x, float *y);
+    void (*multiply)(int64_t n, const float *x, const float *by, float *y);
+    bool (*all_finite)(int64_t n, const float *x);
+    double (*sum_abs)(int64_t n, const float *x);
+    double (*sum_square)(int64_t n, const float *x);
+    float (*max_abs)(int64_t n, const float *x); /* NaN if one is */
+    void (*softmax)(int64_t rows, int64_t n, const float *x, float *y, bool log_form);
+    void (*softmax_grad)(int64_t rows, int64_t n, const float *y, const float *dy, float *dx,
+                         bool log_form);
+    /* Gradient of l1 sum|w| + l2 sum w^2 added; clipped to [-limit, limit]; scaled. */
+    void (*regularise)(int64_t n, const float *w, float *g, float l1, float l2);
+    void (*clip)(int64_t n, float *g, float limit);
+    void (*scale)(int64_t n, float *g, float by);
+    void (*update)(const nn_update_f *u, int64_t n, float *w, const float *g, float *const slot[3]);
+
+    /* Planes [begin, end). `at` keeps the window position of each maximum. */
+    void (*max_pool)(const nn_pooling *p, const float *x, float *y, int32_t *at, int64_t begin,
+                     int64_t end);
+    void (*max_pool_grad)(const nn_pooling *p, const float *dy, const int32_t *at, float *dx,
+                          int64_t begin, int64_t end);
+    void (*avg_pool)(const nn_pooling *p, const float *x, float *y, int64_t begin, int64_t end);
+    void (*avg_pool_grad)(const nn_pooling *p, const float *dy, float *dx, int64_t begin,
+                          int64_t end);
+    /* 2 x 2 windows side by side, no padding: `at` is one byte, 4 where the maximum is not above 0
+     * (through a relu before the pooling no gradient passes there). */
+    void (*max_pool_2x2)(const nn_pooling *p, const float *x, float *y, uint8_t *at, int64_t begin,
+                         int64_t end);
+    void (*max_pool_2x2_grad)(const nn_pooling *p, bool relu, const float *dy, const uint8_t *at,
+                              float *dx, int64_t begin, int64_t end);
+
+    /* Batch normalisation, rows [begin, end) in layout l. `sum` and others are one value a channel;
+     * sums are added to, in double. */
+    void (*channel_sums)(nn_layout l, int64_t begin, int64_t end, const float *x, double *sum);
+    void (*channel_squares)(nn_layout l, int64_t begin, int64_t end, const float *x,
+                            const float *mean, double *sum);
+    /* y = (x - mean) factor + shift, by channel. */
+    void (*channel_affine)(nn_layout l, int64_t begin, int64_t end, const float *x,
+                           const float *mean, const float *factor, const float *shift, bool relu,
+                           float *y);
+    /* sum[c] += sum dy; dot[c] += sum dy (x - mean). */
+    void (*channel_dots)(nn_layout l, int64_t begin, int64_t end, const float *x, const float *dy,
+                         const float *mean, double *sum, double *dot);
+    /* dx = a dy + b (x - mean) + c, by channel. */
+    void (*channel_combine)(nn_layout l, int64_t begin, int64_t end, const float *x,
+                            const float *dy, const float *mean, const float *a, const float *b,
+                            const float *c, float *dx);
+} nn_kernels;
+
+/* The best table that this processor runs. */
+const nn_kernels *nn_kernels_best(void);
+extern const nn_kernels nn_kernels_avx512, nn_kernels_avx2, nn_kernels_base;
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* kernels_impl.h - the kernels of kernels.h for one instruction set. The including file defines
+ *   VL          floats in a vector register
+ *   x   name of kernel x in this set
+ * and is compiled with the set's flags (CMakeLists.txt). Loops are written so that the compiler
+ * makes vector code of them; only the matrix product names its registers. */
+#include "engine/native/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#define INLINE  static inline __attribute__((always_inline, unused))
+#define ALIGNED __attribute__((aligned(64)))
+#define UNROLL  _Pragma("GCC unroll 16")
+
+typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+#include "engine/native/gemm_impl.h"
+#include "engine/native/norm_impl.h"
+#include "engine/native/pool_impl.h"
+
+const nn_kernels NN_KERNELS = {
+    .name = NN_KERNELS_NAME,
+    .gemm = gemm,
+    .gemm_grad = gemm_grad,
+    .transpose = transpose,
+    .map =
+        {
+#define NN_ACT(N, n, alias, alpha) [NN_ACT_##N] = map_##n,
+#include "graph/activations.def"
+#undef NN_ACT
+        },
+    .map_grad =
+        {
+#define NN_ACT(N, n, alias, alpha) [NN_ACT_##N] = map_grad_##n,
+#include "graph/activations.def"
+#undef NN_ACT
+        },
+    .relu_mask = relu_mask,
+    .add = add,
+    .multiply = multiply,
+    .all_finite = all_finite,
+    .sum_abs = sum_abs,
+    .sum_square = sum_square,
+    .max_abs = max_abs,
+    .softmax = softmax,
+    .softmax_grad = softmax_grad,
+    .regularise = regularise,
+    .clip = clip,
+    .scale = scale,
+    .update = update,
+    .max_pool = max_pool,
+    .max_pool_grad = max_pool_grad,
+    .avg_pool = avg_pool,
+    .avg_pool_grad = avg_pool_grad,
+    .max_pool_2x2 = max_pool_2x2,
+    .max_pool_2x2_grad = max_pool_2x2_grad,
+    .channel_sums = channel_sums,
+    .channel_squares = channel_squares,
+    .channel_affine = channel_affine,
+    .channel_dots = channel_dots,
+    .channel_combine = channel_combine,
+};

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* pool.c - pooling by our own kernels: they walk any layout, and backward through 2 x 2 windows
+ * takes the relu before them along. */
+#include "engine/native/native.h"
+
+typedef struct pool {
+    nn_pooling p;
+    int64_t planes; /* a row */
+    bool small;     /* 2 x 2, side by side, no padding */
+    float *at;      /* int32_t an output, or uint8_t when small */
+} pool;
+
+/* Axes that the window lacks become leading axes of one. */
+static nn_pooling pooling(const nn_window *w, const nn_shape *in, const nn_shape *out,
+                          int64_t block) {
+    nn_pooling p = {.block = block};
+    for (int a = 0; a < 3; a++) {
+        int s = a - (3 - w->spatial);
+        p.in[a] = s < 0 ? 1 : in->dim[s];
+        p.out[a] = s < 0 ? 1 : out->dim[s];
+        p.size[a] = s < 0 ? 1 : w->size[s];
+        p.stride[a] = s < 0 ? 1 : w->stride[s];
+        p.dilation[a] = s < 0 ? 1 : w->dilation[s];
+        p.pad[a] = s < 0 ? 0 : w->pad_before[s];
+    }
+    return p;
+}
+
+static bool is_small(const nn_pooling *p) {
+    if (p->in[0] != 1 || p->size[0] != 1) return false;
+    for (int a = 1; a < 3; a++)
+        if (p->size[a] != 2 || p->stride[a] != 2 || p->dilation[a] != 1 || p->pad[a] != 0 ||
+            p->out[a] != p->in[a] / 2)
+            return false;
+    return true;
+}
+
+static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
+    (void)err;
+    nn_layout in = nn_native_channels(x, u);
+    const nn_shape *shape = nn_unit_in_shape(x, u);
+    pool *s = u->state = NN_NEW(x->arena, pool);
+    s->p = pooling(&u->node->attr.pool, shape, &u->node->shape, in.block);
+    s->planes = in.channels / in.block;
+    s->small = u->node->op == NN_OP_MAX_POOL && is_small(&s->p);
+    nn_value *out = nn_out(x, u);
+    out->layout = (nn_layout){out->elements / in.channels, in.channels, in.block};
+    if (u->node->op != NN_OP_MAX_POOL) return NN_OK;
+    int64_t outputs = out->elements * x->base.options.batch;
+    int when = NN_FOR_FORWARD | (x->training ? NN_FOR_BACKWARD : 0);
+    nn_native_wish(x, u, s->small ? (outputs + 3) / 4 : outputs, when, &s->at);
+    return NN_OK;
+}
+
+/* Behind a fused relu no gradient goes to a maximum that is not above 0. */
+static void drop_clipped(const pool *s, const float *y, int64_t begin, int64_t end) {
+    int64_t plane = s->p.out[0] * s->p.out[1] * s->p.out[2] * s->p.block;
+    int32_t *at = (int32_t *)s->at;
+    for (int64_t i = begin * plane; i < end * plane; i++)
+        if (!(y[i] > 0)) at[i] = -1;
+}
+
+static void run_max(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    const pool *s = u->state;
+    if (s->small) {
+        x->k->max_pool_2x2(&s->p, u->x, u->y, (uint8_t *)s->at, begin, end);
+        return;
+    }
+    x->k->max_pool(&s->p, u->x, u->y, (int32_t *)s->at, begin, end);
+    if (u->mask_dx) drop_clipped(s, u->y, begin, end);
+}
+
+static void run_max_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    const pool *s = u->state;
+    if (s->small)
+        x->k->max_pool_2x2_grad(&s->p, u->mask_dx, u->dy, (uint8_t *)s->at, u->dx, begin, end);
+    else
+        x->k->max_pool_grad(&s->p, u->dy, (int32_t *)s->at, u->dx, begin, end);
+}
+
+static void run_avg(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    x->k->avg_pool(&((const pool *)u->state)->p, u->x, u->y, begin, end);
+}
+
+static void run_avg_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    x->k->avg_pool_grad(&((const pool *)u->state)->p, u->dy, u->dx, begin, end);
+}
+
+static void over_planes(const nn_native *x, nn_unit *u, int64_t rows, nn_range_fn *fn) {
+    const pool *s = u->state;
+    nn_parallel(x, rows * s->planes, (double)(rows * nn_in(x, u)->elements) * 4, fn, u);
+}
+
+static nn_status max_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    (void)err;
+    over_planes(x, u, rows, run_max);
+    return NN_OK;
+}
+
+static nn_status max_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    (void)err;
+    if (u->dx) over_planes(x, u, rows, run_max_grad);
+    return NN_OK;
+}
+
+static nn_status avg_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    (void)err;
+    over_planes(x, u, rows, run_avg);
+    return NN_OK;
+}
+
+static nn_status avg_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    (void)err;
+    if (u->dx) over_planes(x, u, rows, run_avg_grad);
+    return NN_OK;
+}
+
+const nn_unit_kind nn_unit_max_pool = {
+    .name = "max_pool",
+    .can_mask = true,
+    .wants = nn_wants_channels,
+    .plan = plan,
+    .forward = max_forward,
+    .backward = max_backward,
+};
+
+const nn_unit_kind nn_unit_avg_pool = {
+    .name = "avg_pool",
+    .wants = nn_wants_channels,
+    .plan = plan,
+    .forward = avg_forward,
+    .backward = avg_backward,
+};
+
+/* ---- the mean over all places: a window as large as the image ---- */
+
+static nn_status global_plan(nn_native *x, nn_unit *u, nn_err *err) {
+    (void)err;
+    nn_layout in = nn_native_channels(x, u);
+    pool *s = u->state = NN_NEW(x->arena, pool);
+    s->p = (nn_pooling){
+        .block = in.block,
+        .in = {1, 1, in.spatial},
+        .out = {1, 1, 1         },
+        .size = {1, 1, in.spatial},
+        .stride = {1, 1, 1         },
+        .dilation = {1, 1, 1         }
+    };
+    s->planes = in.channels / in.block;
+    return NN_OK; /* one place: blocks follow each other as channels do, so it is plain */
+}
+
+const nn_unit_kind nn_unit_global_avg_pool = {
+    .name = "global_avg_pool",
+    .wants = nn_wants_channels,
+    .plan = global_plan,
+    .forward = avg_forward,
+    .backward = avg_backward,
+};
