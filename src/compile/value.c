@@ -176,8 +176,8 @@ static bool to_dims(want w, const nn_value *v, nn_bound *to) {
 
 static bool shape_dim(want w, const nn_value *v, nn_shape *to) {
     char expected[80];
-    snprintf(expected, sizeof expected, "%s integers or None",
-             w.p->min >= 1 ? "positive" : "made of positive integers, one -1,");
+    snprintf(expected, sizeof expected, "%s",
+             w.p->min >= 1 ? "positive integers or None" : "positive integers, one -1, or None");
     int64_t d = NN_DIM_UNKNOWN;
     if (v->kind != NN_V_NONE && !one_dim(w, v, expected, &d)) return false;
     to->dim[to->rank++] = d;

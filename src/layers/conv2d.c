@@ -65,6 +65,14 @@ static nn_status check_arguments(const nn_layer_ctx *c, nn_err *err) {
             return nn_build_blame(c, DILATION, "use one of the two",
                                   nn_fail(err, NN_E_DSL_ERROR,
                                           "strides above 1 cannot go with dilation_rate above 1"));
+    int channel_axis = nn_build_channels_first(&a[FORMAT]) ? 0 : 2;
+    int64_t channels = c->shape->rank == 3 ? c->shape->dim[channel_axis] : NN_DIM_UNKNOWN;
+    if (channels > 0 && channels % a[GROUPS].i)
+        return nn_build_blame(c, GROUPS, NULL,
+                              nn_fail(err, NN_E_DSL_ERROR,
+                                      "groups=%" PRId64 " does not divide %" PRId64
+                                      " input channels",
+                                      a[GROUPS].i, channels));
     if (a[FILTERS].i % a[GROUPS].i)
         return nn_build_blame(c, GROUPS, NULL,
                               nn_fail(err, NN_E_DSL_ERROR,

@@ -229,10 +229,61 @@ static bool same_shapes(const nn_unit *u, const nn_json *want) {
     return true;
 }
 
+/* Writes "key=value, " for each parameter of a layer's dictionary. */
+static bool write_param(void *ctx, const char *key, nn_json *v) {
+    nn_buf_printf(ctx, "%s=", key);
+    nn_json_dump(v, 0, ctx);
+    nn_buf_puts(ctx, ", ");
+    return true;
+}
+
+static bool write_bare_param(void *ctx, const char *key, nn_json *v) {
+    return strcmp(key, "type") == 0 || write_param(ctx, key, v);
+}
+
+/* The row's list of layers as a program; the batch in front of the shape is left out. */
+static void write_program(const nn_json *row, nn_buf *out) {
+    const nn_json *shape = nn_json_get(row, "input_shape"), *layers = nn_json_get(row, "layers");
+    nn_buf_puts(out, "network Row { input: (");
+    for (size_t i = 1; i < nn_json_size(shape); i++)
+        nn_buf_printf(out, "%d,", (int)nn_json_int(nn_json_at(shape, i), 0));
+    nn_buf_puts(out, ") layers: ");
+    for (size_t i = 0; i < nn_json_size(layers); i++) {
+        const nn_json *l = nn_json_at(layers, i), *params = nn_json_get(l, "params");
+        nn_buf_printf(out, "%s(", nn_json_str(nn_json_get(l, "type"), "?"));
+        if (nn_json_typeof(params) == NN_JSON_OBJECT) nn_json_each(params, write_param, out);
+        if (!params) nn_json_each(l, write_bare_param, out);
+        nn_buf_puts(out, ") ");
+    }
+    nn_buf_puts(out, "}");
+}
+
+/* Rows of the reference's own tests: a list of layers, the last shape or an error. */
+static void layers_row(const nn_json *row, tally *t) {
+    const nn_json *want = nn_json_get(row, "expected_output");
+    bool error = nn_json_typeof(nn_json_get(row, "expected_error")) == NN_JSON_STRING;
+    bool shape = nn_json_typeof(want) == NN_JSON_ARRAY;
+    if ((!error && !shape) || nn_json_size(nn_json_get(row, "input_shape")) < 2) return;
+    NN_BUF text = {0};
+    write_program(row, &text);
+    result r = compile_text(nn_buf_str(&text));
+    bool right =
+        error ? !r.unit : r.unit && same_shape(want, &r.unit->layers[r.unit->n_layers - 1].out);
+    t->covered += !r.uncovered;
+    if (!r.uncovered && !right) {
+        t->wrong++;
+        complain(row, &r, nn_buf_str(&text));
+    }
+    nn_arena_free(r.arena);
+}
+
 /* Rows with a program give the shapes by Keras's rules, or the error. */
 static void shapes_row(const nn_json *row, tally *t) {
     t->rows++;
-    if (!nn_json_get(row, "dsl")) return;
+    if (!nn_json_get(row, "dsl")) {
+        layers_row(row, t);
+        return;
+    }
     result r = compile_row(row, "network");
     bool error = nn_json_typeof(nn_json_get(row, "reference_error")) == NN_JSON_STRING;
     bool right =

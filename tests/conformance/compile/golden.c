@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* golden.c - tests/golden/<name>.case: programs with what they must come to. A file holds cases:
+ *
+ *     === title                  (with " [auto_flatten]" at the end: that option on)
+ *     the program
+ *     --- shapes                 one line a layer: name type shape parameters/trainable
+ *     --- graph                  as nn_graph_print, without the first line
+ *     --- flops                  one line a layer: name flops
+ *     --- train                  the training specification
+ *     --- diagnostics            line:col severity code: message; then its hint as "  hint: …"
+ *
+ * A case has the sections that it is about; one without diagnostics must have none but notes. Lines
+ * that begin with "% " are remarks: how an expected value was worked out. */
+#include "base/file.h"
+#include "compile/compile.h"
+#include "t.h"
+
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a compilation came to, section by section ---- */
+
+static void shapes_of(const nn_unit *u, nn_buf *out) {
+    char s[160];
+    for (int i = 0; i < u->n_layers; i++) {
+        const nn_unit_layer *l = &u->layers[i];
+        nn_buf_printf(out, "%s %s %s %" PRId64 "/%" PRId64 "\n", l->name, l->type,
+                      nn_shape_print(&l->out, false, s, sizeof s), l->params, l->trainable);
+    }
+}
+
+static void graph_of(const nn_unit *u, nn_buf *out) {
+    NN_BUF text = {0};
+    nn_graph_print(u->graph, &text);
+    nn_buf_puts(out, strchr(nn_buf_str(&text), '\n') + 1);
+}
+
+static void flops_of(const nn_unit *u, nn_buf *out) {
+    for (int i = 0; i < u->n_layers; i++)
+        nn_buf_printf(out, "%s %" PRId64 "\n", u->layers[i].name, u->layers[i].flops);
+}
+
+static void train_of(const nn_unit *u, nn_buf *out) {
+    const nn_train_spec *t = &u->graph->train;
+    const nn_optimizer *o = &t->optimizer;
+    nn_buf_printf(out, "loss %s%s%s smoothing=%g\n", nn_loss_name(t->loss),
+                  t->has_loss ? "" : " (derived)", t->from_logits ? " from_logits" : "",
+                  t->label_smoothing);
+    nn_buf_printf(
+        out, "optimizer %s%s lr=%g momentum=%g beta=%g,%g epsilon=%g decay=%g clip=%g,%g,%g%s%s\n",
+        nn_optimizer_name(o->kind), t->has_optimizer ? "" : " (default)", o->learning_rate,
+        o->momentum, o->beta_1, o->beta_2, o->epsilon, o->weight_decay, o->clipnorm, o->clipvalue,
+        o->global_clipnorm, o->nesterov ? " nesterov" : "", o->amsgrad ? " amsgrad" : "");
+    nn_buf_printf(out, "metrics%s%s\n", t->metrics & NN_METRIC_ACCURACY ? " accuracy" : "",
+                  t->metrics & NN_METRIC_LOSS ? " loss" : "");
+    nn_buf_printf(out, "train epochs=%" PRId64 " batch=%" PRId64 " split=%g steps=%" PRId64 "%s",
+                  t->epochs, t->batch_size, t->validation_split, t->steps_per_epoch,
+                  t->shuffle ? " shuffle" : "");
+    if (t->seeded) nn_buf_printf(out, " seed=%" PRIu64, t->seed);
+    nn_buf_printf(out, " data=%s device=%s\n", t->dataset, t->device);
+}
+
+static void diagnostics_of(const nn_diags *d, nn_buf *out) {
+    int n;
+    const nn_diag **list = nn_diags_sorted(d, &n);
+    for (int i = 0; list && i < n; i++) {
+        const nn_diag *g = list[i];
+        nn_buf_printf(out, "%d:%d %s %s: %s\n", g->span.line, g->span.col,
+                      nn_severity_name(g->severity), g->code, g->message);
+        for (int k = 0; k < g->n_notes; k++) nn_buf_printf(out, "  note: %s\n", g->notes[k].text);
+        if (g->hint) nn_buf_printf(out, "  hint: %s\n", g->hint);
+        if (g->fix.what)
+            nn_buf_printf(out, "  fix: \"%s\" at %d:%d\n", g->fix.text, g->fix.span.line,
+                          g->fix.span.col);
+    }
+    free(list);
+}
+
+typedef struct run {
+    nn_unit *unit; /* NULL: rejected */
+    nn_diags *diags;
+} run;
+
+static bool section_of(const run *r, const char *name, nn_buf *out) {
+    static const struct {
+        const char *name;
+        void (*fn)(const nn_unit *, nn_buf *);
+    } of_unit[] = {
+        {"shapes", shapes_of},
+        {"graph",  graph_of },
+        {"flops",  flops_of },
+        {"train",  train_of }
+    };
+    if (strcmp(name, "diagnostics") == 0) {
+        diagnostics_of(r->diags, out);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof of_unit / sizeof of_unit[0]; i++) {
+        if (strcmp(name, of_unit[i].name) != 0) continue;
+        if (r->unit) of_unit[i].fn(r->unit, out);
+        if (!r->unit) diagnostics_of(r->diags, out); /* what stands in the way */
+        return true;
+    }
+    return false;
+}
+
+/* ---- reading a file of cases ---- */
+
+typedef struct reader {
+    const char *file;
+    char *line, *next; /* NULL at the end */
+    int number, failed, cases;
+} reader;
+
+static void step(reader *r) {
+    r->line = r->next;
+    if (!r->line) return;
+    r->number++;
+    char *end = strchr(r->line, '\n');
+    if (end) *end = 0;
+    r->next = end && end[1] ? end + 1 : NULL;
+}
+
+static bool at(const reader *r, const char *mark) {
+    return r->line && strncmp(r->line, mark, strlen(mark)) == 0;
+}
+
+/* The lines up to the next mark. Remarks and empty lines are left out, or, where lines are counted,
+ * empty. */
+static void collect(reader *r, bool counted, nn_buf *to) {
+    for (step(r); r->line && !at(r, "=== ") && !at(r, "--- "); step(r)) {
+        bool said = *r->line && !at(r, "% ");
+        if (said) nn_buf_puts(to, r->line);
+        if (said || counted) nn_buf_putc(to, '\n');
+    }
+}
+
+static void compare(reader *r, const char *title, const char *section, const char *want,
+                    const char *got) {
+    if (strcmp(want, got) == 0) return;
+    r->failed++;
+    print_error("%s: '%s', %s\n  expected:\n%s  got:\n%s\n", r->file, title, section, want, got);
+}
+
+static void run_case(reader *r) {
+    char title[200];
+    snprintf(title, sizeof title, "%s", r->line + 4);
+    nn_compile_options opt = {.auto_flatten = strstr(title, "[auto_flatten]") != NULL};
+    NN_BUF program = {0};
+    collect(r, true, &program);
+    NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "case", 0);
+    nn_source src = {r->file, nn_buf_str(&program), program.n};
+    run x = {.diags = nn_diags_new(arena, &src)};
+    nn_err err;
+    nn_compile(arena, &src, &opt, x.diags, &x.unit, &err);
+    bool diagnosed = false;
+    while (at(r, "--- ")) {
+        char section[40];
+        snprintf(section, sizeof section, "%s", r->line + 4);
+        NN_BUF want = {0};
+        NN_BUF got = {0};
+        collect(r, false, &want);
+        diagnosed |= strcmp(section, "diagnostics") == 0;
+        if (!section_of(&x, section, &got)) fail_msg("%s: no section '%s'", r->file, section);
+        compare(r, title, section, nn_buf_str(&want), nn_buf_str(&got));
+    }
+    NN_BUF said = {0};
+    if (!diagnosed && (x.diags->errors || x.diags->warnings)) diagnostics_of(x.diags, &said);
+    compare(r, title, "diagnostics", "", nn_buf_str(&said));
+    r->cases++;
+}
+
+static void run_file(const char *path, int *failed, int *cases) {
+    NN_BUF text = {0};
+    nn_err err;
+    CHECK_OK(nn_file_read(path, 1 << 20, &text, &err), &err);
+    reader r = {.file = path, .next = text.p};
+    step(&r);
+    while (r.line)
+        if (at(&r, "=== "))
+            run_case(&r);
+        else
+            step(&r);
+    *failed += r.failed;
+    *cases += r.cases;
+}
+
+TEST(golden) {
+    glob_t g;
+    assert_int_equal(glob("tests/golden/*.case", 0, NULL, &g), 0);
+    int failed = 0, cases = 0;
+    for (size_t i = 0; i < g.gl_pathc; i++) run_file(g.gl_pathv[i], &failed, &cases);
+    print_message("%zu files, %d cases\n", g.gl_pathc, cases);
+    globfree(&g);
+    assert_true(cases > 0);
+    assert_int_equal(failed, 0);
+}
+
+/* Every layer has a file of its own. */
+TEST(golden_has_every_layer) {
+    for (unsigned i = 0; nn_layer_at(i); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "tests/golden/%s.case", nn_layer_at(i)->base);
+        NN_BUF text = {0};
+        nn_err err;
+        CHECK_OK(nn_file_read(path, 1 << 20, &text, &err), &err);
+    }
+}
+
+/* Every example of the repository compiles without a word. */
+TEST(examples) {
+    glob_t g;
+    assert_int_equal(glob("examples/*.neural", 0, NULL, &g), 0);
+    assert_true(g.gl_pathc >= 3);
+    for (size_t i = 0; i < g.gl_pathc; i++) {
+        NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "example", 0);
+        nn_source src;
+        nn_err err;
+        CHECK_OK(nn_source_read(arena, g.gl_pathv[i], &src, &err), &err);
+        nn_diags *d = nn_diags_new(arena, &src);
+        nn_unit *u = NULL;
+        CHECK_OK(nn_compile(arena, &src, NULL, d, &u, &err), &err);
+        if (d->warnings || d->stored) fail_msg("%s is not clean", g.gl_pathv[i]);
+    }
+    globfree(&g);
+}
