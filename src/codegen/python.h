@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* python.h - writing Python source: names, strings, comments and numbers that mean what they
+ * should, whatever they come from. One thread at a time. */
+#ifndef NN_CODEGEN_PYTHON_H
+#define NN_CODEGEN_PYTHON_H
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/shape.h"
+
+#include <stdbool.h>
+
+/* Names in use within one scope. Zero is an empty set, whose memory is `arena`. */
+typedef struct nn_py_scope {
+    nn_arena *arena;
+    const char *const *reserved; /* further names to avoid; ends with NULL; may be NULL */
+    const char **used;           /* a hash table */
+    size_t n, cap;
+} nn_py_scope;
+
+/* A name for `wanted`, entered in the scope: an ASCII identifier that is no keyword, no reserved
+ * and no used name, does not begin with an underscore and is `wanted` itself wherever that is
+ * possible. */
+const char *nn_py_name(nn_py_scope *s, const char *wanted);
+/* The same for a class: "fashion cnn" becomes "FashionCnn". */
+const char *nn_py_class_name(nn_py_scope *s, const char *wanted);
+
+/* A string literal in single quotes; all but printable ASCII is escaped, so that no text can end
+ * the literal or show as something that it is not. Text that is not UTF-8 is taken as Latin-1. */
+void nn_py_string(nn_buf *out, const char *text);
+/* Text within a comment: printable ASCII as it is, all else as ?. */
+void nn_py_comment(nn_buf *out, const char *text);
+void nn_py_float(nn_buf *out, double v); /* shortest text that reads back as v; v is finite */
+void nn_py_bool(nn_buf *out, bool v);
+/* "(3,)", "(28, 28, 1)"; an unknown size as None. */
+void nn_py_shape(nn_buf *out, const nn_shape *s);
+/* `v` itself when all n are equal or there is one, else a tuple. */
+void nn_py_sizes(nn_buf *out, const int64_t *v, int n);
+#endif
