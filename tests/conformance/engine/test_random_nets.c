@@ -81,8 +81,8 @@ static void put_any(chain *k) {
     case 6:
         put(k, "; dropout 0.%d", (int)pick(k, 1, 5));
         break;
-    case 7:
-        put(k, "; bn");
+    case 7: /* one a network: behind another one, gradients are nothing but rounding */
+        if (!strstr(k->text, "bn")) put(k, "; bn");
         break;
     default:
         put_activation(k);
