@@ -31,7 +31,7 @@ static nn_model *linear_model(void) {
         .layer = "Dense",
         .layer_name = "dense",
         .input = x,
-        .shape = {1, {OUT}}
+        .attr = {.matmul = {.units = OUT}}
     };
     CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
     nn_weight w = {
