@@ -47,7 +47,8 @@ static void hash_contents(const char *record, const void *weights, size_t n_weig
     I(epoch)                                                                                       \
     I(step)                                                                                        \
     D(loss_sum)                                                                                    \
-    I(correct) I(rows) I(updates) I(threads) I(winograd) T(engine) D(loss) D(accuracy) D(val_loss) \
+    I(correct)                                                                                     \
+    I(rows) I(updates) I(threads) I(winograd) T(engine) D(loss) D(accuracy) D(val_loss)            \
         D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
 
 /* Doubles as hexadecimal text: exact, and a NaN has a spelling. */
