@@ -103,6 +103,7 @@ static void common_fields(nn_call *c, nn_http_response *r) {
     p = put(p, time, sizeof time - 1);
     p = put_seconds(p, nn_clock_mono() - (int64_t)c->q.http->began);
     p = put(p, rest, sizeof rest - 1);
+    *p = 0;
     r->head.n += (size_t)(p - start);
     if (c->limited) {
         nn_http_headerf(r, "X-RateLimit-Limit", "%u", c->verdict.limit);

@@ -30,7 +30,8 @@ static nn_text trim(const char *p, const char *end) {
 }
 
 bool nn_text_list_has(nn_text t, const char *token) {
-    for (const char *p = t.p, *end = t.p + t.n; p && p < end;) {
+    if (!t.n) return false;
+    for (const char *p = t.p, *end = t.p + t.n; p < end;) {
         const char *comma = memchr(p, ',', (size_t)(end - p));
         const char *stop = comma ? comma : end;
         if (nn_text_isi(trim(p, stop), token)) return true;
@@ -65,6 +66,7 @@ void nn_http_header(nn_http_response *r, const char *name, const char *value) {
     }
     memcpy(p + n + 2 + v, "\r\n", 2);
     r->head.n += n + v + 4;
+    r->head.p[r->head.n] = 0;
 }
 
 void nn_http_headerf(nn_http_response *r, const char *name, const char *fmt, ...) {
