@@ -247,20 +247,22 @@ static infer_fn *const rules[NN_OP_COUNT] = {
 };
 
 nn_status nn_infer(nn_node *n, const nn_shape *in, nn_err *err) {
+    if (n->shape.rank < 0 || n->shape.rank > NN_MAX_RANK)
+        return nn_fail(err, NN_E_DSL_ERROR, "a tensor has 0 to %d axes, got %d", NN_MAX_RANK,
+                       n->shape.rank);
     nn_status st = rules[n->op](n, in, err);
     if (st) return st;
     int64_t product = 1;
-    bool fits = n->shape.rank >= 0 && n->shape.rank <= NN_MAX_RANK;
-    for (int i = 0; fits && i < n->shape.rank; i++) {
+    for (int i = 0; i < n->shape.rank; i++) {
         int64_t d = n->shape.dim[i];
         if (d == NN_DIM_UNKNOWN) continue;
         product = within(d, 1) && d <= NN_MAX_ELEMENTS / product ? product * d : 0;
-        fits = product > 0;
+        if (product == 0)
+            return misfit(err, in ? in : &n->shape,
+                          "a tensor is empty, negative or larger than 2^40 elements",
+                          "sizes are 1 to 2147483647");
     }
-    if (fits) return NN_OK;
-    return misfit(err, in ? in : &n->shape,
-                  "a tensor is empty, negative or larger than 2^40 elements",
-                  "sizes are 1 to 2147483647, at most 8 axes");
+    return NN_OK;
 }
 
 /* ---- weights ---- */

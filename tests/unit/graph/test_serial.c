@@ -204,7 +204,7 @@ TEST(hostile_graphs_are_refused) {
     refused(t, "\"learning_rate\":0.001", "\"learning_rate\":-1");
     refused(t, "\"learning_rate\":0.001", "\"learning_rate\":\"fast\"");
     refused(t, "\"noise_shape\":[1,8,6]", "\"noise_shape\":[3,8,6]");
-    refused(t, "\"train\":{", "\"train\":[{");
+    refused(t, "\"train\":{", "\"train\":3,\"x\":{");
     free(t);
 }
 
