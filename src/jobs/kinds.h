@@ -78,16 +78,18 @@ typedef struct nn_kind {
     const char *name, *summary;
     const nn_field_rule *fields;
     int n_fields;
-    bool child; /* runs in a child process and counts against queue.workers; else on the server's
-                   pool */
-    bool resumable;   /* a new attempt continues from the folder; else it starts afresh */
-    double timeout_s; /* 0: none */
+    bool child; /* runs in a child process and counts against queue.workers; else on a thread of the
+                   server */
+    bool has_experiment; /* an experiment of the same id follows its state */
+    bool resumable;      /* a new attempt continues from the folder; else it starts afresh */
+    double timeout_s;    /* 0: none */
     /* What the rules cannot say. Adds problems with nn_problem_add, warnings as texts. NULL:
      * nothing. */
     nn_status (*check)(nn_jobs *j, const nn_json *request, nn_json *problems, nn_json *warnings,
                        nn_err *err);
-    /* Fills the columns backend, engine, model_id, model_name of a new operation. */
-    void (*describe)(const nn_json *request, nn_operation *op);
+    /* Fills backend, engine, model_id, model_name, name of a new operation. NULL: nothing. */
+    nn_status (*describe)(nn_jobs *j, const nn_json *request, nn_operation *op, nn_json *warnings,
+                          nn_err *err);
     nn_status (*create)(nn_txn *t, const nn_operation *op,
                         nn_err *err); /* in the creating transaction; NULL: nothing */
     nn_run_fn *run;                   /* NULL: nn_jobs_set_run */

@@ -69,7 +69,7 @@ typedef struct nn_jobs_options {
     const char *storage;       /* operations/<id>/ lies in it: request, checkpoint, logs */
     double ageing_s;           /* a waiting operation counts one level higher for each; 0: 60 */
     double lease_s;            /* 0: 15 */
-    int max_attempts;          /* claims of an operation whose owner keeps vanishing; 0: 5 */
+    int max_interruptions;     /* owners of an operation that may vanish before it fails; 0: 5 */
     int max_queued;            /* more are refused with NN_E_QUEUE_FULL; 0: 10000 */
     int64_t (*now)(void *ctx); /* NULL: the system's clock */
     void *now_ctx;
@@ -92,7 +92,7 @@ typedef struct nn_operation {
     nn_kind_id kind;
     nn_state state;
     nn_level level;
-    int attempt;
+    int attempt, interruptions;
     char *name, *verdict, *principal, *parent_id, *model_id, *model_name, *backend, *engine,
         *connector; /* NULL: none */
     char *error, *error_code, *cancelled_by;
@@ -202,25 +202,25 @@ nn_status nn_operation_report(nn_jobs *j, const nn_lease *l, const nn_report_bat
 typedef struct nn_outcome {
     nn_state state; /* succeeded, failed, timed_out or cancelled; a cancelling operation always ends
                        cancelled */
-    const nn_json *result;
+    nn_json *result;   /* the kind's finish may add to it */
     nn_status code;    /* of a failure */
     const char *error; /* a sentence */
     const nn_json *details;
     const char *verdict;
-    /* In the same transaction: points still waiting, and what the kind does with its result
-     * (models, artifacts). */
-    const nn_point *points;
+    const nn_point *points; /* still waiting to be written */
     int n_points;
-    nn_txn_fn *also;
-    void *also_ctx;
+    const nn_json
+        *artifacts; /* list of {file, name, kind, sha256, size}: in the artifact folder already */
+    const nn_json *warnings; /* a list of texts, added */
 } nn_outcome;
 /* The end. *ret_state (NULL allowed): what it ended as. NN_E_CONFLICT: the lease is lost, nothing
  * was written. */
 nn_status nn_operation_finish(nn_jobs *j, const nn_lease *l, const nn_outcome *o,
                               nn_state *ret_state, nn_err *err);
-/* Gives an operation back: starting, running → queued, place in the queue kept; after max_attempts
- * it fails as interrupted instead; a cancelling one ends cancelled. */
-nn_status nn_operation_release(nn_jobs *j, const nn_lease *l, const char *why, nn_state *ret_state,
+/* Gives an operation back: starting, running -> queued, its place in the queue kept. `blame`: its
+ * owner vanished; after max_interruptions of these it fails as interrupted instead. A cancelling
+ * one ends cancelled. */
+nn_status nn_operation_release(nn_jobs *j, const nn_lease *l, bool blame, nn_state *ret_state,
                                nn_err *err);
 /* Releases every operation whose lease has run out, and with `owner_gone` all leases (a server that
  * has the store for itself, at its start). *ret_count (NULL allowed): how many. */

@@ -30,8 +30,7 @@ typedef struct nn_supervisor_options {
 /* Recovers what an earlier server left (nn_operation_recover) and begins to work. */
 nn_status nn_supervisor_start(const nn_supervisor_options *o, nn_supervisor **ret, nn_err *err);
 /* Stops: children get SIGTERM, then SIGKILL after the grace time; their operations go back to the
- * queue with their checkpoints (attempt not counted against max_attempts), so that the next start
- * goes on. NULL allowed. */
+ * queue with their checkpoints, so that the next start goes on. NULL allowed. */
 void nn_supervisor_stop(nn_supervisor *s);
 /* Looks at the queue now (after a create) and at cancellations. Cheap; never blocks. */
 void nn_supervisor_wake(nn_supervisor *s);

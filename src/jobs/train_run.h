@@ -16,9 +16,11 @@ typedef struct nn_train_job {
     const char *engine;  /* NULL: native */
     int64_t epochs, batch_size;
     double learning_rate, validation_split;
-    const char *optimizer, *loss;   /* NULL: the network's */
-    const nn_json *hyperparameters; /* seed momentum weight_decay gradient_clip nesterov beta_1
-                                       beta_2 epsilon; NULL: none */
+    const char *optimizer, *loss;    /* NULL: the network's */
+    const nn_json *hyperparameters;  /* seed momentum weight_decay gradient_clip nesterov beta_1
+                                        beta_2 epsilon; NULL: none */
+    const char *default_dataset;     /* where neither call nor network names one; NULL: an error */
+    double default_validation_split; /* where neither call nor network says anything of training */
     bool auto_flatten;
     int threads;
     const char *checkpoint; /* NULL: none is written */

@@ -89,6 +89,11 @@ nn_status nn_eventlog_append(nn_txn *t, nn_happened *e, nn_err *err) {
     return status;
 }
 
+void nn_eventlog_announce(nn_txn *t, const nn_happened *e) {
+    nn_bus *bus = nn_store_bus(nn_txn_store(t));
+    if (bus) nn_txn_after(t, publish, free, waiting_new(bus, e));
+}
+
 void nn_eventlog_publish(nn_store *s, const nn_happened *e) {
     if (!nn_store_bus(s)) return;
     waiting *w = waiting_new(nn_store_bus(s), e);

@@ -17,7 +17,9 @@ typedef struct nn_happened {
 /* Writes the event; seq and, where it is 0, ts are filled in. Its envelope goes to the bus after
  * the commit, in the order of seq. */
 nn_status nn_eventlog_append(nn_txn *t, nn_happened *e, nn_err *err);
-/* Publishes an event that is not kept (seq 0): high-rate progress. */
+/* Publishes an event that is not kept (seq 0), after the commit: high-rate progress. */
+void nn_eventlog_announce(nn_txn *t, const nn_happened *e);
+/* The same at once, outside of a transaction. */
 void nn_eventlog_publish(nn_store *s, const nn_happened *e);
 /* The envelope as JSON text, appended to out: what event streams and sockets send. */
 void nn_eventlog_print(const nn_happened *e, nn_buf *out);

@@ -12,7 +12,7 @@ static const nn_migration migrations[] = {
      " level INTEGER NOT NULL, principal TEXT, parent_id TEXT, model_id TEXT, model_name TEXT,"
      " backend TEXT, engine TEXT, hardware TEXT, connector TEXT, request TEXT NOT NULL, result TEXT,"
      " error TEXT, error_code TEXT, error_details TEXT, warnings TEXT, labels TEXT, progress TEXT,"
-     " timeout_s REAL, attempt INTEGER NOT NULL, cancelled_by TEXT, created_at INTEGER NOT NULL,"
+     " timeout_s REAL, attempt INTEGER NOT NULL, interruptions INTEGER NOT NULL, cancelled_by TEXT, created_at INTEGER NOT NULL,"
      " updated_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER, lease_owner TEXT,"
      " lease_epoch INTEGER NOT NULL, lease_expires INTEGER) STRICT;"
      /* The queue: the head of each level is one look into this index. */

@@ -13,7 +13,7 @@
 /* Adding. */
 
 static nn_json *shape_json(const nn_graph *g, const int *ids, int n) {
-    if (!n) return NULL;
+    if (!n) return nn_json_new_null();
     const nn_shape *s = &g->nodes[ids[0]].shape;
     nn_json *v = nn_json_new_array();
     nn_json_push(v, nn_json_new_null()); /* the batch axis */
@@ -27,6 +27,16 @@ static int64_t parameters(const nn_graph *g) {
     int64_t n = 0;
     for (int i = 0; i < g->n_weights; i++) n += g->weights[i].elements;
     return n;
+}
+
+nn_json *nn_registry_network(const nn_graph *g, int64_t num_layers) {
+    nn_json *v = nn_json_new_object();
+    nn_json_set(v, "network_name", nn_json_new_str(g->name));
+    nn_json_set(v, "input_shape", shape_json(g, g->inputs, g->n_inputs));
+    nn_json_set(v, "output_shape", shape_json(g, g->outputs, g->n_outputs));
+    nn_json_set(v, "num_layers", nn_json_new_int(num_layers));
+    nn_json_set(v, "num_parameters", nn_json_new_int(parameters(g)));
+    return v;
 }
 
 /* The last version of a name, 0 if there is none; *ret_same is the row with this content, if it is
@@ -66,9 +76,7 @@ static nn_status add_file(nn_txn *t, const char *model_id, const nn_registry_fil
 
 static nn_status add_row(nn_txn *t, const nn_registry_spec *spec, const char *id, const char *name,
                          int64_t version, nn_err *err) {
-    const nn_graph *g = spec->graph;
-    NN_JSON *in = shape_json(g, g->inputs, g->n_inputs),
-            *out = shape_json(g, g->outputs, g->n_outputs);
+    const nn_json *net = spec->network;
     nn_field f[] = {
         NN_FIELD_TEXT("id", id),
         NN_FIELD_TEXT("name", name),
@@ -77,11 +85,11 @@ static nn_status add_row(nn_txn *t, const nn_registry_spec *spec, const char *id
         NN_FIELD_TEXT("backend", spec->backend),
         NN_FIELD_INT("size", spec->files[0].size),
         NN_FIELD_TEXT("sha256", spec->files[0].sha256),
-        NN_FIELD_TEXT("network_name", g->name),
-        NN_FIELD_JSON("input_shape", in),
-        NN_FIELD_JSON("output_shape", out),
-        NN_FIELD_INT("num_layers", spec->num_layers),
-        NN_FIELD_INT("num_parameters", parameters(g)),
+        NN_FIELD_TEXT("network_name", nn_json_str(nn_json_get(net, "network_name"), "")),
+        NN_FIELD_JSON("input_shape", nn_json_get(net, "input_shape")),
+        NN_FIELD_JSON("output_shape", nn_json_get(net, "output_shape")),
+        NN_FIELD_INT("num_layers", nn_json_int(nn_json_get(net, "num_layers"), 0)),
+        NN_FIELD_INT("num_parameters", nn_json_int(nn_json_get(net, "num_parameters"), 0)),
         NN_FIELD_INT("has_weights", spec->has_weights),
         NN_FIELD_TEXT("experiment_id", spec->experiment_id),
         NN_FIELD_TEXT("operation_id", spec->operation_id),
@@ -95,9 +103,9 @@ static nn_status add_row(nn_txn *t, const nn_registry_spec *spec, const char *id
 nn_status nn_registry_add(nn_txn *t, const nn_registry_spec *spec, char ret_id[37],
                           int64_t *ret_version, nn_err *err) {
     NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "model", 0);
-    const char *name = spec->name && *spec->name ? spec->name
-                       : *spec->graph->name      ? spec->graph->name
-                                                 : "model";
+    const char *name = spec->name ? spec->name : "";
+    if (!*name) name = nn_json_str(nn_json_get(spec->network, "network_name"), "");
+    if (!*name) name = "model";
     int64_t version;
     nn_row same;
     char id[NN_ID_TEXT];

@@ -121,15 +121,17 @@ typedef struct nn_registry_file {
     const char *sha256; /* of an artifact that is in the folder */
     int64_t size;
 } nn_registry_file;
+/* What the registry keeps of a network: {network_name, input_shape, output_shape, num_layers,
+ * num_parameters}; shapes begin with a null for the batch. */
+nn_json *nn_registry_network(const nn_graph *g, int64_t num_layers);
 typedef struct nn_registry_spec {
-    const char *name;      /* NULL: the network's */
-    const char *backend;   /* of the main file; NULL for plain weights */
-    const nn_graph *graph; /* for name, shapes, counts */
+    const char *name;       /* NULL: the network's */
+    const char *backend;    /* of the main file; NULL for plain weights */
+    const nn_json *network; /* of nn_registry_network */
     const char *source, *experiment_id, *operation_id; /* NULL: unknown */
     const nn_registry_file *files;                     /* the first one is the main file */
     int n_files;
     bool has_weights;
-    int64_t num_layers;
     int64_t now;
 } nn_registry_spec;
 /* Adds a model as the next version of its name; the same name, backend and main content again gives

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* compile: program text to a backend's code and a stored model (rest-api.md 12.2). */
+#include "compile/compile.h"
+
+#include "base/file.h"
+#include "codegen/backend.h"
+#include "jobs/jobs_impl.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARENA_CAP = 256 << 20 };
+
+static const nn_field_rule fields[] = {
+    {.path = "dsl_code",
+     .type = NN_FIELD_STR,
+     .required = true,
+     .max_bytes = 1 << 20,
+     .not_blank = true,
+     .summary = "the program"},
+    {.path = "backend",
+     .type = NN_FIELD_STR,
+     .words = "tensorflow|pytorch|onnx|c",
+     .summary = "what to generate (default tensorflow)" },
+    {.path = "dataset",
+     .type = NN_FIELD_STR,
+     .max_bytes = 4096,
+     .summary = "data set of the generated program (default MNIST)" },
+    {.path = "auto_flatten_output",
+     .type = NN_FIELD_BOOL,
+     .summary = "insert Flatten where a layer needs it"            },
+    {.path = "enable_hpo",                                                              .type = NN_FIELD_BOOL,                                           .summary = "add the search space to the answer"},
+    {.path = "parser_type",
+     .type = NN_FIELD_STR,
+     .words = "network|research",
+     .summary = "what kind of program it is"},
+};
+
+static const char *backend_of(const nn_json *request) {
+    return nn_json_str(nn_json_get(request, "backend"), "tensorflow");
+}
+
+static const char *dataset_of(const nn_json *request) {
+    return nn_json_str(nn_json_get(request, "dataset"), "MNIST");
+}
+
+/* Names of the code generators that this program has. */
+static void list_backends(nn_buf *out) {
+    const nn_backend *b;
+    for (unsigned i = 0; (b = nn_backend_at(i)); i++)
+        nn_buf_printf(out, "%s%s", i ? ", " : "", b->name);
+}
+
+static nn_status check(nn_jobs *j, const nn_json *request, nn_json *problems, nn_json *warnings,
+                       nn_err *err) {
+    NN_BUF names = {0};
+    (void)j;
+    if (nn_json_size(problems)) return NN_OK;
+    if (!nn_backend_find(backend_of(request))) {
+        list_backends(&names);
+        nn_status s =
+            nn_fail(err, NN_E_UNSUPPORTED, "backend: this program does not generate code for '%s'",
+                    backend_of(request));
+        return nn_err_hint(err, s, "it generates: %.200s", nn_buf_str(&names));
+    }
+    if (!nn_dataset_is_known(dataset_of(request), &names)) {
+        NN_BUF text = {0};
+        nn_buf_printf(&text, "dataset: '%.80s' is not known here; known are %s",
+                      dataset_of(request), nn_buf_str(&names));
+        nn_json_push(warnings, nn_json_new_str(nn_buf_str(&text)));
+    }
+    return NN_OK;
+}
+
+static nn_status describe(nn_jobs *j, const nn_json *request, nn_operation *op, nn_json *warnings,
+                          nn_err *err) {
+    (void)j;
+    (void)warnings;
+    (void)err;
+    op->backend = strdup(nn_backend_find(backend_of(request))->name);
+    if (!op->backend) abort();
+    return NN_OK;
+}
+
+/* "MyNet" and pytorch give "my_net_pytorch.py". */
+static const char *file_name(nn_arena *a, const char *network, const nn_backend *b) {
+    NN_BUF out = {0};
+    for (const char *p = *network ? network : "model"; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        bool word = isalnum(c) && c < 0x80,
+             hump = isupper(c) && p > network && islower((unsigned char)p[-1]);
+        if (hump) nn_buf_putc(&out, '_');
+        nn_buf_putc(&out, word ? (char)tolower(c) : '_');
+    }
+    const char *dot = *b->extension == '.' ? "" : ".";
+    return nn_arena_printf(a, "%.200s_%s%s%s", nn_buf_str(&out), b->name, dot, b->extension);
+}
+
+static nn_status generate(const nn_run *r, const nn_unit *u, nn_arena *a, nn_json *result,
+                          nn_err *err) {
+    const nn_backend *b = nn_backend_find(backend_of(r->request));
+    nn_codegen_options opt = {.dataset = dataset_of(r->request)};
+    NN_BUF code = {0};
+    nn_status s = nn_codegen(b, u->graph, &opt, &code, err);
+    if (s != NN_OK) return s;
+    const char *name = file_name(a, u->graph->name, b);
+    nn_json_set(result, "status", nn_json_new_str("completed"));
+    nn_json_set(result, "compiled_code", nn_json_new_strn(nn_buf_str(&code), code.n));
+    nn_json_set(result, "output_file", nn_json_new_str(name));
+    nn_json_set(result, "backend", nn_json_new_str(b->name));
+    nn_json_set(result, "dataset", nn_json_new_str(opt.dataset));
+    nn_json_set(result, "network", nn_registry_network(u->graph, u->n_layers));
+    if (!r->folder) return NN_OK;
+    s = nn_file_write(nn_arena_printf(a, "%s/%s", r->folder, name), nn_buf_str(&code), code.n, err);
+    if (s == NN_OK && r->report.artifact) r->report.artifact(r->report.ctx, name, name, "code");
+    return s;
+}
+
+static nn_status run(const nn_run *r, nn_json **ret_result, nn_json **ret_details, nn_err *err) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "compile", ARENA_CAP);
+    const char *text = nn_json_str(nn_json_get(r->request, "dsl_code"), "");
+    nn_source src = {"<dsl_code>", text, strlen(text)};
+    nn_compile_options opt = {
+        .auto_flatten = nn_json_bool(nn_json_get(r->request, "auto_flatten_output"), false)};
+    nn_diags *diags = nn_diags_new(a, &src);
+    nn_unit *unit = NULL;
+    nn_status s = nn_compile(a, &src, &opt, diags, &unit, err);
+    NN_JSON *found = nn_diags_json(diags), *result = nn_json_new_object();
+    nn_run_warnings(found, r->report.warning, r->report.ctx);
+    if (s == NN_OK) s = generate(r, unit, a, result, err);
+    nn_json *holder = s == NN_OK ? result : nn_json_new_object();
+    nn_json_set(holder, "diagnostics", nn_json_ref(found));
+    if (s == NN_OK)
+        *ret_result = nn_json_ref(result);
+    else
+        *ret_details = holder;
+    return s;
+}
+
+static nn_status finish(nn_txn *t, nn_finish *f, nn_err *err) {
+    const nn_json *file = nn_json_at(f->artifacts, 0), *network = nn_json_get(f->result, "network");
+    const char *backend = nn_json_str(nn_json_get(f->result, "backend"), NULL);
+    nn_registry_file code = {.name = nn_json_str(nn_json_get(file, "name"), ""),
+                             .kind = "rendering",
+                             .backend = backend,
+                             .media_type = nn_backend_find(backend)->media_type,
+                             .sha256 = nn_json_str(nn_json_get(file, "sha256"), ""),
+                             .size = nn_json_int(nn_json_get(file, "size"), 0)};
+    nn_registry_spec spec = {.name = nn_json_str(nn_json_get(f->op->request, "name"), NULL),
+                             .backend = backend,
+                             .network = network,
+                             .source = nn_json_str(nn_json_get(f->op->request, "dsl_code"), NULL),
+                             .operation_id = f->op->id,
+                             .files = &code,
+                             .n_files = 1,
+                             .now = f->now};
+    char id[37];
+    nn_status s = nn_registry_add(t, &spec, id, NULL, err);
+    if (s != NN_OK) return s;
+    nn_json_del(f->result, "network");
+    nn_json_set(f->result, "model_id", nn_json_new_str(id));
+    return NN_OK;
+}
+
+const nn_kind nn_kind_compile = {
+    .name = "compile",
+    .summary = "program text to a backend's code",
+    .fields = fields,
+    .n_fields = NN_COUNT_OF(fields),
+    .timeout_s = 60,
+    .check = check,
+    .describe = describe,
+    .run = run,
+    .finish = finish,
+};
