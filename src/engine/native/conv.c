@@ -215,31 +215,33 @@ static dnnl_status_t bind_set(const nn_native *x, const nn_unit *u, const conv *
                               set *t) {
     void *scratch = t->scratch ? t->scratch : x->scratch;
     float *w = nn_native_w(x, u, 0), *bias = nn_native_w(x, u, 1);
-    binding forward[] = {
-        {DNNL_ARG_SRC,     l->src,              u->x                  },
-        {DNNL_ARG_WEIGHTS, query(t->forward_pd, dnnl_query_weights_md), w},
-        {DNNL_ARG_BIAS,                l->bias,                       bias                      },
-        {DNNL_ARG_DST,                l->dst,                        u->y  }
+    nn_cmd weights = query(t->forward_pd, dnnl_query_weights_md);
+    const binding forward[] = {
+        {DNNL_ARG_SRC,     l->src,  u->x},
+        {DNNL_ARG_WEIGHTS, weights, w   },
+        {DNNL_ARG_BIAS,    l->bias, bias},
+        {DNNL_ARG_DST,     l->dst,  u->y}
     };
     dnnl_status_t st = bind_step(x, t->forward_pd, &t->forward, scratch, forward, 4);
     if (st == dnnl_success && t->data_pd) {
-        binding data[] = {
-            {DNNL_ARG_DIFF_SRC, l->src,           u->dx                 },
-            {DNNL_ARG_WEIGHTS,  query(t->data_pd, dnnl_query_weights_md),
-             s->data_weights ? s->data_w : w},
-            {DNNL_ARG_DIFF_DST,                 l->dst,                 u->dy                }
+        weights = query(t->data_pd, dnnl_query_weights_md);
+        const binding data[] = {
+            {DNNL_ARG_DIFF_SRC, l->src,  u->dx                          },
+            {DNNL_ARG_WEIGHTS,  weights, s->data_weights ? s->data_w : w},
+            {DNNL_ARG_DIFF_DST, l->dst,  u->dy                          }
         };
         st = bind_step(x, t->data_pd, &t->data, scratch, data, 3);
     }
     if (st == dnnl_success && t->weights_pd) {
-        binding weights[] = {
-            {DNNL_ARG_SRC,          l->src,                     u->x                                        },
-            {DNNL_ARG_DIFF_WEIGHTS, query(t->weights_pd,        dnnl_query_diff_weights_md),
-             s->gradient_weights ? s->gradient_w : gradient_at(x, u, 0)},
-            {DNNL_ARG_DIFF_BIAS,                    l->bias,                                            bias ? nn_native_g(x,                                                                                        u, 1) : NULL},
-            {DNNL_ARG_DIFF_DST,l->dst,u->dy}
+        weights = query(t->weights_pd, dnnl_query_diff_weights_md);
+        float *dw = s->gradient_weights ? s->gradient_w : gradient_at(x, u, 0);
+        const binding gradients[] = {
+            {DNNL_ARG_SRC,          l->src,  u->x         },
+            {DNNL_ARG_DIFF_WEIGHTS, weights, dw           },
+            {DNNL_ARG_DIFF_BIAS,    l->bias, gradient_at(x, u, 1)},
+            {DNNL_ARG_DIFF_DST,                   l->dst,                          u->dy                      }
         };
-        st = bind_step(x, t->weights_pd, &t->weights, scratch, weights, 4);
+        st = bind_step(x, t->weights_pd, &t->weights, scratch, gradients, 4);
     }
     return st;
 }
