@@ -27,6 +27,7 @@ enum { MAX_COLUMNS = 1 << 20, MAX_WHOLE = 1000, MAX_TEXTS = 10000 };
 typedef struct table {
     const nn_data_request *q;
     nn_cell *header; /* columns of them; all empty where there is none */
+    size_t room;     /* cells that fit there */
     int64_t columns, label;
     int64_t rows, cap;
     float *features; /* rows x (columns - 1) */
@@ -152,7 +153,7 @@ static nn_status make_room(table *t, const nn_csv *c, size_t text, nn_err *err) 
 }
 
 static nn_status first_row(table *t, nn_csv *c, size_t text, nn_err *err) {
-    nn_status s = nn_csv_row(c, t->header, MAX_COLUMNS, &t->columns, err);
+    nn_status s = nn_csv_row(c, t->header, (int64_t)t->room, &t->columns, err);
     if (s) return s;
     if (t->columns == 0) return nn_fail(err, NN_E_DATA_ERROR, "%s: holds no rows", t->q->spec);
     if (t->columns < 2 || t->columns > MAX_COLUMNS)
@@ -279,10 +280,20 @@ static nn_status divide(const table *t, nn_dataset **ret, nn_err *err) {
     return s;
 }
 
+/* A row cannot have more cells than the text has delimiters, and one; past MAX_COLUMNS it is
+ * refused. */
+static size_t most_columns(const char *p, size_t n) {
+    size_t cells = 2;
+    for (size_t i = 0; i < n && cells < MAX_COLUMNS; i++)
+        cells += p[i] == ',' || p[i] == ';' || p[i] == '\t';
+    return cells;
+}
+
 nn_status nn_csv_dataset(const nn_data_request *q, char *p, size_t n, nn_dataset **ret,
                          nn_err *err) {
     table t = {.q = q, .whole = true};
-    t.header = calloc(MAX_COLUMNS, sizeof *t.header);
+    t.room = most_columns(p, n);
+    t.header = calloc(t.room, sizeof *t.header);
     if (!t.header) abort();
     nn_status s = read_rows(&t, p, n, err);
     if (!s) s = divide(&t, ret, err);
