@@ -37,7 +37,7 @@ nn_status nn_fail_at(nn_err *e, nn_status code, const char *where, const char *f
     return code;
 }
 
-nn_status nn_err_hint(nn_err *e, nn_status code, const char *fmt, ...) {
+nn_status nn_err_hint_at(nn_err *e, nn_status code, const char *fmt, ...) {
     if (!e) return code;
     va_list ap;
     va_start(ap, fmt);

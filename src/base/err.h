@@ -27,17 +27,30 @@ typedef struct nn_err {
     char hint[256];    /* what to do about it; may be empty */
 } nn_err;
 
-#define NN_STR_(x)            #x
-#define NN_STR(x)             NN_STR_(x)
-#define nn_fail(e, code, ...) nn_fail_at((e), (code), __FILE__ ":" NN_STR(__LINE__), __VA_ARGS__)
+#define NN_STR_(x) #x
+#define NN_STR(x)  NN_STR_(x)
+#define nn_fail(e, code, ...)                                                                      \
+    nn_failed(nn_fail_at((e), (code), __FILE__ ":" NN_STR(__LINE__), __VA_ARGS__))
 
-/* Fills *e (NULL allowed) with code, message and an empty hint; returns code. */
+/* Fills *e (NULL allowed) with code, message and an empty hint; returns code. Call it as nn_fail.
+ */
 nn_status nn_fail_at(nn_err *e, nn_status code, const char *where, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5), cold, warn_unused_result));
-/* Adds what to do about it, after nn_fail. Returns the record's code, so that it can end a
- * function. */
-nn_status nn_err_hint(nn_err *e, nn_status code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5), cold));
+/* Adds what to do about it, after nn_fail. Returns code, so that it can end a function. */
+#define nn_err_hint(e, code, ...) nn_hinted(nn_err_hint_at((e), (code), __VA_ARGS__))
+nn_status nn_err_hint_at(nn_err *e, nn_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
+
+/* Tell the compiler that a failure is never NN_OK: what success fills is then not taken for unset.
+ */
+static inline __attribute__((warn_unused_result)) nn_status nn_failed(nn_status s) {
+    if (s == NN_OK) __builtin_unreachable();
+    return s;
+}
+static inline nn_status nn_hinted(nn_status s) {
+    if (s == NN_OK) __builtin_unreachable();
+    return s;
+}
 /* Puts "text: " before the message of *e, as a caller adds its own place. */
 void nn_err_prefix(nn_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 

@@ -39,7 +39,6 @@ static nn_model *linear_model(void) {
           .trainable = true
     };
     CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
-    g->inputs[g->n_inputs++] = x;
     g->outputs[g->n_outputs++] = y;
     nn_model *m = NULL;
     CHECK_OK(nn_model_new(g, &m, &err), &err);
