@@ -168,7 +168,7 @@ static nn_status step_all(nn_sqlite_conn *c, sqlite3_stmt *stmt, nn_sink *sink, 
 
 nn_status nn_sqlite_conn_run(nn_sqlite_conn *c, const char *sql, const nn_cell *params, int n,
                              nn_sink *sink, nn_ran *ret, nn_err *err) {
-    sqlite3_stmt *stmt;
+    sqlite3_stmt *stmt = NULL;
     nn_status s = prepare(c, sql, &stmt, err);
     if (s != NN_OK) return s;
     for (int i = 0; i < n && s == NN_OK; i++) {
