@@ -58,10 +58,14 @@ const nn_layer *nn_layer_find(const char *name) {
     return NULL;
 }
 
+static const char *names[LAYERS + 1];
+
+/* Filled before main so that readers need no lock. */
+__attribute__((constructor)) static void collect_names(void) {
+    for (int i = 0; i < LAYERS; i++) names[i] = layers[i]->name;
+}
+
 const char *const *nn_layer_names(void) {
-    static const char *names[LAYERS + 1];
-    /* Every caller writes the same values, so that no lock is needed: the pointers are atomic. */
-    for (int i = 0; i < LAYERS; i++) __atomic_store_n(&names[i], layers[i]->name, __ATOMIC_RELAXED);
     return names;
 }
 
