@@ -43,13 +43,11 @@ static void hash_contents(const char *record, const void *weights, size_t n_weig
 
 /* ---- the record as JSON; one list serves both directions ---- */
 
+/* clang-format off */
 #define RECORD_MEMBERS(I, D, T)                                                                    \
-    I(epoch)                                                                                       \
-    I(step)                                                                                        \
-    D(loss_sum)                                                                                    \
-    I(correct)                                                                                     \
-    I(rows) I(updates) I(threads) I(winograd) T(engine) D(loss) D(accuracy) D(val_loss)            \
-        D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
+    I(epoch) I(step) D(loss_sum) I(correct) I(rows) I(updates) I(threads) I(winograd) T(engine)    \
+    D(loss) D(accuracy) D(val_loss) D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
+/* clang-format on */
 
 /* Doubles as hexadecimal text: exact, and a NaN has a spelling. */
 static nn_json *exact(double v) {
