@@ -33,7 +33,7 @@ class Server:
 
     def __init__(self, folder, *flags, env=None):
         self.folder, self.flags = pathlib.Path(folder), flags
-        self.env = dict(os.environ, NEURAL_API_KEY=KEY, **(env or {}))
+        self.env = {**os.environ, "NEURAL_API_KEY": KEY, **(env or {})}
         self.process = None
         self.start()
 

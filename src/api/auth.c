@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MAX = 100000, STALE_NS = 1000000000, LOOK_NS = 100000000 };
+enum { KEYS_MAX = 100000, STALE_NS = 1000000000, LOOKS = 20 };
 
 static const char DEMO_KEY[] = "demo_api_key_12345";
 
@@ -32,7 +32,9 @@ struct nn_auth {
     key *keys;             /* by hash */
     size_t n;
     atomic_int_fast64_t read_at; /* monotonic ns */
-    pthread_mutex_t reading;
+    pthread_mutex_t reading;     /* look_began, looks, and the reading itself */
+    int64_t look_began;
+    int looks;
 };
 
 /* ---- scopes ---- */
@@ -134,29 +136,47 @@ static int64_t now_ns(const nn_auth *a) {
     return a->o.now ? a->o.now() : nn_clock_mono();
 }
 
-/* Reads the table again if it is older than `age`. Only one thread does; the others use what there
- * is. */
-static nn_status refresh(nn_auth *a, int64_t age, nn_err *err) {
-    int64_t now = now_ns(a);
-    if (now - atomic_load(&a->read_at) < age || pthread_mutex_trylock(&a->reading) != 0)
-        return NN_OK;
+/* Reads the table again; the caller holds `reading`. */
+static nn_status reload(nn_auth *a, nn_err *err) {
     key *keys = NULL;
     size_t n = 0;
-    nn_status s = NN_OK;
-    if (now - atomic_load(&a->read_at) >= age) {
-        s = load(a, &keys, &n, err);
-        atomic_store(&a->read_at, now);
-        if (s == NN_OK) {
-            pthread_rwlock_wrlock(&a->lock);
-            key *old = a->keys;
-            a->keys = keys;
-            a->n = n;
-            pthread_rwlock_unlock(&a->lock);
-            free(old);
-        }
+    atomic_store(&a->read_at, now_ns(a));
+    nn_status s = load(a, &keys, &n, err);
+    if (s != NN_OK) return s;
+    pthread_rwlock_wrlock(&a->lock);
+    key *old = a->keys;
+    a->keys = keys;
+    a->n = n;
+    pthread_rwlock_unlock(&a->lock);
+    free(old);
+    return NN_OK;
+}
+
+/* Keeps the table fresh. One thread reads; the others go on with what there is. Without the store,
+ * what was read last holds. */
+static void refresh(nn_auth *a) {
+    nn_err ignored;
+    if (now_ns(a) - atomic_load(&a->read_at) < STALE_NS || pthread_mutex_trylock(&a->reading) != 0)
+        return;
+    if (now_ns(a) - atomic_load(&a->read_at) >= STALE_NS) reload(a, &ignored);
+    pthread_mutex_unlock(&a->reading);
+}
+
+/* For a key that nobody knows: it may be new. Who tries many keys makes us look LOOKS times a
+ * second, not more. */
+static void look(nn_auth *a) {
+    nn_err ignored;
+    pthread_mutex_lock(&a->reading);
+    int64_t now = now_ns(a);
+    if (now - a->look_began >= STALE_NS) {
+        a->look_began = now;
+        a->looks = 0;
+    }
+    if (a->looks < LOOKS) {
+        a->looks++;
+        reload(a, &ignored);
     }
     pthread_mutex_unlock(&a->reading);
-    return s;
 }
 
 static bool take(const key *k, nn_principal *ret) {
@@ -186,11 +206,10 @@ nn_status nn_auth_check(nn_auth *a, const char *text, size_t n, nn_principal *re
         return NN_OK;
     }
     key want;
-    nn_err ignored;
     nn_sha256(text, n, want.sha256);
-    (void)refresh(a, STALE_NS, &ignored); /* without the store, what was read last still holds */
+    refresh(a);
     if (find(a, &want, ret)) return NN_OK;
-    (void)refresh(a, LOOK_NS, &ignored);
+    look(a);
     if (find(a, &want, ret)) return NN_OK;
     nn_status s = nn_fail(err, NN_E_UNAUTHORIZED, "Invalid API key");
     return nn_err_hint(err, s, "make a key with: neural key create NAME");
@@ -215,8 +234,7 @@ nn_status nn_auth_new(const nn_auth_options *o, nn_auth **ret, nn_err *err) {
         add_fixed(a, o->bootstrap_key, "admin", "bootstrap", nn_role_scopes("admin"));
     if (o->demo) add_fixed(a, DEMO_KEY, "demo_user", "demo", nn_role_scopes("user"));
     a->o.bootstrap_key = "";
-    atomic_store(&a->read_at, now_ns(a) - STALE_NS);
-    nn_status s = refresh(a, 0, err);
+    nn_status s = reload(a, err);
     if (s != NN_OK) {
         nn_auth_free(a);
         return s;
