@@ -352,7 +352,7 @@ static nn_status native_open(const nn_graph *g, const nn_exec_options *o, nn_exe
     nn_native *x = calloc(1, sizeof *x);
     if (!x) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for an executor");
     x->base = (nn_exec){&nn_engine_native, g, *o};
-    x->k = nn_kernels_best();
+    x->k = nn_kernels_at(0);
     x->arena = nn_arena_new(NULL, "native", 0);
     x->threads = o->threads > 0 ? o->threads : omp_get_num_procs();
     x->training = o->training;

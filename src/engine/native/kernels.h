@@ -140,7 +140,7 @@ typedef struct nn_kernels {
                             const float *c, float *dx);
 } nn_kernels;
 
-/* The best table that this processor runs. */
-const nn_kernels *nn_kernels_best(void);
+/* The tables that this processor runs, best first; NULL behind the last. */
+const nn_kernels *nn_kernels_at(unsigned i);
 extern const nn_kernels nn_kernels_avx512, nn_kernels_avx2, nn_kernels_base;
 #endif

@@ -23,12 +23,11 @@ typedef struct places {
 } places;
 
 static places places_of(const nn_node *n) {
-    int next = 0;
-    places p = {.gamma = n->attr.batch_norm.scale ? next++ : -1,
-                .beta = n->attr.batch_norm.center ? next++ : -1};
-    p.mean = next++;
-    p.variance = next;
-    return p;
+    int gamma = n->attr.batch_norm.scale, beta = n->attr.batch_norm.center;
+    return (places){.gamma = gamma ? 0 : -1,
+                    .beta = beta ? gamma : -1,
+                    .mean = gamma + beta,
+                    .variance = gamma + beta + 1};
 }
 
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {

@@ -4,6 +4,7 @@
  * a channels-last row is one plane whose block is all channels. */
 #ifndef NN_ENGINE_NATIVE_POOL_IMPL_H
 #define NN_ENGINE_NATIVE_POOL_IMPL_H
+#include "engine/native/gemm_impl.h"
 
 /* The part of a window that lies inside: taps [first, last) along `axis` at output position o. */
 typedef struct taps {
@@ -130,23 +131,70 @@ static void avg_pool_grad(const nn_pooling *p, const float *dy, float *dx, int64
     }
 }
 
-/* ---- 2 x 2, the usual one ---- */
+/* ---- 2 x 2, the usual one: in vectors of channels, the rest of them one by one ---- */
+
+typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef uint8_t vb __attribute__((vector_size(VL), aligned(1), may_alias));
+
+INLINE vf choose(vi which, vf a, vf b) {
+    return (vf)(((vi)a & which) | ((vi)b & ~which));
+}
+
+/* One output of VL channels. */
+INLINE void max_2x2(const float *a, const float *b, int64_t block, float *y, uint8_t *at) {
+    const vf v[4] = {load(a), load(a + block), load(b), load(b + block)};
+    vf best = v[0];
+    vi k = {0};
+    for (int t = 1; t < 4; t++) {
+        vi better = (v[t] > best) | (v[t] != v[t]);
+        best = choose(better, v[t], best);
+        k = (better & t) | (k & ~better);
+    }
+    k += (best <= 0.0f) & 4;
+    store(y, best);
+    *(vb *)at = __builtin_convertvector(k, vb);
+}
+
+INLINE void max_2x2_one(const float *a, const float *b, int64_t block, float *y, uint8_t *at) {
+    const float v[4] = {a[0], a[block], b[0], b[block]};
+    int k = 0;
+    for (int t = 1; t < 4; t++)
+        if (v[t] > v[k] || v[t] != v[t]) k = t;
+    *y = v[k];
+    *at = (uint8_t)(v[k] <= 0 ? k + 4 : k);
+}
 
 INLINE void max_2x2_row(const int64_t block, int64_t out, const float *a, const float *b, float *y,
                         uint8_t *at) {
-    for (int64_t i = 0; i < out; i++, a += 2 * block, b += 2 * block, y += block, at += block)
-        for (int64_t c = 0; c < block; c++) {
-            const float v[4] = {a[c], a[block + c], b[c], b[block + c]};
-            float best = v[0];
-            int k = 0;
-            for (int t = 1; t < 4; t++) {
-                bool better = (v[t] > best) | (v[t] != v[t]);
-                best = better ? v[t] : best;
-                k = better ? t : k;
-            }
-            y[c] = best;
-            at[c] = (uint8_t)(best <= 0 ? k + 4 : k);
+    for (int64_t i = 0; i < out; i++, a += 2 * block, b += 2 * block, y += block, at += block) {
+        int64_t c = 0;
+        for (; c + VL <= block; c += VL) max_2x2(a + c, b + c, block, y + c, at + c);
+        for (; c < block; c++) max_2x2_one(a + c, b + c, block, y + c, at + c);
+    }
+}
+
+INLINE void max_2x2_grad(int keep, const float *dy, const uint8_t *at, int64_t block, float *a,
+                         float *b) {
+    vi k = __builtin_convertvector(*(const vb *)at, vi) & keep, d = (vi)load(dy);
+    store(a, (vf)(d & (k == 0)));
+    store(a + block, (vf)(d & (k == 1)));
+    store(b, (vf)(d & (k == 2)));
+    store(b + block, (vf)(d & (k == 3)));
+}
+
+INLINE void max_2x2_grad_row(const int64_t block, int keep, int64_t out, const float *dy,
+                             const uint8_t *at, float *a, float *b) {
+    for (int64_t i = 0; i < out; i++, a += 2 * block, b += 2 * block, dy += block, at += block) {
+        int64_t c = 0;
+        for (; c + VL <= block; c += VL) max_2x2_grad(keep, dy + c, at + c, block, a + c, b + c);
+        for (; c < block; c++) {
+            int k = at[c] & keep;
+            a[c] = k == 0 ? dy[c] : 0;
+            a[block + c] = k == 1 ? dy[c] : 0;
+            b[c] = k == 2 ? dy[c] : 0;
+            b[block + c] = k == 3 ? dy[c] : 0;
         }
+    }
 }
 
 static void max_pool_2x2(const nn_pooling *p, const float *x, float *y, uint8_t *at, int64_t begin,
@@ -156,36 +204,24 @@ static void max_pool_2x2(const nn_pooling *p, const float *x, float *y, uint8_t 
         for (int64_t i = 0; i < p->out[1]; i++) {
             const float *a = x + (n * p->in[1] + 2 * i) * row;
             int64_t to = (n * p->out[1] + i) * out;
-            if (p->block == 16)
-                max_2x2_row(16, p->out[2], a, a + row, y + to, at + to);
+            if (p->block == VL)
+                max_2x2_row(VL, p->out[2], a, a + row, y + to, at + to);
             else
                 max_2x2_row(p->block, p->out[2], a, a + row, y + to, at + to);
-        }
-}
-
-INLINE void max_2x2_grad_row(const int64_t block, const uint8_t keep, int64_t out, const float *dy,
-                             const uint8_t *at, float *a, float *b) {
-    for (int64_t i = 0; i < out; i++, a += 2 * block, b += 2 * block, dy += block, at += block)
-        for (int64_t c = 0; c < block; c++) {
-            int k = at[c] & keep;
-            a[c] = k == 0 ? dy[c] : 0;
-            a[block + c] = k == 1 ? dy[c] : 0;
-            b[c] = k == 2 ? dy[c] : 0;
-            b[block + c] = k == 3 ? dy[c] : 0;
         }
 }
 
 static void max_pool_2x2_grad(const nn_pooling *p, bool relu, const float *dy, const uint8_t *at,
                               float *dx, int64_t begin, int64_t end) {
     int64_t row = p->in[2] * p->block, out = p->out[2] * p->block;
-    uint8_t keep = relu ? 7 : 3;
+    int keep = relu ? 7 : 3;
     for (int64_t n = begin; n < end; n++) {
         float *plane = dx + n * p->in[1] * row;
         for (int64_t i = 0; i < p->out[1]; i++) {
             float *a = plane + 2 * i * row;
             int64_t from = (n * p->out[1] + i) * out;
-            if (p->block == 16)
-                max_2x2_grad_row(16, keep, p->out[2], dy + from, at + from, a, a + row);
+            if (p->block == VL)
+                max_2x2_grad_row(VL, keep, p->out[2], dy + from, at + from, a, a + row);
             else
                 max_2x2_grad_row(p->block, keep, p->out[2], dy + from, at + from, a, a + row);
             /* an odd last column belongs to no window */
