@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_POINTS = 100000, MAX_LIST = 1000, MAX_NAME = 250 };
+enum { MAX_POINTS = 100000, MAX_LIST = 1000, MAX_NAME = 250, MAX_TRIES = 60 };
 #define LOG_MAX ((int64_t)64 << 20)
 
 nn_work *nn_work_new(nn_jobs *j, nn_operation *op, const nn_lease *l) {
@@ -316,7 +316,8 @@ static nn_status finish(nn_work *w, nn_state *ret_state, nn_err *err) {
     bool good = w->result && !w->failure && !w->signal && !w->exit_code && !w->timed_out;
     nn_err why = {0};
     nn_status s = good ? keep_files(w, &why) : NN_OK;
-    if (s == NN_E_STORAGE_ERROR) { /* the disk may have room again later */
+    if (s == NN_E_STORAGE_ERROR && !w->cancelling &&
+        w->tries++ < MAX_TRIES) { /* there may be room again later */
         if (err) *err = why;
         return s;
     }

@@ -28,6 +28,7 @@ typedef struct nn_work {
     uv_async_t *wake; /* the supervisor */
     bool timed_out, cancelling, lost, ended, complained;
     int exit_code, signal;
+    int tries; /* of keeping its files */
     bool killed;
     struct nn_work *next;
 } nn_work;

@@ -132,10 +132,10 @@ nn_status nn_artifact_put_file(nn_track *t, const char *path, nn_artifact *ret, 
     const char *to;
     bool there;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ELOOP) return nn_file_fail(err, errno, "open", path);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        int e = fd < 0 ? errno : EINVAL;
         if (fd >= 0) close(fd);
-        return nn_file_fail(err, e, "open", path);
+        return nn_fail(err, NN_E_DATA_ERROR, "%s is no regular file", path);
     }
     out.size = st.st_size;
     nn_status s = nn_sha256_file(path, out.sha256, err);

@@ -83,7 +83,8 @@ static inline nn_json *parse(const char *text) {
 }
 
 static inline nn_json *train_request(void) {
-    nn_json *v = parse("{\"dataset\":\"synthetic\",\"training_config\":{\"epochs\":2}}");
+    nn_json *v =
+        parse("{\"dataset\":\"synthetic:classes=3,rows=96\",\"training_config\":{\"epochs\":2}}");
     nn_json_set(v, "dsl_code", nn_json_new_str(NETWORK));
     return v;
 }
