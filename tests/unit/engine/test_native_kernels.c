@@ -184,7 +184,7 @@ TEST(native_functions_are_accurate) {
             double v = value((nn_act)a, (double)x[i]), h = 1e-5;
             if (isnan(v)) continue;
             near(k->name, nn_act_name((nn_act)a), (double)y[i], v,
-                 6e-7 * fmax(1, fabs((double)x[i])));
+                 6e-7 * fmax(fmax(1, fabs(v)), fabs((double)x[i])));
             double d =
                 (value((nn_act)a, (double)x[i] + h) - value((nn_act)a, (double)x[i] - h)) / (2 * h);
             if (x[i] != 0)
