@@ -25,11 +25,13 @@ static int64_t times(const nn_item *it) {
     return it->repeat && it->repeat->kind == NN_V_INT && it->repeat->i > 0 ? it->repeat->i : 1;
 }
 
-/* Layers that a list expands to, at most NN_MAX_LAYERS + 1. */
+/* Layers that a list expands to, at most NN_MAX_LAYERS + 1. An item without layers counts as one:
+ * repeating nothing takes time too. */
 static int64_t count_layers(const nn_item *list) {
     int64_t n = 0;
     for (const nn_item *it = list; it && n <= NN_MAX_LAYERS; it = it->next) {
         int64_t inner = it->kind == NN_ITEM_CALL ? 1 : count_layers(it->items), sum;
+        if (inner == 0) inner = 1;
         if (__builtin_mul_overflow(inner, times(it), &inner) ||
             __builtin_add_overflow(n, inner, &sum) || sum > NN_MAX_LAYERS)
             return NN_MAX_LAYERS + 1;

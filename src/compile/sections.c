@@ -156,20 +156,22 @@ enum { LEARNING_RATE, CLIPNORM, CLIPVALUE, GLOBAL_CLIPNORM, WEIGHT_DECAY, OWN };
         AT_LEAST_0("clipvalue", "largest element of a gradient"),                                  \
         AT_LEAST_0("global_clipnorm", "largest norm of all gradients together"),                   \
         AT_LEAST_0("weight_decay", "share of the weights taken off in a step of size 1")
+/* clang-format off */
 static const nn_param sgd_params[] = {
     OPTIMIZER_PARAMS,
     {.name = "momentum", .type = NN_P_FLOAT, .max = 1, .help = "share of the last step kept"},
-    {.name = "nesterov",          .type = NN_P_BOOL, .help = "look ahead"},
-    {0                 },
+    {.name = "nesterov", .type = NN_P_BOOL, .help = "look ahead"},
+    {0},
 };
 static const nn_param adam_params[] = {
     OPTIMIZER_PARAMS,
     BETA("beta_1"),
     BETA("beta_2"),
-    {.name = "epsilon",  .type = NN_P_FLOAT, .above_min = true, .help = "keeps the division finite"},
+    {.name = "epsilon", .type = NN_P_FLOAT, .above_min = true, .help = "keeps the division finite"},
     {.name = "amsgrad", .type = NN_P_BOOL, .help = "the largest second moment so far"},
-    {0                 },
+    {0},
 };
+/* clang-format on */
 static const char *const planned_optimizers[] = {
     "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion", NULL,
 };
@@ -285,41 +287,27 @@ enum {
     SEARCH_METHOD,
     MIXED_PRECISION,
 };
+/* clang-format off */
 static const nn_param train_params[] = {
-    {.name = "epochs",
-     .type = NN_P_INT,
-     .min = 1,
-     .max = NN_MAX_DIM,
+    {.name = "epochs", .type = NN_P_INT, .min = 1, .max = NN_MAX_DIM,
      .help = "passes over the data"},
-    {.name = "batch_size",
-     .type = NN_P_INT,
-     .min = 1,
-     .max = NN_MAX_DIM,
+    {.name = "batch_size", .type = NN_P_INT, .min = 1, .max = NN_MAX_DIM,
      .help = "samples in a step"},
-    {.name = "validation_split",
-     .type = NN_P_FLOAT,
-     .max = 1,
-     .below_max = true,
+    {.name = "validation_split", .type = NN_P_FLOAT, .max = 1, .below_max = true,
      .help = "share of the training samples held back"},
-    {.name = "shuffle",                              .type = NN_P_BOOL, .help = "a new order in every epoch"},
-    {.name = "seed",                                          .type = NN_P_INT, .help = "of weights, order and dropout"},
-    {.name = "dataset",                       .type = NN_P_STRING, .aliases = "data", .help = "name or path of the data"},
-    {.name = "steps_per_epoch",
-     .type = NN_P_INT,
-     .min = 1,
-     .max = NN_MAX_DIM,
+    {.name = "shuffle", .type = NN_P_BOOL, .help = "a new order in every epoch"},
+    {.name = "seed", .type = NN_P_INT, .help = "of weights, order and dropout"},
+    {.name = "dataset", .type = NN_P_STRING, .aliases = "data", .help = "name or path of the data"},
+    {.name = "steps_per_epoch", .type = NN_P_INT, .min = 1, .max = NN_MAX_DIM,
      .help = "steps in an epoch; all by default"},
-    {.name = "learning_rate",
-     .type = NN_P_FLOAT,
-     .above_min = true,
+    {.name = "learning_rate", .type = NN_P_FLOAT, .above_min = true,
      .help = "of the optimizer, where it has none"},
-    {.name = "search_method",
-     .type = NN_P_ENUM,
-     .words = "random|grid|bayesian|evolutionary",
+    {.name = "search_method", .type = NN_P_ENUM, .words = "random|grid|bayesian|evolutionary",
      .help = "for networks with HPO(…)"},
-    {.name = "mixed_precision",                                 .type = NN_P_BOOL, .help = "false"},
-    {0            },
+    {.name = "mixed_precision", .type = NN_P_BOOL, .help = "false"},
+    {0},
 };
+/* clang-format on */
 
 /* Whether an entry is refused as not available: it is then left out of the binding. */
 static bool refused_entry(nn_check *c, const nn_arg *a) {
@@ -387,12 +375,14 @@ bool nn_check_device(nn_check *c, const nn_bound *b) {
 
 static void check_execution(nn_check *c, const sections *s) {
     enum { DEVICE, PRECISION, STRATEGY };
+    /* clang-format off */
     static const nn_param params[] = {
-        {.name = "device",                .type = NN_P_STRING, .help = "cpu, gpu, cuda:0 …"},
+        {.name = "device", .type = NN_P_STRING, .help = "cpu, gpu, cuda:0 …"},
         {.name = "precision", .type = NN_P_STRING, .help = "float32"},
-        {.name = "strategy",             .type = NN_P_STRING, .help = "not available yet"},
-        {0             },
+        {.name = "strategy", .type = NN_P_STRING, .help = "not available yet"},
+        {0},
     };
+    /* clang-format on */
     nn_bound b[NN_MAX_PARAMS] = {0};
     c->keys = true;
     nn_check_bind_all(c, "execution", s->execution_span, params, s->execution, b);

@@ -20,8 +20,9 @@
     B(has_training)                                                                                \
     B(from_logits)                                                                                 \
     R(label_smoothing)                                                                             \
-    I(epochs, 1) I(batch_size, 1) R(validation_split) B(shuffle) B(seeded) T(dataset) T(device)    \
-        I(steps_per_epoch, 0)
+    I(epochs, 1)                                                                                   \
+    I(batch_size, 1)                                                                               \
+    R(validation_split) B(shuffle) B(seeded) T(dataset) T(device) I(steps_per_epoch, 0)
 
 static nn_json *optimizer_json(const nn_optimizer *o) {
     nn_json *v = nn_json_new_object();

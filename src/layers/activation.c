@@ -4,20 +4,16 @@
 
 enum { FUNCTION, ALPHA };
 
+/* clang-format off */
 static const nn_param params[] = {
-    {.name = "function",
-     .type = NN_P_ACTIVATION,
-     .required = true,
-     .positional = true,
+    {.name = "function", .type = NN_P_ACTIVATION, .required = true, .positional = true,
      .aliases = "activation",
      .help = "name of the function"},
-    {.name = "alpha",
-     .type = NN_P_FLOAT,
-     .positional = true,
-     .aliases = "negative_slope",
+    {.name = "alpha", .type = NN_P_FLOAT, .positional = true, .aliases = "negative_slope",
      .help = "argument of leaky_relu, elu and celu"},
     {0},
 };
+/* clang-format on */
 
 static nn_status build(const nn_layer_ctx *c, int *ret, nn_err *err) {
     const nn_bound *a = c->args;

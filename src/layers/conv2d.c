@@ -7,56 +7,31 @@
 
 enum { FILTERS, KERNEL_SIZE, ACTIVATION, STRIDES, PADDING, DILATION, GROUPS, FORMAT, KERNEL };
 
+/* clang-format off */
 static const nn_param params[] = {
-    {.name = "filters",
-     .type = NN_P_INT,
-     .required = true,
-     .positional = true,
-     .min = 1,
-     .max = (double)NN_MAX_DIM,
-     .aliases = "out_channels",
+    {.name = "filters", .type = NN_P_INT, .required = true, .positional = true, .min = 1,
+     .max = (double)NN_MAX_DIM, .aliases = "out_channels",
      .help = "number of output channels"},
-    {.name = "kernel_size",
-     .type = NN_P_DIMS,
-     .required = true,
-     .positional = true,
-     .rank = 2,
-     .min = 1,
-     .aliases = "kernel",
+    {.name = "kernel_size", .type = NN_P_DIMS, .required = true, .positional = true, .rank = 2,
+     .min = 1, .aliases = "kernel",
      .help = "height and width of the window"},
-    {.name = "activation",
-     .type = NN_P_ACTIVATION,
-     .positional = true,
+    {.name = "activation", .type = NN_P_ACTIVATION, .positional = true,
      .help = "applied to the result; none by default"},
-    {.name = "strides",
-     .type = NN_P_DIMS,
-     .rank = 2,
-     .min = 1,
-     .fallback = "1",
+    {.name = "strides", .type = NN_P_DIMS, .rank = 2, .min = 1, .fallback = "1",
      .aliases = "stride",
      .help = "step of the window"},
-    {.name = "padding",
-     .type = NN_P_PADDING,
-     .rank = 2,
-     .fallback = "valid",
+    {.name = "padding", .type = NN_P_PADDING, .rank = 2, .fallback = "valid",
      .help = "valid, same, or the zeros added on each side"},
-    {.name = "dilation_rate",
-     .type = NN_P_DIMS,
-     .rank = 2,
-     .min = 1,
-     .fallback = "1",
+    {.name = "dilation_rate", .type = NN_P_DIMS, .rank = 2, .min = 1, .fallback = "1",
      .aliases = "dilation",
      .help = "distance between the window's taps; strides must then be 1"},
-    {.name = "groups",
-     .type = NN_P_INT,
-     .min = 1,
-     .max = (double)NN_MAX_DIM,
-     .fallback = "1",
+    {.name = "groups", .type = NN_P_INT, .min = 1, .max = (double)NN_MAX_DIM, .fallback = "1",
      .help = "groups of channels that do not mix; divides channels and filters"},
     NN_DATA_FORMAT_PARAM,
     NN_KERNEL_PARAMS,
-    {0                 },
+    {0},
 };
+/* clang-format on */
 
 static nn_status check_arguments(const nn_layer_ctx *c, nn_err *err) {
     const nn_bound *a = c->args;
@@ -114,8 +89,8 @@ const nn_layer nn_layer_conv2d = {
     .summary = "two-dimensional convolution",
     .family = "convolution",
     .rule =
-        "(h, w, c) -> (h', w', filters); with ke = (k - 1) * dilation + 1, valid: floor((d - ke) / s) + 1, "
-        "same: ceil(d / s), padding p: floor((d + 2p - ke) / s) + 1",
+        "(h, w, c) -> (h', w', filters); with ke = (k - 1) * dilation + 1, "
+        "valid: floor((d - ke) / s) + 1, same: ceil(d / s), padding p: floor((d + 2p - ke) / s) + 1",
     .params = params,
     .build = build,
 };

@@ -7,20 +7,16 @@
 
 enum { SHAPE, BATCH_SIZE, BATCH_SHAPE };
 
+/* clang-format off */
 static const nn_param params[] = {
-    {.name = "shape",
-     .type = NN_P_SHAPE,
-     .positional = true,
-     .min = 1,
+    {.name = "shape", .type = NN_P_SHAPE, .positional = true, .min = 1,
      .help = "sizes of one sample, None for a size known only at run time"},
-    {.name = "batch_size",
-     .type = NN_P_INT,
-     .min = 1,
-     .max = (double)NN_MAX_DIM,
+    {.name = "batch_size", .type = NN_P_INT, .min = 1, .max = (double)NN_MAX_DIM,
      .help = "accepted; batches are sized when training"},
     {.name = "batch_shape", .type = NN_P_SHAPE, .help = "shape with the batch in front"},
-    {0                                                 },
+    {0},
 };
+/* clang-format on */
 
 static nn_status sample_shape(const nn_layer_ctx *c, nn_shape *ret, nn_err *err) {
     const nn_bound *a = c->args;

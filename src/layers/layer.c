@@ -22,18 +22,17 @@ static const char *const planned[] = {
 #undef NN_PLANNED
 };
 
+/* clang-format off */
 const nn_param nn_layer_common[] = {
-    {.name = "name",                               .type = NN_P_STRING, .help = "unique name: letters, digits, '_'"},
-    {.name = "trainable",
-     .type = NN_P_BOOL,
-     .fallback = "true",
+    {.name = "name", .type = NN_P_STRING, .help = "unique name: letters, digits, '_'"},
+    {.name = "trainable", .type = NN_P_BOOL, .fallback = "true",
      .help = "false keeps the weights as they are"},
-    {.name = "dtype",                          .type = NN_P_STRING, .fallback = "float32", .help = "float32"},
-    {.name = "device",
-     .type = NN_P_STRING,
+    {.name = "dtype", .type = NN_P_STRING, .fallback = "float32", .help = "float32"},
+    {.name = "device", .type = NN_P_STRING,
      .help = "cpu, gpu, cuda, cuda:N, tpu, tpu:N, mps or auto"},
-    {0                                           },
+    {0},
 };
+/* clang-format on */
 
 /* Whether `name` is one of a "|"-separated list, in any letter case. */
 static bool listed(const char *name, const char *list) {

@@ -4,42 +4,32 @@
 
 enum { POOL_SIZE, STRIDES, PADDING, FORMAT };
 
+/* clang-format off */
 static const nn_param pool_params[] = {
-    {.name = "pool_size",
-     .type = NN_P_DIMS,
-     .positional = true,
-     .rank = 2,
-     .min = 1,
-     .fallback = "2",
-     .aliases = "kernel_size|kernel",
+    {.name = "pool_size", .type = NN_P_DIMS, .positional = true, .rank = 2, .min = 1,
+     .fallback = "2", .aliases = "kernel_size|kernel",
      .help = "height and width of the window"},
-    {.name = "strides",
-     .type = NN_P_DIMS,
-     .positional = true,
-     .rank = 2,
-     .min = 1,
+    {.name = "strides", .type = NN_P_DIMS, .positional = true, .rank = 2, .min = 1,
      .aliases = "stride",
      .help = "step of the window; pool_size by default"},
-    {.name = "padding",
-     .type = NN_P_ENUM,
-     .positional = true,
-     .words = "valid|same",
+    {.name = "padding", .type = NN_P_ENUM, .positional = true, .words = "valid|same",
      .fallback = "valid",
      .help = "same keeps ceil(size / stride) positions"},
     NN_DATA_FORMAT_PARAM,
     {0},
 };
+/* clang-format on */
 
 enum { KEEPDIMS, GLOBAL_FORMAT };
 
+/* clang-format off */
 static const nn_param global_params[] = {
-    {.name = "keepdims",
-     .type = NN_P_BOOL,
-     .fallback = "false",
+    {.name = "keepdims", .type = NN_P_BOOL, .fallback = "false",
      .help = "keep the spatial axes, with size 1"},
     NN_DATA_FORMAT_PARAM,
     {0},
 };
+/* clang-format on */
 
 /* channels first: transpose, pool, transpose back. */
 static nn_status build_pool(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *err) {
@@ -86,7 +76,8 @@ static nn_status build_global(const nn_layer_ctx *c, int *ret, nn_err *err) {
 }
 
 #define POOL_RULE                                                                                  \
-    "(h, w, c) -> (h', w', c); valid: floor((d - k) / s) + 1, same: ceil(d / s); s is pool_size unless given"
+    "(h, w, c) -> (h', w', c); valid: floor((d - k) / s) + 1, same: ceil(d / s); "                 \
+    "s is pool_size unless given"
 
 const nn_layer nn_layer_max_pooling2d = {
     .name = "MaxPooling2D",

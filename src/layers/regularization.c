@@ -6,22 +6,17 @@
 
 enum { RATE, NOISE_SHAPE, SEED };
 
+/* clang-format off */
 static const nn_param dropout_params[] = {
-    {.name = "rate",
-     .type = NN_P_FLOAT,
-     .required = true,
-     .positional = true,
-     .min = 0,
-     .max = 1,
+    {.name = "rate", .type = NN_P_FLOAT, .required = true, .positional = true, .min = 0, .max = 1,
      .aliases = "p",
      .help = "share of the elements that training zeroes"},
-    {.name = "noise_shape",
-     .type = NN_P_SHAPE,
-     .min = 1,
+    {.name = "noise_shape", .type = NN_P_SHAPE, .min = 1,
      .help = "a 1 drops along that axis as one; with or without a leading None for the batch"},
-    {.name = "seed",         .type = NN_P_INT, .min = 0, .help = "of the random draws"},
-    {0  },
+    {.name = "seed", .type = NN_P_INT, .min = 0, .help = "of the random draws"},
+    {0},
 };
+/* clang-format on */
 
 /* Keras's noise_shape has the batch in front; we also take it without. None means "as the input".
  */
@@ -61,45 +56,27 @@ static nn_status build_dropout(const nn_layer_ctx *c, int *ret, nn_err *err) {
 
 enum { AXIS, MOMENTUM, EPSILON, CENTER, SCALE, BETA, GAMMA, MEAN, VARIANCE };
 
+/* clang-format off */
 static const nn_param norm_params[] = {
-    {.name = "axis",
-     .type = NN_P_INT,
-     .min = -NN_MAX_RANK,
-     .max = NN_MAX_RANK,
-     .fallback = "-1",
+    {.name = "axis", .type = NN_P_INT, .min = -NN_MAX_RANK, .max = NN_MAX_RANK, .fallback = "-1",
      .help = "the axis with statistics of its own; the batch is axis 0"},
-    {.name = "momentum",
-     .type = NN_P_FLOAT,
-     .min = 0,
-     .max = 1,
-     .fallback = "0.99",
+    {.name = "momentum", .type = NN_P_FLOAT, .min = 0, .max = 1, .fallback = "0.99",
      .help = "share of the old value in the moving statistics (PyTorch's is 1 minus this)"},
-    {.name = "epsilon",
-     .type = NN_P_FLOAT,
-     .min = 0,
-     .above_min = true,
-     .fallback = "0.001",
+    {.name = "epsilon", .type = NN_P_FLOAT, .min = 0, .above_min = true, .fallback = "0.001",
      .help = "added to the variance"},
-    {.name = "center",                                                                                     .type = NN_P_BOOL, .fallback = "true", .help = "add beta"},
-    {.name = "scale",                                                                    .type = NN_P_BOOL, .fallback = "true", .help = "multiply by gamma"},
-    {.name = "beta_initializer",
-     .type = NN_P_INITIALIZER,
-     .fallback = "zeros",
+    {.name = "center", .type = NN_P_BOOL, .fallback = "true", .help = "add beta"},
+    {.name = "scale", .type = NN_P_BOOL, .fallback = "true", .help = "multiply by gamma"},
+    {.name = "beta_initializer", .type = NN_P_INITIALIZER, .fallback = "zeros",
      .help = "how beta starts"},
-    {.name = "gamma_initializer",
-     .type = NN_P_INITIALIZER,
-     .fallback = "ones",
+    {.name = "gamma_initializer", .type = NN_P_INITIALIZER, .fallback = "ones",
      .help = "how gamma starts"},
-    {.name = "moving_mean_initializer",
-     .type = NN_P_INITIALIZER,
-     .fallback = "zeros",
+    {.name = "moving_mean_initializer", .type = NN_P_INITIALIZER, .fallback = "zeros",
      .help = "how the moving mean starts"},
-    {.name = "moving_variance_initializer",
-     .type = NN_P_INITIALIZER,
-     .fallback = "ones",
+    {.name = "moving_variance_initializer", .type = NN_P_INITIALIZER, .fallback = "ones",
      .help = "how the moving variance starts"},
-    {0                                                                  },
+    {0},
 };
+/* clang-format on */
 
 /* Keras counts the batch as axis 0; ret does not. */
 static nn_status norm_axis(int64_t axis, int rank, int *ret, nn_err *err) {

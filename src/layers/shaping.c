@@ -29,16 +29,14 @@ static nn_status build_flatten(const nn_layer_ctx *c, int *ret, nn_err *err) {
 
 enum { TARGET_SHAPE };
 
+/* clang-format off */
 static const nn_param reshape_params[] = {
-    {.name = "target_shape",
-     .type = NN_P_SHAPE,
-     .required = true,
-     .positional = true,
-     .min = -1,
+    {.name = "target_shape", .type = NN_P_SHAPE, .required = true, .positional = true, .min = -1,
      .aliases = "shape",
      .help = "sizes of one sample; one of them may be -1 and is then found"},
-    {0      },
+    {0},
 };
+/* clang-format on */
 
 /* Replaces the one -1 by what is left of the input's elements. */
 static nn_status resolve(const nn_shape *in, nn_shape *to, nn_err *err) {
