@@ -22,7 +22,8 @@ const nn_backend *nn_backend_at(unsigned i) {
 /* Whether name is one of a "|"-separated list. */
 static bool in_list(const char *list, const char *name) {
     size_t n = strlen(name);
-    for (const char *p = list; n && p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+    for (const char *p = list; n && !strchr(name, '|') && p;
+         p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
         if (strncasecmp(p, name, n) == 0 && (p[n] == '|' || p[n] == 0)) return true;
     return false;
 }

@@ -676,12 +676,16 @@ static void put_forward(nn_emit *e, nn_buf *out) {
     nn_buf_append(out, e->forward.p, e->forward.n);
 }
 
+/* torch's name of the output's function that the loss contains. */
+static const char *skipped_function(const nn_emit *e) {
+    if (e->loss == NN_TORCH_BCE_LOGITS) return "sigmoid";
+    return node_at(e, e->skipped)->attr.softmax.log ? "log_softmax" : "softmax";
+}
+
 /* The end of forward(), and predict(), which adds what the loss does by itself. */
 static void put_predict(nn_emit *e, const char *returned, nn_buf *out) {
-    const nn_node *last_node = node_at(e, e->out);
-    bool binary = e->loss == NN_TORCH_BCE_LOGITS;
-    const char *what = binary ? "sigmoid" : last_node->attr.softmax.log ? "log_softmax" : "softmax";
-    if (e->skipped >= 0)
+    const char *what = e->skipped >= 0 ? skipped_function(e) : NULL;
+    if (what)
         nn_buf_printf(
             out,
             "        # no %s here: the loss takes logits, which is more accurate; predict() applies it\n",
@@ -690,8 +694,9 @@ static void put_predict(nn_emit *e, const char *returned, nn_buf *out) {
                   "        return %s\n\n    @torch.no_grad()\n    def predict(self, x):\n"
                   "        self.eval()\n",
                   returned);
-    if (e->skipped >= 0)
-        nn_buf_printf(out, "        return torch.%s(self(x)%s)\n", what, binary ? "" : ", dim=-1");
+    if (what)
+        nn_buf_printf(out, "        return torch.%s(self(x)%s)\n", what,
+                      e->loss == NN_TORCH_BCE_LOGITS ? "" : ", dim=-1");
     else
         nn_buf_puts(out, "        return self(x)\n");
 }

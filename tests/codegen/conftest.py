@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Finds the program under test: $NEURAL_BIN, else the newest build/*/neural."""
+import importlib.util
+import itertools
+import json
+import os
+import pathlib
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PYTHON = '/usr/bin/python3'
+
+
+def find_binary():
+    if os.environ.get('NEURAL_BIN'):
+        return pathlib.Path(os.environ['NEURAL_BIN']).resolve()
+    built = sorted(ROOT.glob('build/*/neural'), key=lambda p: p.stat().st_mtime)
+    if not built:
+        pytest.exit('no neural program: build it, or set NEURAL_BIN', returncode=2)
+    return built[-1]
+
+
+class Neural:
+    """Runs the program in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.binary = find_binary()
+        self.count = itertools.count()
+
+    def run(self, *arguments, ok=True):
+        done = subprocess.run([self.binary, *arguments], cwd=self.folder, capture_output=True, text=True,
+                              timeout=120)
+        if ok and done.returncode:
+            pytest.fail(f'neural {arguments}: {done.returncode}\n{done.stdout}{done.stderr}')
+        return done
+
+    def generate(self, program, *more):
+        """The path of the code generated from a program's text."""
+        stem = self.folder / f'net_{next(self.count)}'
+        stem.with_suffix('.neural').write_text(program)
+        self.run('compile', stem.with_suffix('.neural').name, '--backend', 'pytorch', '-o', stem.name + '.py',
+                 *more)
+        return stem.with_suffix('.py')
+
+    def load(self, program):
+        """The generated code as a module."""
+        path = self.generate(program)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+@pytest.fixture
+def neural(tmp_path):
+    return Neural(tmp_path)
+
+
+def write_safetensors(path, tensors):
+    """A file by the format's description; nothing of ours is asked."""
+    header, data = {}, b''
+    for name, values in tensors.items():
+        raw = np.ascontiguousarray(values, '<f4').tobytes()
+        header[name] = {'dtype': 'F32', 'shape': list(values.shape), 'data_offsets': [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack('<Q', len(text)) + text + data)
+    return str(path)
+
+
+def run_script(path, *arguments, ok=True):
+    done = subprocess.run([PYTHON, str(path), *map(str, arguments)], cwd=path.parent, capture_output=True, text=True,
+                          timeout=300)
+    if ok and done.returncode:
+        pytest.fail(f'{path.name} {arguments}: {done.returncode}\n{done.stdout}{done.stderr}')
+    return done
+
+
+def toy_images(path, rows=400, classes=10, size=28, seed=0):
+    """Noisy pictures of `classes` patterns as an .npz in Keras's form."""
+    patterns = np.random.default_rng(99).normal(size=(classes, size, size))
+
+    def part(n, part_seed):
+        r = np.random.default_rng(part_seed)
+        y = np.arange(n) % classes
+        x = 127 + 40 * (patterns[y] + 0.5 * r.normal(size=(n, size, size)))
+        return np.clip(x, 0, 255).astype('u1'), y
+
+    x, y = part(rows, seed + 1)
+    a, b = part(rows // 2, seed + 2)
+    np.savez(path, x_train=x, y_train=y, x_test=a, y_test=b)
+    return path
