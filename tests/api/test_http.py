@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 
+import jsonschema
 import pytest
 
 from conftest import CORPUS, Raw, request
@@ -270,12 +271,15 @@ def test_page_for_browsers(raw):
 
 
 def test_answers_fit_their_schemas(raw, key):
-    jsonschema = pytest.importorskip("jsonschema")
-    validator = pytest.importorskip("openapi_spec_validator")
     c = raw()
     document = c.send(request(path="/openapi.json")).answer().json
     assert document["openapi"].startswith("3.1")
-    validator.validate_spec(document)
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert names <= set(document["components"]["schemas"])
+    ids = [op["operationId"] for item in document["paths"].values() for op in item.values()]
+    assert len(ids) == len(set(ids)) > 20
     checked = 0
     for path, item in document["paths"].items():
         if "get" not in item or "{" in path:
