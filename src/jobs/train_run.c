@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "compile/compile.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,14 @@ static uint64_t seed_used(const nn_model *m, uint64_t otherwise) {
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+/* The checkpoint says how many threads computed it, because the sums depend on it: "all" is
+ * therefore counted here. A resumed training takes the number of its checkpoint. */
+static int threads_of(const nn_train_job *job, bool resume) {
+    cpu_set_t cpus;
+    if (job->threads > 0 || resume) return job->threads;
+    return sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+}
+
 static bool can_resume(const nn_train_job *job) {
     if (!job->resume || !job->checkpoint) return false;
     if (access(job->checkpoint, F_OK) == 0) return true;
@@ -199,11 +208,12 @@ static bool can_resume(const nn_train_job *job) {
 
 static nn_status fit(const nn_train_job *job, nn_model *m, bool has_weights, data *d,
                      nn_train_outcome *out, nn_err *err) {
+    bool resume = can_resume(job);
     nn_train_options o = {.train = d->train,
                           .test = d->test,
-                          .threads = job->threads,
+                          .threads = threads_of(job, resume),
                           .checkpoint = job->checkpoint,
-                          .resume = can_resume(job),
+                          .resume = resume,
                           .stop = job->stop,
                           .on_event = job->on_event,
                           .ctx = job->ctx};

@@ -147,7 +147,7 @@ TEST(a_killed_server_leaves_no_orphan_and_its_training_goes_on) {
     const char *command[] = {exe, "be_the_child", NULL};
     nn_supervisor_options o = {.command = command, .poll_s = 0.05};
     NN_JSON *request = parse(
-        "{\"dataset\":\"synthetic:classes=3,rows=4096\",\"training_config\":{\"epochs\":400,\"batch_size\":8},"
+        "{\"dataset\":\"synthetic:classes=3,rows=1024\",\"training_config\":{\"epochs\":40,\"batch_size\":8},"
         "\"hyperparameters\":{\"seed\":1}}");
     nn_json_set(request, "dsl_code", nn_json_new_str(NETWORK));
     nn_operation_spec spec = {.kind = NN_KIND_TRAIN, .request = request};
@@ -190,7 +190,7 @@ TEST(a_killed_server_leaves_no_orphan_and_its_training_goes_on) {
      * reported was the same. */
     NN_JSON *e = NULL;
     CHECK_OK(nn_experiment_json(p->track, id, true, &e, &p->err), &p->err);
-    assert_int_equal(nn_json_size(nn_json_get(nn_json_get(e, "metrics"), "history")), 400);
+    assert_int_equal(nn_json_size(nn_json_get(nn_json_get(e, "metrics"), "history")), 40);
     nn_operation_free(op);
     nn_supervisor_stop(s);
     place_done(p);
