@@ -169,7 +169,7 @@ static void put_module(const nn_emit *e, const nn_node *n, const char *indent, c
 typedef struct group {
     const char *lines;
     int n, cap;
-    const char **modules;
+    int *nodes;
 } group;
 
 typedef struct groups {
@@ -184,32 +184,33 @@ static void *larger(nn_emit *e, const void *old, int n, size_t size) {
     return p;
 }
 
-static void add_to_group(nn_emit *e, groups *gs, const char *lines, const char *module) {
-    int i = 0;
-    while (i < gs->n && strcmp(gs->at[i].lines, lines) != 0) i++;
-    if (i == gs->n) {
-        if (gs->n == gs->cap) {
-            gs->at = larger(e, gs->at, gs->n, sizeof *gs->at);
-            gs->cap = 2 * gs->n + 4;
-        }
-        gs->at[gs->n++] = (group){.lines = nn_arena_strdup(e->arena, lines)};
+static group *find_group(nn_emit *e, groups *gs, const char *lines) {
+    for (int i = 0; i < gs->n; i++)
+        if (strcmp(gs->at[i].lines, lines) == 0) return &gs->at[i];
+    if (gs->n == gs->cap) {
+        gs->at = larger(e, gs->at, gs->n, sizeof *gs->at);
+        gs->cap = 2 * gs->n + 4;
     }
-    group *g = &gs->at[i];
-    if (g->n == g->cap) {
-        g->modules = larger(e, g->modules, g->n, sizeof *g->modules);
-        g->cap = 2 * g->n + 4;
-    }
-    g->modules[g->n++] = module;
+    gs->at[gs->n] = (group){.lines = nn_arena_strdup(e->arena, lines)};
+    return &gs->at[gs->n++];
 }
 
-static void put_loop(const group *g, nn_buf *out) {
+static void add_node(nn_emit *e, group *g, int node) {
+    if (g->n == g->cap) {
+        g->nodes = larger(e, g->nodes, g->n, sizeof *g->nodes);
+        g->cap = 2 * g->n + 4;
+    }
+    g->nodes[g->n++] = node;
+}
+
+static void put_loop(const nn_emit *e, const group *g, nn_buf *out) {
     size_t width = 0;
-    for (int i = 0; i < g->n; i++) width += strlen(g->modules[i]) + 7;
+    for (int i = 0; i < g->n; i++) width += strlen(e->attribute[g->nodes[i]]) + 7;
     bool one_line = width <= 74;
     nn_buf_puts(out, "        for layer in (");
     for (int i = 0; i < g->n; i++)
         nn_buf_printf(out, "%sself.%s%s", one_line ? (i ? ", " : "") : "\n            ",
-                      g->modules[i], one_line ? "" : ",");
+                      e->attribute[g->nodes[i]], one_line ? "" : ",");
     nn_buf_printf(out, "%s):\n%s", one_line ? "" : "\n        ", g->lines);
 }
 
@@ -217,21 +218,17 @@ void nn_torch_initialisers(nn_emit *e, nn_buf *out) {
     groups gs = {0};
     NN_BUF lines = {0};
     for (int i = 0; i < e->g->n_nodes; i++) {
-        const nn_node *n = &e->g->nodes[i];
         nn_buf_clear(&lines);
-        put_module(e, n, "            ", "layer", &lines);
-        if (lines.n) add_to_group(e, &gs, nn_buf_str(&lines), e->attribute[i]);
+        put_module(e, &e->g->nodes[i], "            ", "layer", &lines);
+        if (lines.n) add_node(e, find_group(e, &gs, nn_buf_str(&lines)), i);
     }
-    for (int k = 0; k < gs.n; k++) {
-        if (gs.at[k].n > 1) {
-            put_loop(&gs.at[k], out);
-            continue;
-        }
-        for (int i = 0; i < e->g->n_nodes; i++) {
-            if (e->attribute[i] != gs.at[k].modules[0]) continue;
-            const char *owner = nn_arena_printf(e->arena, "self.%s", e->attribute[i]);
-            put_module(e, &e->g->nodes[i], "        ", owner, out);
-        }
+    for (const group *g = gs.at; g && g < gs.at + gs.n; g++) {
+        int node = g->nodes[0];
+        if (g->n > 1)
+            put_loop(e, g, out);
+        else
+            put_module(e, &e->g->nodes[node], "        ",
+                       nn_arena_printf(e->arena, "self.%s", e->attribute[node]), out);
     }
     if (gs.n == 0) nn_buf_puts(out, "        pass\n");
 }

@@ -159,6 +159,34 @@ TEST(model_refusals) {
     check_changed("\\\"units\\\":2", "\\\"units\\\":3", "f: ");
 }
 
+/* A tensor that no weight of the graph asks for. */
+TEST(model_refuses_more_than_its_weights) {
+    static const char *const keys[] = {"format", "graph", "class_names", "normalisation"};
+    NN_BUF b = {0};
+    nn_err err = {0};
+    char path[64], sha[65];
+    path_of(path, sizeof path);
+    saved(&b);
+    nn_safetensors *file = NULL;
+    CHECK_OK(nn_safetensors_read(b.p, b.n, "f", &file, &err), &err);
+    NN_JSON *meta = nn_json_new_object();
+    for (int i = 0; i < 4; i++)
+        nn_json_set(meta, keys[i], nn_json_new_str(nn_safetensors_meta(file, keys[i])));
+    nn_tensor t[3] = {*nn_safetensors_at(file, 0), *nn_safetensors_at(file, 1),
+                      *nn_safetensors_at(file, 0)};
+    t[2].name = "stowaway";
+    nn_model *m = NULL;
+    for (int n = 2; n <= 3; n++) {
+        CHECK_OK(nn_safetensors_write(path, t, n, meta, sha, &err), &err);
+        nn_status s = nn_model_load(path, &m, &err);
+        assert_int_equal(s, n == 2 ? NN_OK : NN_E_MODEL_FILE_ERROR);
+        if (n == 2) nn_model_free(m);
+    }
+    CHECK(strstr(err.msg, "holds 3 tensors, the graph has 2 weights"));
+    nn_safetensors_close(file);
+    unlink(path);
+}
+
 TEST(model_every_truncation_is_refused) {
     NN_BUF b = {0};
     nn_err err = {0};
