@@ -64,8 +64,8 @@ def torch(model, batch, threads, steps, env, flags):
     return float(out)
 
 
-def ours(model, batch, threads, steps):
-    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), TRAINER, model, str(batch), str(threads), str(steps)],
+def ours(model, batch, threads, seconds=2):
+    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), TRAINER, model, str(batch), str(threads), str(seconds)],
                          capture_output=True, text=True, check=True).stdout
     return float(out.split()[-1])
 
@@ -80,7 +80,7 @@ def bench_train():
         best = sorted(first, key=first.get, reverse=True)[:3]
         mine, theirs = [], {name: [] for name in best}
         for _ in range(REPEAT):
-            mine.append(ours(model, batch, threads, steps))
+            mine.append(ours(model, batch, threads))
             for name in best:
                 theirs[name].append(torch(model, batch, threads, steps, *tried[name]))
         winner = max(best, key=lambda name: statistics.median(theirs[name]))
@@ -202,7 +202,7 @@ def bench_health(server):
 
 def bench_predict(server):
     source = (ROOT / "examples/mnist_mlp.neural").read_text()
-    job = server.get("/jobs/train", "POST", {"dsl_code": source, "backend": "pytorch", "dataset": "fashion-mnist",
+    job = server.get("/jobs/train", "POST", {"dsl_code": source, "dataset": "fashion-mnist",
                                              "training_config": {"epochs": 1}})
     done = server.get(f"/api/v1/operations/{job['job_id']}?wait=300")
     if done["state"] != "succeeded":

@@ -75,7 +75,7 @@ class Server:
         return answer
 
     def train(self, **request):
-        body = {"dsl_code": NET, "backend": "pytorch", "dataset": data(), "hyperparameters": {"seed": 7}, **request}
+        body = {"dsl_code": NET, "dataset": data(), "hyperparameters": {"seed": 7}, **request}
         return self.ok("POST", "/jobs/train", body, 202)["job_id"]
 
     def wait(self, operation, seconds=120):

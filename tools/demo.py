@@ -57,7 +57,7 @@ class Server:
 
 
 def train(server):
-    job = server.ask("POST", "/jobs/train", {"dsl_code": NET.read_text(), "backend": "pytorch", "dataset": "fashion-mnist",
+    job = server.ask("POST", "/jobs/train", {"dsl_code": NET.read_text(), "dataset": "fashion-mnist",
                                              "training_config": {"epochs": 3}, "hyperparameters": {"seed": 1}})
     print(f"POST /jobs/train -> {job['job_id']}", flush=True)
     shown = -1
