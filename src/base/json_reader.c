@@ -446,6 +446,14 @@ nn_status nn_jr_skip(nn_jr *r, const nn_jr_token *t, nn_err *err) {
     return opened ? nn_jr_leave(r, r->depth - 1, err) : NN_OK;
 }
 
+int nn_jr_arrays_ahead(const nn_jr *r) {
+    int n = 0;
+    const char *p = skip_blanks(r->p, r->end);
+    if (r->expect == NEXT && p < r->end && *p == ',') p = skip_blanks(p + 1, r->end);
+    for (; p < r->end && *p == '[' && n < NN_JSON_MAX_DEPTH; n++) p = skip_blanks(p + 1, r->end);
+    return n;
+}
+
 bool nn_jr_is(const nn_jr_token *t, const char *s) {
     return strlen(s) == t->n && memcmp(t->text, s, t->n) == 0;
 }

@@ -62,6 +62,9 @@ nn_status nn_jr_next(nn_jr *r, nn_jr_token *ret, nn_err *err);
 nn_status nn_jr_leave(nn_jr *r, int depth, nn_err *err);
 /* Skips the value that begins with t, which was just read. */
 nn_status nn_jr_skip(nn_jr *r, const nn_jr_token *t, nn_err *err);
+/* How many arrays the next tokens open: brackets that follow one another, at most
+ * NN_JSON_MAX_DEPTH. Reads nothing. */
+int nn_jr_arrays_ahead(const nn_jr *r);
 /* Whether a KEY or STRING is s. */
 bool nn_jr_is(const nn_jr_token *t, const char *s);
 /* "null" "a boolean" "an integer" "a number" "a text" "an array" "an object" */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/* serve.c - the list of live deployments. Whoever stops one frees it, once the last user has let
+ * go: an unref may come from the deployment's own replica (a prediction is done), which could not
+ * join itself. */
 #include "serve/serve.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct nn_live {
-    atomic_int refs;   /* one is the list's while it is live */
+    nn_serve *serve;
+    int users;         /* guarded by the list's lock */
     nn_live_spec spec; /* its texts lie in the arena */
     nn_arena *arena;
     nn_model *model;
@@ -16,7 +19,8 @@ struct nn_live {
 };
 
 struct nn_serve {
-    pthread_mutex_t lock; /* guards the list; never held while loading or stopping */
+    pthread_mutex_t lock;  /* guards the list and users; never held while loading or stopping */
+    pthread_cond_t unused; /* some deployment that is not in the list has no user any more */
     nn_live *first;
 };
 
@@ -24,6 +28,7 @@ nn_serve *nn_serve_new(void) {
     nn_serve *s = calloc(1, sizeof *s);
     if (!s) abort();
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->unused, NULL);
     return s;
 }
 
@@ -70,10 +75,17 @@ static nn_status load(nn_live *l, nn_err *err) {
     return nn_batcher_new(l->model, &o, &l->batcher, err);
 }
 
+static void live_free(nn_live *l) {
+    nn_batcher_free(l->batcher);
+    nn_model_free(l->model);
+    nn_arena_free(l->arena);
+    free(l);
+}
+
 nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err) {
     nn_live *l = calloc(1, sizeof *l);
     if (!l) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for a deployment");
-    l->refs = 1;
+    l->serve = s;
     l->arena = nn_arena_new(NULL, "deployment", 64 << 10);
     nn_status st = copy_spec(l, spec, err);
     if (!st) st = load(l, err);
@@ -86,7 +98,7 @@ nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err) {
         }
         pthread_mutex_unlock(&s->lock);
     }
-    if (st) nn_live_unref(l);
+    if (st) live_free(l);
     return st;
 }
 
@@ -94,8 +106,9 @@ void nn_serve_stop(nn_serve *s, const char *id) {
     pthread_mutex_lock(&s->lock);
     nn_live **at = place_of(s, id), *l = *at;
     if (l) *at = l->next;
+    while (l && l->users) pthread_cond_wait(&s->unused, &s->lock);
     pthread_mutex_unlock(&s->lock);
-    nn_live_unref(l);
+    if (l) live_free(l);
 }
 
 int nn_serve_count(nn_serve *s) {
@@ -109,6 +122,7 @@ int nn_serve_count(nn_serve *s) {
 void nn_serve_free(nn_serve *s) {
     if (!s) return;
     while (s->first) nn_serve_stop(s, s->first->spec.id);
+    pthread_cond_destroy(&s->unused);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -116,17 +130,17 @@ void nn_serve_free(nn_serve *s) {
 nn_live *nn_live_find(nn_serve *s, const char *id_or_name) {
     pthread_mutex_lock(&s->lock);
     nn_live *l = *place_of(s, id_or_name);
-    if (l) atomic_fetch_add(&l->refs, 1);
+    if (l) l->users++;
     pthread_mutex_unlock(&s->lock);
     return l;
 }
 
 void nn_live_unref(nn_live *l) {
-    if (!l || atomic_fetch_sub(&l->refs, 1) > 1) return;
-    nn_batcher_free(l->batcher);
-    nn_model_free(l->model);
-    nn_arena_free(l->arena);
-    free(l);
+    if (!l) return;
+    nn_serve *s = l->serve;
+    pthread_mutex_lock(&s->lock);
+    if (--l->users == 0) pthread_cond_broadcast(&s->unused);
+    pthread_mutex_unlock(&s->lock);
 }
 
 const nn_model *nn_live_model(const nn_live *l) {

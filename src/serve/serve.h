@@ -2,9 +2,9 @@
 /* serve.h - the deployments that are live in this process: each a model and its batcher, found by
  * id or name.
  *
- * All functions may be called from any thread. A live deployment is counted: whoever found it may
- * use it until the unref, also while it is being stopped (its batcher then refuses new work). The
- * records of deployments are in the store; this is what they bring to life. */
+ * All functions may be called from any thread. A live deployment counts its users: whoever found it
+ * may use it until the unref, also while it is being stopped. The records of deployments are in the
+ * store; this is what they bring to life. */
 #ifndef NN_SERVE_SERVE_H
 #define NN_SERVE_SERVE_H
 #include "serve/batcher.h"
@@ -31,12 +31,12 @@ void nn_serve_free(nn_serve *s);
 /* Loads the model, plans its executors and makes it answer. NN_E_ALREADY_EXISTS when id or name is
  * live. */
 nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err);
-/* Answers what is queued and lets it go; one that is not live is fine. Blocks until its replicas
- * have ended, once nobody uses it. */
+/* Takes it out of the list, waits until nobody uses it, answers what is queued, ends its replicas;
+ * one that is not live is fine. Not from a thread that uses it. */
 void nn_serve_stop(nn_serve *s, const char *id);
 int nn_serve_count(nn_serve *s);
 
-/* By id or name; NULL if none is live. The caller unrefs it. */
+/* By id or name; NULL if none is live. The caller unrefs it, from any thread; that never waits. */
 nn_live *nn_live_find(nn_serve *s, const char *id_or_name);
 void nn_live_unref(nn_live *l); /* NULL allowed */
 const nn_model *nn_live_model(const nn_live *l);
