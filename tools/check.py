@@ -19,8 +19,7 @@ SOURCES = "git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'benc
 
 
 def build(preset, targets="all", extra=""):
-    return (f"{{ [ -f build/{preset}/build.ninja ] || cmake --preset {preset} {extra} >/dev/null; }}"
-            f" && ninja --quiet -C build/{preset} {targets}")
+    return f"cmake --preset {preset} {extra} >/dev/null && ninja --quiet -C build/{preset} {targets}"
 
 
 def count_cmocka(text):
@@ -52,8 +51,7 @@ STEPS = [
     ("build release", "check", build("release"), count_one),
     ("build dev", "test check", build("dev"), count_one),
     ("unit, conformance, golden", "test check", CTEST.format("dev"), count_cmocka),
-    ("build clang", "check", build("clang", extra="-DCMAKE_C_COMPILER=clang").replace("--preset clang", "--preset dev -B build/clang"),
-     count_one),
+    ("build clang", "check", build("clang"), count_one),
     ("build asan", "check", build("asan"), count_one),
     ("the same under ASan, UBSan", "check", CTEST.format("asan"), count_cmocka),
     ("build tsan", "check", build("tsan"), count_one),
@@ -70,7 +68,9 @@ STEPS = [
 
 def run(name, command, counter):
     start = time.monotonic()
-    env = dict(os.environ, NEURAL_BIN=os.environ.get("NEURAL_BIN", os.path.join(ROOT, "build/release/neural")))
+    # OMP_WAIT_POLICY: two-thread teams that spin while other tests run take ten times as long
+    env = dict(os.environ, OMP_WAIT_POLICY="passive")
+    env.setdefault("NEURAL_BIN", os.path.join(ROOT, "build/release/neural"))
     done = subprocess.run(command, shell=True, cwd=ROOT, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     passed, failed = counter(done.stdout)
