@@ -84,7 +84,7 @@ nn_status nn_operation_move(nn_txn *t, nn_jobs *j, nn_operation **op, nn_state t
         f[k++] = NN_FIELD_NULL("lease_owner");
         f[k++] = NN_FIELD_NULL("lease_expires");
     }
-    memcpy(f + k, fields, (size_t)n * sizeof *fields);
+    for (int i = 0; i < n; i++) f[k + i] = fields[i];
     nn_operation *next = NULL;
     nn_status s = swap(t, *op, f, k + n, err);
     if (s == NN_OK) s = nn_operation_read(t, (*op)->id, &next, err);

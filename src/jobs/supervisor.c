@@ -423,10 +423,25 @@ static void free_supervisor(nn_supervisor *s) {
 }
 
 static void set_defaults(nn_supervisor_options *o) {
-    if (o->workers <= 0) o->workers = 1;
+    if (o->workers <= 0) { /* a heavy operation keeps several cores busy */
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        o->workers = cores > 3 ? (int)(cores / 2) : 1;
+    }
     if (o->inline_workers <= 0) o->inline_workers = 2;
     if (!(o->grace_s > 0)) o->grace_s = 5;
     if (!(o->poll_s > 0)) o->poll_s = 1;
+}
+
+void nn_jobs_configure(const nn_config *c, nn_jobs_options *jobs,
+                       nn_supervisor_options *supervisor) {
+    jobs->storage = nn_config_str(c, NN_CFG_PATHS_STORAGE);
+    jobs->ageing_s = nn_config_num(c, NN_CFG_QUEUE_AGEING);
+    supervisor->workers = (int)nn_config_int(c, NN_CFG_QUEUE_WORKERS);
+    supervisor->grace_s = nn_config_num(c, NN_CFG_JOBS_GRACE);
+    supervisor->memory_mb = nn_config_int(c, NN_CFG_JOBS_MEMORY);
+    supervisor->file_mb = nn_config_int(c, NN_CFG_JOBS_FILE);
+    supervisor->cpu_s = nn_config_int(c, NN_CFG_JOBS_TIME);
+    supervisor->threads = (int)nn_config_int(c, NN_CFG_ENGINE_THREADS);
 }
 
 nn_status nn_supervisor_start(const nn_supervisor_options *o, nn_supervisor **ret, nn_err *err) {

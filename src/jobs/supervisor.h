@@ -9,10 +9,10 @@
  * have a limit, malformed ones are counted and logged, files have size limits. */
 #ifndef NN_JOBS_SUPERVISOR_H
 #define NN_JOBS_SUPERVISOR_H
+#include "base/config.h"
 #include "jobs/operation.h"
 
 typedef struct nn_supervisor nn_supervisor;
-typedef struct nn_pool nn_pool;
 
 typedef struct nn_supervisor_options {
     nn_jobs *jobs;      /* not owned */
@@ -26,6 +26,11 @@ typedef struct nn_supervisor_options {
     int64_t memory_mb, file_mb, cpu_s; /* rlimits of a child; 0: none */
     int threads;                       /* engine threads of a child; 0: all */
 } nn_supervisor_options;
+
+/* Fills what the configuration decides: storage, queue.*, jobs.*, engine.threads. The texts are the
+ * configuration's. */
+void nn_jobs_configure(const nn_config *c, nn_jobs_options *jobs,
+                       nn_supervisor_options *supervisor);
 
 /* Recovers what an earlier server left (nn_operation_recover) and begins to work. */
 nn_status nn_supervisor_start(const nn_supervisor_options *o, nn_supervisor **ret, nn_err *err);
