@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* pytorch.h - inside the PyTorch backend: what its files share. pytorch.c writes the model,
- * pytorch_weights.c what the program says about weights, pytorch_train.c the training program
- * around the model. */
+/* pytorch.h - what the files of the PyTorch backend share: pytorch.c is the frame, pytorch_ops.c
+ * the model op by op, pytorch_weights.c what the program says about weights, pytorch_train.c the
+ * training program around the model. */
 #ifndef NN_CODEGEN_PYTORCH_H
 #define NN_CODEGEN_PYTORCH_H
 #include "codegen/backend.h"
@@ -39,6 +39,11 @@ struct nn_emit {
     bool same_pad, batch_norm, frozen_norm; /* what the model needs around it */
     nn_buf init, forward;
 };
+
+/* pytorch_ops.c: adds a node to __init__ and forward(), in the order of the graph. */
+nn_status nn_torch_emit(nn_emit *e, const nn_node *n, nn_err *err);
+/* Ends forward(): what it returns for node `id`, channels last. */
+const char *nn_torch_returned(nn_emit *e, int id);
 
 /* pytorch_weights.c */
 void nn_torch_initialisers(nn_emit *e, nn_buf *out); /* the body of reset_parameters() */

@@ -11,7 +11,8 @@ static void read_array(const char *p, size_t n) {
     nn_npy a;
     if (nn_npy_parse(p, n, "fuzz", &a, &err) != NN_OK) return;
     if (a.elements > (int64_t)n) abort();
-    for (int64_t i = 0; i < a.elements; i++) (void)nn_npy_at(&a, i); /* a sanitizer sees a read outside */
+    for (int64_t i = 0; i < a.elements; i++)
+        (void)nn_npy_at(&a, i); /* a sanitizer sees a read outside */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
