@@ -7,6 +7,7 @@
 #include "api/guard.h"
 #include "api/health.h"
 #include "api/openapi.h"
+#include "api/services.h"
 #include "base/bus.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -14,8 +15,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/pool.h"
-#include "jobs/supervisor.h"
-#include "serve/serve.h"
 #include "store/store.h"
 #include "track/track.h"
 
@@ -36,26 +35,6 @@ static nn_status open_records(nn_app *a, nn_err *err) {
         .url = nn_config_str(a->config, NN_CFG_STORE_URL), .exclusive = true, .bus = a->bus};
     s = nn_store_open(&o, &a->store, err);
     return s == NN_OK ? nn_track_open(a->store, storage, &a->track, err) : s;
-}
-
-/* Runs operations and answers deployments. The supervisor comes last: it begins at once with what
- * an earlier server left. */
-static nn_status open_work(nn_app *a, nn_err *err) {
-    nn_jobs_options o = {.track = a->track,
-                         .storage = nn_config_str(a->config, NN_CFG_PATHS_STORAGE)};
-    nn_status s = nn_jobs_open(&o, &a->jobs, err);
-    if (s != NN_OK) return s;
-    a->serve = nn_serve_new();
-    nn_supervisor_options v = {.jobs = a->jobs,
-                               .workers = (int)nn_config_int(a->config, NN_CFG_QUEUE_WORKERS),
-                               .threads = (int)nn_config_int(a->config, NN_CFG_ENGINE_THREADS)};
-    return nn_supervisor_start(&v, &a->supervisor, err);
-}
-
-static void close_work(nn_app *a) {
-    nn_supervisor_stop(a->supervisor);
-    nn_serve_free(a->serve);
-    nn_jobs_close(a->jobs);
 }
 
 static void close_records(nn_app *a) {
@@ -146,7 +125,7 @@ static nn_status open_all(nn_app *a, nn_err *err) {
     if (s == NN_OK) s = open_auth(a, err);
     if (s == NN_OK) s = open_routes(a, err);
     if (s == NN_OK) s = open_pool(a, limits.connections, err);
-    if (s == NN_OK) s = open_work(a, err);
+    if (s == NN_OK) s = nn_services_open(a, err);
     if (s != NN_OK) return s;
     open_limits(a);
     a->health = nn_health_new(a);
@@ -179,7 +158,7 @@ void nn_api_stop(nn_app *a) {
     nn_auth_free(a->auth);
     free(a->guard);
     free(a->openapi);
-    close_work(a);
+    nn_services_close(a);
     close_records(a);
     free(a);
 }
