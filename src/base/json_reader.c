@@ -5,8 +5,9 @@
  * twice costs n log n whatever the client chose as keys; no hashing to be attacked.
  *
  * Numbers: w * 10^e with w <= 2^53 and |e| <= 22 is one exact multiplication or division (Clinger,
- * "How to read floating point numbers accurately", 1990, section 4). All others are handed to
- * strtod as digits and an exponent, without a decimal point: no locale has a say. */
+ * "How to read floating point numbers accurately", 1990, section 4). Up to 19 digits and |e| <= 27
+ * are done in exact integers: what programs print in full. All others are handed to strtod as
+ * digits and an exponent, without a decimal point: no locale has a say. */
 #include "base/json_reader.h"
 
 #include "base/utf8.h"
@@ -218,6 +219,42 @@ static double by_strtod(const char *p, const char *end, int64_t exponent) {
     return strtod(text, NULL);
 }
 
+/* w * 10^e for w > 0, |e| <= FIVES, rounded once: the product or quotient with 5^|e| is exact, or
+ * has 63 bits and a last one that says whether there was a rest. The power of two is exact. */
+enum { FIVES = 27 };
+static double by_integers(uint64_t w, int e) {
+    uint64_t five = 1;
+    for (int i = 0; i < abs(e); i++) five *= 5; /* < 2^63 */
+    if (e >= 0) return ldexp((double)((unsigned __int128)w * five), e);
+    int up = __builtin_clzll(w), down = __builtin_clzll(five);
+    uint64_t d = five << down;
+    unsigned __int128 n = (unsigned __int128)(w << up) << 63; /* 2^62 <= n / d < 2^64 */
+    uint64_t q = (uint64_t)(n / d);
+    bool rest = n != (unsigned __int128)q * d;
+    return ldexp((double)(q | rest), e - 63 - up + down);
+}
+
+static int64_t leading_zeros(const char *p, const char *end) {
+    int64_t n = 0;
+    for (; p < end && (*p == '0' || *p == '.'); p++) n += *p == '0';
+    return n;
+}
+
+/* The value of the digits p[0..end), which may hold a point, times 10^exponent; w and e: the same
+ * as w * 10^e, where count digits fit w. */
+static double real(const char *p, const char *end, int64_t exponent, uint64_t w, int64_t count,
+                   int64_t e) {
+    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    if (count > 19) count -= leading_zeros(p, end);
+    if (count > 19) return by_strtod(p, end, exponent);
+    if (w <= UINT64_C(1) << 53 && e >= -22 && e <= 22)
+        return e < 0 ? (double)w / power[-e] : (double)w * power[e];
+    if (w && e >= -FIVES && e <= FIVES) return by_integers(w, (int)e);
+    return by_strtod(p, end, exponent);
+}
+
 /* The exponent at *p, behind its e. */
 static bool read_exponent(const char **p, const char *end, int64_t *ret) {
     const int64_t enough = INT64_C(1000000000000); /* more than any count of digits can repair */
@@ -243,9 +280,6 @@ static nn_status integer(nn_jr *r, const char *p, const char *digits, bool negat
 }
 
 static nn_status number(nn_jr *r, nn_jr_token *t, nn_err *err) {
-    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     const char *end = r->end, *p = r->p;
     bool negative = *p == '-';
     const char *digits = p += negative;
@@ -269,12 +303,7 @@ static nn_status number(nn_jr *r, nn_jr_token *t, nn_err *err) {
         if (!read_exponent(&p, end, &exponent))
             return wrong(r, p, err, "a number has no digit in its exponent");
     }
-    int64_t e = exponent - shift;
-    double v = (double)w;
-    if (count <= 19 && w <= UINT64_C(1) << 53 && e >= -22 && e <= 22)
-        v = e < 0 ? v / power[-e] : v * power[e];
-    else
-        v = by_strtod(digits, digits_end, exponent);
+    double v = real(digits, digits_end, exponent, w, count, exponent - shift);
     if (isinf(v)) return wrong(r, r->p, err, "a number is too large for a double");
     t->type = NN_JR_REAL;
     t->number = negative ? -v : v;

@@ -87,6 +87,8 @@ static const char *const texts[] = {
     "\"a",
     "\"\\x\"",
     "\"\t\"",
+    "\"\x1f\"",
+    "\"\x20\"",
     "// c\n1",
     "1 2",
     "{}x",
@@ -189,28 +191,47 @@ TEST(json_reader_agrees_after_mutations) {
     }
 }
 
-/* Random decimals of all lengths and sizes: the same double as the C library reads from the text.
- */
+/* The same double as the C library reads from the text. */
+static void check_number(const char *text, size_t n) {
+    double want = strtod(text, NULL);
+    nn_jr_token t;
+    NN_JR r;
+    nn_jr_init(&r, text, n);
+    nn_status s = nn_jr_next(&r, &t, NULL);
+    if (isinf(want))
+        assert_int_equal(s, NN_E_INVALID_REQUEST);
+    else if (s || t.type != NN_JR_REAL || memcmp(&t.number, &want, sizeof want) != 0)
+        fail_msg("%s: %a, expected %a", text, t.number, want);
+}
+
+/* Random decimals of all lengths and sizes. */
 TEST(json_reader_numbers_are_exact) {
-    char text[1400];
+    char text[3000];
     for (int k = 0; k < 50000; k++) {
-        uint64_t whole = 1 + any(k % 50 ? 20 : 400), part = any(k % 50 ? 20 : 900);
+        bool longer = k % 50 == 0;
+        uint64_t whole = 1 + any(longer ? 1200 : 20), part = any(longer ? 900 : 20);
+        int range = k & 1 ? 25 : 320, shift = longer ? (int)whole : 0;
         size_t n = 0;
         if (any(2)) text[n++] = '-';
         for (uint64_t i = 0; i < whole; i++)
             text[n++] = (char)('0' + (i || whole == 1 ? any(10) : 1 + any(9)));
         text[n++] = '.';
         for (uint64_t i = 0; i <= part; i++) text[n++] = (char)('0' + (any(3) ? any(10) : 0));
-        n += (size_t)snprintf(text + n, 8, "e%d", (int)any(k & 1 ? 50 : 640) - (k & 1 ? 25 : 320));
-        double want = strtod(text, NULL);
-        nn_jr_token t;
-        NN_JR r;
-        nn_jr_init(&r, text, n);
-        nn_status s = nn_jr_next(&r, &t, NULL);
-        if (isinf(want))
-            assert_int_equal(s, NN_E_INVALID_REQUEST);
-        else if (s || t.type != NN_JR_REAL || memcmp(&t.number, &want, sizeof want) != 0)
-            fail_msg("%s: %a, expected %a", text, t.number, want);
+        n += (size_t)snprintf(text + n, 8, "e%d", (int)any((uint64_t)(2 * range)) - range - shift);
+        check_number(text, n);
+    }
+}
+
+/* What programs print in full: 17 to 19 digits, small exponents. */
+TEST(json_reader_numbers_in_full_are_exact) {
+    char text[64];
+    for (int k = 0; k < 100000; k++) {
+        uint64_t digits = UINT64_C(1000000000000000000) + any(UINT64_C(9000000000000000000));
+        for (uint64_t cut = any(3); cut; cut--) digits /= 10;
+        int n = k & 1 ? snprintf(text, sizeof text, "0.00%llu", (unsigned long long)digits)
+                      : snprintf(text, sizeof text, "%llue%d", (unsigned long long)digits,
+                                 (int)any(60) - 30);
+        check_number(text, (size_t)n);
     }
 }
 
