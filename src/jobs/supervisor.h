@@ -16,7 +16,7 @@ typedef struct nn_supervisor nn_supervisor;
 
 typedef struct nn_supervisor_options {
     nn_jobs *jobs;      /* not owned */
-    int workers;        /* children at a time; 0: 1 */
+    int workers;        /* children at a time; 0: one for every two cores */
     int inline_workers; /* operations of short kinds at a time, a thread each; 0: 2 */
     const char *const
         *command;   /* how a child is started, NULL-terminated; "<folder>" is added as the last

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "codegen/backend.h"
 #include "jobs/jobs_impl.h"
+#include "jobs/metric_log.h"
 #include "jobs/train_run.h"
 
 #include <math.h>
@@ -177,19 +178,27 @@ static nn_status create(nn_txn *t, const nn_operation *op, nn_err *err) {
 
 typedef struct training {
     const nn_run *run;
+    nn_metric_log *log;
+    nn_err log_err; /* the first metric that could not be kept */
 } training;
 
-static void metric(const nn_run *r, const char *name, int64_t step, double value) {
-    if (r->report.metric && !isnan(value))
-        r->report.metric(r->report.ctx, name, step, value, nn_clock_wall() / 1000);
+static void tell(void *ctx, const char *name, int64_t step, double value, int64_t ts_ms) {
+    const nn_run *r = ((training *)ctx)->run;
+    if (r->report.metric) r->report.metric(r->report.ctx, name, step, value, ts_ms);
 }
 
-static void on_epoch(const nn_run *r, const nn_train_event *e) {
+static void metric(training *t, const char *name, int64_t step, double value) {
+    if (!isnan(value) && t->log_err.code == NN_OK)
+        t->log_err.code = nn_metric_log_add(t->log, name, step, value, &t->log_err);
+}
+
+static void on_epoch(training *t, const nn_train_event *e) {
+    const nn_run *r = t->run;
     char text[200];
-    metric(r, "loss", e->epoch, e->loss);
-    metric(r, "accuracy", e->epoch, e->accuracy);
-    metric(r, "val_loss", e->epoch, e->val_loss);
-    metric(r, "val_accuracy", e->epoch, e->val_accuracy);
+    metric(t, "loss", e->epoch, e->loss);
+    metric(t, "accuracy", e->epoch, e->accuracy);
+    metric(t, "val_loss", e->epoch, e->val_loss);
+    metric(t, "val_accuracy", e->epoch, e->val_accuracy);
     int n = snprintf(text, sizeof text, "epoch %lld/%lld: loss %.4f", (long long)e->epoch,
                      (long long)e->epochs, e->loss);
     if (!isnan(e->accuracy))
@@ -206,7 +215,7 @@ static void on_event(void *ctx, const nn_train_event *e) {
     const nn_run *r = t->run;
     if (e->type == NN_TRAIN_STARTED && r->resume && e->done > 0 && r->report.resumed)
         r->report.resumed(r->report.ctx, e->epoch - 1);
-    if (e->type == NN_TRAIN_EPOCH) on_epoch(r, e);
+    if (e->type == NN_TRAIN_EPOCH) on_epoch(t, e);
     if (e->type == NN_TRAIN_CHECKPOINT || !r->report.progress || e->total <= 0) return;
     char step[64];
     snprintf(step, sizeof step, "epoch %lld/%lld", (long long)e->epoch, (long long)e->epochs);
@@ -326,23 +335,31 @@ static nn_train_job job_of(const nn_run *r, training *t, nn_arena *a) {
 
 static nn_status run(const nn_run *r, nn_json **ret_result, nn_json **ret_details, nn_err *err) {
     NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "train", 0);
-    training t = {r};
+    training t = {.run = r};
     nn_train_job job = job_of(r, &t, a);
     nn_train_outcome o = {0};
-    nn_status s = nn_train_run(&job, &o, err);
+    nn_status s = nn_metric_log_open(r->folder, tell, &t, &t.log, err);
+    if (s == NN_OK) s = nn_train_run(&job, &o, err);
     nn_run_warnings(o.diagnostics, r->report.warning, r->report.ctx);
     if (s == NN_OK) s = write_summary(r, o.model, err);
     if (s == NN_OK && r->report.artifact)
         r->report.artifact(r->report.ctx, "model.safetensors", "model.safetensors", "model");
     if (s == NN_OK) {
-        metric(r, "test_loss", o.result.epochs, o.result.test_loss);
-        metric(r, "test_accuracy", o.result.epochs, o.result.test_accuracy);
+        metric(&t, "test_loss", o.result.epochs, o.result.test_loss);
+        metric(&t, "test_accuracy", o.result.epochs, o.result.test_accuracy);
+        if (t.log_err.code != NN_OK) {
+            s = t.log_err.code;
+            if (err) *err = t.log_err;
+        }
+    }
+    if (s == NN_OK) {
         *ret_result = result_of(r, &o, job.engine ? job.engine : "native");
     } else if (o.diagnostics) {
         *ret_details = nn_json_new_object();
         nn_json_set(*ret_details, "diagnostics", nn_json_ref(o.diagnostics));
     }
     nn_train_outcome_done(&o);
+    nn_metric_log_close(t.log);
     return s;
 }
 

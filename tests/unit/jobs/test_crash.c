@@ -86,7 +86,15 @@ static void check_ended_once(place *p, const char *id) {
     nn_operation_free(op);
 }
 
+/* TSan knows no threads after a fork of a program that has some. */
+#ifdef __SANITIZE_THREAD__
+#define NEEDS_FORK() skip()
+#else
+#define NEEDS_FORK() (void)0
+#endif
+
 TEST(killing_the_server_at_any_point_loses_and_doubles_nothing) {
+    NEEDS_FORK();
     place *p = place_new(0);
     place_close(p);
     static char ids[OPERATIONS * (KILLS + 2)][37];
@@ -141,6 +149,7 @@ TEST(killing_children_at_any_point_ends_each_operation_once) {
 
 /* A real child dies with its server, and another attempt continues from its checkpoint. */
 TEST(a_killed_server_leaves_no_orphan_and_its_training_goes_on) {
+    NEEDS_FORK();
     place *p = place_new(0);
     char exe[4096] = "";
     CHECK(readlink("/proc/self/exe", exe, sizeof exe - 1) > 0);
