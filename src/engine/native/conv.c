@@ -35,6 +35,7 @@ typedef struct conv {
     nn_md data_weights;         /* what backward data reads; NULL: the same */
     nn_md gradient_weights;     /* what backward weights writes; NULL: the same */
     float *data_w, *gradient_w; /* of these */
+    float *piece_w, *piece_b;   /* gradients of one piece of the rows */
     nn_dn_step import, export, to_data, from_gradient;
     set *sets; /* last used first */
 } conv;
@@ -308,7 +309,7 @@ static dnnl_status_t plan_first(nn_native *x, nn_unit *u, conv *s, bool winograd
     set *t = calloc(1, sizeof *t);
     if (!t) return dnnl_out_of_memory;
     s->winograd = winograd;
-    t->rows = x->base.options.batch;
+    t->rows = u->piece ? u->piece : x->base.options.batch;
     dnnl_status_t st = make_layouts(x, u, s, t->rows, &l);
     if (st == dnnl_success) st = describe_set(x, s, &l, t);
     if (st == dnnl_success) st = choose_weights(x, s, t);
@@ -324,6 +325,10 @@ static dnnl_status_t plan_first(nn_native *x, nn_unit *u, conv *s, bool winograd
 
 static int64_t floats_of(nn_cmd md) {
     return (int64_t)(dnnl_memory_desc_get_size(md) / sizeof(float));
+}
+
+static int64_t gradient_floats(const conv *s) {
+    return floats_of(s->gradient_weights ? s->gradient_weights : s->weights);
 }
 
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
@@ -344,6 +349,9 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
         nn_native_wish(x, u, floats_of(s->data_weights), NN_FOR_BACKWARD, &s->data_w);
     if (s->gradient_weights)
         nn_native_wish(x, u, floats_of(s->gradient_weights), NN_FOR_BACKWARD, &s->gradient_w);
+    if (!s->trains || !u->piece) return NN_OK;
+    nn_native_wish(x, u, gradient_floats(s), NN_FOR_BACKWARD, &s->piece_w);
+    nn_native_wish(x, u, s->out[1], NN_FOR_BACKWARD, &s->piece_b);
     return NN_OK;
 }
 
@@ -392,13 +400,13 @@ static dnnl_status_t new_set(nn_native *x, nn_unit *u, conv *s, int64_t rows) {
     return dnnl_success;
 }
 
-/* The set for so many rows, moved to the front. */
-static nn_status find_set(nn_native *x, nn_unit *u, int64_t rows, set **ret, nn_err *err) {
+/* The set for so many rows, moved to the front. Inference may take more rows, up to `most`. */
+static dnnl_status_t find_set(nn_native *x, nn_unit *u, int64_t rows, int64_t most, set **ret) {
     conv *s = u->state;
-    int64_t batch = x->base.options.batch, up = rows;
+    int64_t up = rows;
     if (!x->training)
         for (up = 1; up < rows;) up *= 2;
-    if (up > batch) up = batch;
+    if (up > most) up = most;
     for (set **t = &s->sets; *t; t = &(*t)->next)
         if ((*t)->rows == up) {
             set *found = *t;
@@ -406,21 +414,42 @@ static nn_status find_set(nn_native *x, nn_unit *u, int64_t rows, set **ret, nn_
             found->next = s->sets;
             s->sets = found;
             *ret = found;
-            return NN_OK;
+            return dnnl_success;
         }
     dnnl_status_t st = new_set(x, u, s, up);
-    if (st != dnnl_success) return nn_dn_fail(st, "plan", u->node, err);
-    *ret = s->sets;
-    return NN_OK;
+    if (st == dnnl_success) *ret = s->sets;
+    return st;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* The set for rows [first, first + n). In pieces the output is a piece, the input is the whole. */
+static dnnl_status_t set_for(nn_native *x, nn_unit *u, int64_t first, int64_t n, set **ret) {
+    int64_t batch = x->base.options.batch;
+    return find_set(x, u, n, u->piece ? smaller(u->piece, batch - first) : batch, ret);
+}
+
+static dnnl_status_t forward_rows(nn_native *x, nn_unit *u, int64_t first, int64_t n) {
+    set *t;
+    dnnl_status_t st = set_for(x, u, first, n, &t);
+    if (st == dnnl_success && u->piece)
+        st = nn_dn_step_point(&t->forward, DNNL_ARG_SRC, u->x + first * nn_in(x, u)->elements);
+    if (st == dnnl_success) st = nn_dn_step_run(x->dn, &t->forward);
+    if (st == dnnl_success && u->tail) u->tail->kind->forward_piece(x, u->tail, first, n);
+    return st;
 }
 
 static nn_status forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
-    set *t;
-    nn_status status = find_set(x, u, rows, &t, err);
-    if (status) return status;
-    dnnl_status_t st = nn_dn_step_run(x->dn, &t->forward);
+    int64_t step = u->piece ? u->piece : rows;
+    dnnl_status_t st = dnnl_success;
+    for (int64_t first = 0; first < rows && st == dnnl_success; first += step)
+        st = forward_rows(x, u, first, smaller(step, rows - first));
     return st == dnnl_success ? NN_OK : nn_dn_fail(st, "forward pass", u->node, err);
 }
+
+/* ---- backward ---- */
 
 static dnnl_status_t run_reorder(nn_native *x, nn_dn_step *step, float *from, float *to) {
     dnnl_status_t st = nn_dn_step_point(step, DNNL_ARG_FROM, from);
@@ -428,21 +457,51 @@ static dnnl_status_t run_reorder(nn_native *x, nn_dn_step *step, float *from, fl
     return st == dnnl_success ? nn_dn_step_run(x->dn, step) : st;
 }
 
+/* The first piece writes the gradients, the others are added to them. */
+static dnnl_status_t weight_gradients(nn_native *x, nn_unit *u, set *t, int64_t first) {
+    conv *s = u->state;
+    float *db = gradient_at(x, u, 1), *dw = gradient_at(x, u, 0);
+    if (s->gradient_weights) dw = s->gradient_w;
+    dnnl_status_t st = dnnl_success;
+    if (u->piece) {
+        st = nn_dn_step_point(&t->weights, DNNL_ARG_SRC, u->x + first * nn_in(x, u)->elements);
+        if (st == dnnl_success)
+            st = nn_dn_step_point(&t->weights, DNNL_ARG_DIFF_WEIGHTS, first ? s->piece_w : dw);
+        if (st == dnnl_success && db)
+            st = nn_dn_step_point(&t->weights, DNNL_ARG_DIFF_BIAS, first ? s->piece_b : db);
+    }
+    if (st == dnnl_success) st = nn_dn_step_run(x->dn, &t->weights);
+    if (st != dnnl_success || first == 0) return st;
+    x->k->add(gradient_floats(s), s->piece_w, dw);
+    if (db) x->k->add(s->out[1], s->piece_b, db);
+    return st;
+}
+
+static dnnl_status_t input_gradient(nn_native *x, nn_unit *u, set *t, int64_t first) {
+    dnnl_status_t st = dnnl_success;
+    if (u->piece)
+        st = nn_dn_step_point(&t->data, DNNL_ARG_DIFF_SRC, u->dx + first * nn_in(x, u)->elements);
+    return st == dnnl_success ? nn_dn_step_run(x->dn, &t->data) : st;
+}
+
+static dnnl_status_t backward_rows(nn_native *x, nn_unit *u, int64_t first, int64_t n) {
+    set *t;
+    dnnl_status_t st = set_for(x, u, first, n, &t);
+    if (u->tail) u->tail->kind->backward_piece(x, u->tail, first, n);
+    if (st == dnnl_success && ((conv *)u->state)->trains) st = weight_gradients(x, u, t, first);
+    if (st == dnnl_success && u->dx) st = input_gradient(x, u, t, first);
+    return st;
+}
+
 static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     conv *s = u->state;
-    set *t;
-    nn_status status = find_set(x, u, rows, &t, err);
-    if (status) return status;
+    int64_t step = u->piece ? u->piece : rows;
     dnnl_status_t st = dnnl_success;
-    if (s->trains) {
-        st = nn_dn_step_run(x->dn, &t->weights);
-        if (st == dnnl_success && s->gradient_weights)
-            st = run_reorder(x, &s->from_gradient, s->gradient_w, gradient_at(x, u, 0));
-    }
-    if (st == dnnl_success && u->dx) {
-        if (s->data_weights) st = run_reorder(x, &s->to_data, nn_native_w(x, u, 0), s->data_w);
-        if (st == dnnl_success) st = nn_dn_step_run(x->dn, &t->data);
-    }
+    if (u->dx && s->data_weights) st = run_reorder(x, &s->to_data, nn_native_w(x, u, 0), s->data_w);
+    for (int64_t first = 0; first < rows && st == dnnl_success; first += step)
+        st = backward_rows(x, u, first, smaller(step, rows - first));
+    if (st == dnnl_success && s->trains && s->gradient_weights)
+        st = run_reorder(x, &s->from_gradient, s->gradient_w, gradient_at(x, u, 0));
     return st == dnnl_success ? NN_OK : nn_dn_fail(st, "backward pass", u->node, err);
 }
 

@@ -60,6 +60,7 @@ static void leave(saved s) {
 static nn_status run_forward(nn_native *x, int64_t rows, bool learning, nn_err *err) {
     x->learning = learning;
     for (int i = 0; i < x->n_units; i++) {
+        if (x->units[i].is_tail) continue;
         nn_status st = x->units[i].kind->forward(x, &x->units[i], rows, err);
         if (st) return st;
     }
@@ -67,6 +68,7 @@ static nn_status run_forward(nn_native *x, int64_t rows, bool learning, nn_err *
 }
 
 static nn_status backward_unit(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    if (u->is_tail) return NN_OK;
     int64_t n = rows * nn_out(x, u)->elements;
     if (u->mask_dy) x->k->relu_mask(n, u->y, u->dy);
     nn_status st = u->kind->backward(x, u, rows, err);
@@ -103,14 +105,15 @@ static int node_of(const nn_unit *u) {
 static int bad_forward(nn_native *x, int64_t rows) {
     for (int i = 0; i < x->n_units; i++) {
         nn_unit *u = &x->units[i];
-        if (u->kind->forward(x, u, rows, NULL)) return -1;
-        if (!x->k->all_finite(rows * nn_out(x, u)->elements, u->y)) return node_of(u);
+        if (!u->is_tail && u->kind->forward(x, u, rows, NULL)) return -1;
+        if (!x->k->all_finite(nn_value_here(nn_out(x, u), rows), u->y)) return node_of(u);
     }
     return -1;
 }
 
 static bool unit_finite(nn_native *x, const nn_unit *u, int64_t rows) {
-    if (u->dx && !x->k->all_finite(rows * nn_in(x, u)->elements, u->dx)) return false;
+    if (u->is_tail) return true; /* seen with the unit that runs it */
+    if (u->dx && !x->k->all_finite(nn_value_here(nn_in(x, u), rows), u->dx)) return false;
     if (u->kind == &nn_unit_relayout) return true;
     for (int i = 0; i < u->node->n_weights; i++) {
         const float *g = nn_native_g(x, u, i);

@@ -41,6 +41,7 @@ void *nn_native_alloc(size_t bytes);
 
 typedef struct nn_value {
     int64_t elements; /* a row */
+    int64_t rows;     /* that its memory holds; 0: the batch, fewer when it exists in pieces */
     nn_layout layout;
     int unit;        /* that makes it */
     int last_read;   /* unit that reads it last in forward */
@@ -95,6 +96,9 @@ typedef struct nn_unit_kind {
     nn_status (*forward)(nn_native *x, nn_unit *u, int64_t rows, nn_err *err);
     /* From dy: gradients of the weights, and dx unless it is NULL. */
     nn_status (*backward)(nn_native *x, nn_unit *u, int64_t rows, nn_err *err);
+    /* As a tail: rows [first, first + n), where x (and dx) hold only these. */
+    void (*forward_piece)(nn_native *x, nn_unit *u, int64_t first, int64_t n);
+    void (*backward_piece)(nn_native *x, nn_unit *u, int64_t first, int64_t n);
     /* With the update of its weights or moving statistics, after every gradient was seen to be
      * finite. NULL: the optimiser pass does it. */
     void (*update)(nn_native *x, nn_unit *u, int64_t rows);
@@ -109,10 +113,14 @@ struct nn_unit {
     const nn_node *node;
     int index, in, out; /* values */
     bool relu;          /* the output is clipped at 0: the node's relu is fused in */
-    bool mask_dy;       /* backward begins with zeroing dy where y is 0 */
-    bool mask_dx;       /* the input comes from a fused relu: backward zeroes dx where x is 0 */
-    bool backward;      /* takes part in backward */
-    bool adds;          /* dx is added to the gradient of the input, else it is that */
+    int64_t piece;      /* rows that it and its tail run at a time; 0: all */
+    nn_unit *tail;      /* run by this unit, piece by piece */
+    bool is_tail;
+    int time;      /* of its forward: its index, or that of the unit that runs it */
+    bool mask_dy;  /* backward begins with zeroing dy where y is 0 */
+    bool mask_dx;  /* the input comes from a fused relu: backward zeroes dx where x is 0 */
+    bool backward; /* takes part in backward */
+    bool adds;     /* dx is added to the gradient of the input, else it is that */
     int param[NN_MAX_WEIGHTS]; /* by position in node->weights; index into params */
     float *x, *y, *dx, *dy;
     void *state;
@@ -167,6 +175,11 @@ struct nn_native {
 #include "graph/ops.def"
 #undef NN_OP
 extern const nn_unit_kind nn_unit_relayout;
+
+/* Elements of v that are in memory after a pass over so many rows. */
+static inline int64_t nn_value_here(const nn_value *v, int64_t rows) {
+    return v->elements * (v->rows && v->rows < rows ? v->rows : rows);
+}
 
 /* ---- planning, for the kinds ---- */
 

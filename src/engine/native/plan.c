@@ -129,7 +129,7 @@ static nn_unit *new_unit(nn_native *x, const nn_unit_kind *kind, const nn_node *
     nn_unit *u = &x->units[x->n_units];
     u->kind = kind;
     u->node = n;
-    u->index = x->n_units;
+    u->index = u->time = x->n_units;
     u->in = in;
     return u;
 }
@@ -170,7 +170,27 @@ static nn_status plain_output(nn_native *x, int node, nn_err *err) {
                      err);
 }
 
-static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, nn_err *err) {
+/* Rows whose input and output together stay near the second-level cache. */
+enum { PIECE_BYTES = 4 << 20 };
+
+/* A convolution that only a maximum pooling reads runs piece by piece with it: its output, the
+ * largest tensor of such networks, and that one's gradient never exist as a whole. */
+static int64_t piece_rows(const nn_native *x, const nn_unit *u) {
+    int64_t bytes = (nn_in(x, u)->elements + nn_out(x, u)->elements) * (int64_t)sizeof(float);
+    int64_t rows = 2 * x->threads;
+    while (rows * 2 * bytes <= PIECE_BYTES) rows *= 2;
+    return rows < x->base.options.batch ? rows : 0;
+}
+
+static void join_tail(nn_native *x, nn_unit *u) {
+    const nn_value *in = nn_in(x, u);
+    if (!u->kind->forward_piece || in->unit < 0 || x->units[in->unit].piece == 0) return;
+    u->is_tail = true;
+    u->time = in->unit;
+    x->units[in->unit].tail = u;
+}
+
+static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, bool pooled, nn_err *err) {
     const nn_unit_kind *kind = kinds[n->op];
     int in = x->value_of[n->inputs[0]];
     int64_t channels = last_axis(&x->base.graph->nodes[n->inputs[0]].shape);
@@ -184,6 +204,8 @@ static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, nn_err *er
     u->relu = relu;
     u->out = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), u->index);
     x->value_of[n->id] = u->out;
+    if (pooled) nn_out(x, u)->rows = u->piece = piece_rows(x, u);
+    join_tail(x, u);
     return finish_unit(x, u, err);
 }
 
@@ -237,20 +259,33 @@ static nn_status plan_one(nn_native *x, const nn_node *n, const int *uses, nn_er
         x->value_of[n->id] = value;
         return st;
     }
-    return plan_node(x, n, false, err);
+    return plan_node(x, n, false, false, err);
+}
+
+/* The convolution whose output (through a relu, maybe) only the pooling n reads; NULL if none. */
+static const nn_node *pooled_conv(const nn_native *x, const nn_node *n, const int *uses) {
+    if (n->op != NN_OP_MAX_POOL) return NULL;
+    const nn_node *in = &x->base.graph->nodes[n->inputs[0]];
+    if (uses[in->id] != 1) return NULL;
+    const nn_node *host = relu_host(x, in, uses);
+    if (host) in = host;
+    return in->op == NN_OP_CONV ? in : NULL;
 }
 
 static nn_status plan_nodes(nn_native *x, nn_err *err) {
     const nn_graph *g = x->base.graph;
     int *uses = count_uses(x);
     bool *relu = NN_NEW_N(x->arena, bool, (size_t)g->n_nodes);
+    bool *pooled = NN_NEW_N(x->arena, bool, (size_t)g->n_nodes);
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *host = relu_host(x, &g->nodes[i], uses);
+        const nn_node *conv = pooled_conv(x, &g->nodes[i], uses);
         if (host) relu[host->id] = true;
+        if (conv) pooled[conv->id] = true;
     }
     for (int i = 0; i < g->n_nodes; i++) {
-        nn_status st =
-            relu[i] ? plan_node(x, &g->nodes[i], true, err) : plan_one(x, &g->nodes[i], uses, err);
+        nn_status st = relu[i] || pooled[i] ? plan_node(x, &g->nodes[i], relu[i], pooled[i], err)
+                                            : plan_one(x, &g->nodes[i], uses, err);
         if (st) return st;
     }
     nn_status st = NN_OK;
@@ -298,8 +333,11 @@ static void keep(nn_value *v, int time) {
     if (time > v->last_kept) v->last_kept = time;
 }
 
+static int forward_time(const nn_native *x, int unit) {
+    return unit < 0 ? 0 : x->units[unit].time;
+}
 static int backward_time(const nn_native *x, int unit) {
-    return 2 * x->n_units - unit;
+    return 2 * x->n_units - forward_time(x, unit);
 }
 static int end_of_time(const nn_native *x) {
     return 2 * x->n_units + 1;
@@ -326,20 +364,23 @@ static void add_block(nn_native *x, int64_t floats, int first, int last, float *
 }
 
 static void value_blocks(nn_native *x, nn_value *v) {
-    int64_t floats = v->elements * x->base.options.batch;
-    int last = v->last_kept > v->last_read ? v->last_kept : v->last_read;
+    int64_t floats = v->elements * (v->rows ? v->rows : x->base.options.batch);
+    int first = v->persistent && v->unit < 0 ? 0 : forward_time(x, v->unit);
+    int last = forward_time(x, v->last_read);
+    if (v->last_kept > last) last = v->last_kept;
     if (v->persistent) last = end_of_time(x);
-    add_block(x, floats, v->persistent && v->unit < 0 ? 0 : v->unit, last, &v->data);
+    add_block(x, floats, first, last, &v->data);
     if (v->gradients == 0) return;
+    bool from_loss = v->grad_from == x->n_units;
     bool late = v->unit >= 0 && defers(x, &x->units[v->unit]);
-    add_block(x, floats, v->grad_from == x->n_units ? x->n_units : backward_time(x, v->grad_from),
-              late ? end_of_time(x) : backward_time(x, v->unit < 0 ? 0 : v->unit), &v->grad);
+    add_block(x, floats, from_loss ? x->n_units : backward_time(x, v->grad_from),
+              late ? end_of_time(x) : backward_time(x, v->unit), &v->grad);
 }
 
 static void wish_block(nn_native *x, const struct nn_wish *w) {
-    int i = w->unit->index;
-    int first = w->when & NN_FOR_FORWARD ? i : backward_time(x, i);
-    int last = w->when & NN_FOR_BACKWARD ? backward_time(x, i) : i;
+    int there = w->unit->time, back = backward_time(x, w->unit->index);
+    int first = w->when & NN_FOR_FORWARD ? there : back;
+    int last = w->when & NN_FOR_BACKWARD ? back : there;
     if (w->unit->kind->update && w->when == (NN_FOR_FORWARD | NN_FOR_BACKWARD))
         last = end_of_time(x);
     add_block(x, w->floats, first, last, w->to);

@@ -52,74 +52,104 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     return NN_OK;
 }
 
+/* Rows from `first` on; x and dx begin with that row where the unit is a tail. */
+typedef struct job {
+    const nn_unit *u;
+    const pool *s;
+    const float *x, *dy;
+    float *y, *dx;
+    int32_t *at;
+    uint8_t *small_at;
+} job;
+
+static job job_at(const nn_native *x, const nn_unit *u, int64_t first) {
+    const pool *s = u->state;
+    int64_t out = first * nn_out(x, u)->elements;
+    return (job){.u = u,
+                 .s = s,
+                 .x = u->x,
+                 .dx = u->dx,
+                 .y = u->y + out,
+                 .dy = u->dy ? u->dy + out : NULL,
+                 .at = s->at ? (int32_t *)s->at + out : NULL,
+                 .small_at = s->at ? (uint8_t *)s->at + out : NULL};
+}
+
 /* Behind a fused relu no gradient goes to a maximum that is not above 0. */
-static void drop_clipped(const pool *s, const float *y, int64_t begin, int64_t end) {
-    int64_t plane = s->p.out[0] * s->p.out[1] * s->p.out[2] * s->p.block;
-    int32_t *at = (int32_t *)s->at;
+static void drop_clipped(const job *j, int64_t begin, int64_t end) {
+    const nn_pooling *p = &j->s->p;
+    int64_t plane = p->out[0] * p->out[1] * p->out[2] * p->block;
     for (int64_t i = begin * plane; i < end * plane; i++)
-        if (!(y[i] > 0)) at[i] = -1;
+        if (j->y[i] <= 0) j->at[i] = -1;
 }
 
 static void run_max(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const nn_unit *u = arg;
-    const pool *s = u->state;
-    if (s->small) {
-        x->k->max_pool_2x2(&s->p, u->x, u->y, (uint8_t *)s->at, begin, end);
+    const job *j = arg;
+    if (j->s->small) {
+        x->k->max_pool_2x2(&j->s->p, j->x, j->y, j->small_at, begin, end);
         return;
     }
-    x->k->max_pool(&s->p, u->x, u->y, (int32_t *)s->at, begin, end);
-    if (u->mask_dx) drop_clipped(s, u->y, begin, end);
+    x->k->max_pool(&j->s->p, j->x, j->y, j->at, begin, end);
+    if (j->u->mask_dx) drop_clipped(j, begin, end);
 }
 
 static void run_max_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const nn_unit *u = arg;
-    const pool *s = u->state;
-    if (s->small)
-        x->k->max_pool_2x2_grad(&s->p, u->mask_dx, u->dy, (uint8_t *)s->at, u->dx, begin, end);
+    const job *j = arg;
+    if (j->s->small)
+        x->k->max_pool_2x2_grad(&j->s->p, j->u->mask_dx, j->dy, j->small_at, j->dx, begin, end);
     else
-        x->k->max_pool_grad(&s->p, u->dy, (int32_t *)s->at, u->dx, begin, end);
+        x->k->max_pool_grad(&j->s->p, j->dy, j->at, j->dx, begin, end);
 }
 
 static void run_avg(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const nn_unit *u = arg;
-    x->k->avg_pool(&((const pool *)u->state)->p, u->x, u->y, begin, end);
+    const job *j = arg;
+    x->k->avg_pool(&j->s->p, j->x, j->y, begin, end);
 }
 
 static void run_avg_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const nn_unit *u = arg;
-    x->k->avg_pool_grad(&((const pool *)u->state)->p, u->dy, u->dx, begin, end);
+    const job *j = arg;
+    x->k->avg_pool_grad(&j->s->p, j->dy, j->dx, begin, end);
 }
 
-static void over_planes(const nn_native *x, nn_unit *u, int64_t rows, nn_range_fn *fn) {
-    const pool *s = u->state;
-    nn_parallel(x, rows * s->planes, (double)(rows * nn_in(x, u)->elements) * 4, fn, u);
+static void over_planes(const nn_native *x, const nn_unit *u, int64_t first, int64_t rows,
+                        nn_range_fn *fn) {
+    job j = job_at(x, u, first);
+    nn_parallel(x, rows * j.s->planes, (double)(rows * nn_in(x, u)->elements) * 4, fn, &j);
+}
+
+static void max_forward_piece(nn_native *x, nn_unit *u, int64_t first, int64_t n) {
+    over_planes(x, u, first, n, run_max);
+}
+
+static void max_backward_piece(nn_native *x, nn_unit *u, int64_t first, int64_t n) {
+    over_planes(x, u, first, n, run_max_grad);
 }
 
 static nn_status max_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    over_planes(x, u, rows, run_max);
+    over_planes(x, u, 0, rows, run_max);
     return NN_OK;
 }
 
 static nn_status max_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    if (u->dx) over_planes(x, u, rows, run_max_grad);
+    if (u->dx) over_planes(x, u, 0, rows, run_max_grad);
     return NN_OK;
 }
 
 static nn_status avg_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    over_planes(x, u, rows, run_avg);
+    over_planes(x, u, 0, rows, run_avg);
     return NN_OK;
 }
 
 static nn_status avg_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    if (u->dx) over_planes(x, u, rows, run_avg_grad);
+    if (u->dx) over_planes(x, u, 0, rows, run_avg_grad);
     return NN_OK;
 }
 
@@ -130,6 +160,8 @@ const nn_unit_kind nn_unit_max_pool = {
     .plan = plan,
     .forward = max_forward,
     .backward = max_backward,
+    .forward_piece = max_forward_piece,
+    .backward_piece = max_backward_piece,
 };
 
 const nn_unit_kind nn_unit_avg_pool = {
