@@ -239,6 +239,17 @@ TEST(cancelling_ends_a_child_that_listens_and_one_that_does_not) {
     }
 }
 
+TEST(what_a_child_leaves_behind_is_ended) {
+    place *p = place_new(0);
+    long pids[2];
+    nn_supervisor *s = supervise(p, "sleep 1000 & echo $$ $! > $1/pids.log; exit 7", NULL);
+    NN_AUTO(nn_operation) *op = ended(p, add(p, NULL));
+    read_pids(p, op->id, pids);
+    wait_gone(pids[1]);
+    nn_supervisor_stop(s);
+    place_done(p);
+}
+
 TEST(a_time_limit) {
     place *p = place_new(0);
     nn_supervisor *s = supervise(p, STAY("trap '' TERM"), NULL);
