@@ -27,7 +27,7 @@
 enum { GROUP_MAX = 256, DEFAULT_READERS = 4, APPLICATION_ID = 0x4e4e6575 };
 /* A whole check reads the whole file; past this size only its structure's head is checked at start.
  */
-#define CHECK_BYTES ((off_t)32 << 20)
+#define CHECK_BYTES ((off_t)8 << 20)
 
 typedef struct pending {
     nn_txn_fn *fn;
