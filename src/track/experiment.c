@@ -43,7 +43,7 @@ const char *nn_metric_mode(const char *name) {
 
 /* Making and changing. */
 
-static const char *default_name(int64_t now, char *buf, size_t cap) {
+const char *nn_experiment_default_name(int64_t now, char *buf, size_t cap) {
     time_t s = (time_t)(now / 1000000);
     struct tm tm;
     gmtime_r(&s, &tm);
@@ -68,7 +68,9 @@ nn_status nn_experiment_create(nn_txn *t, const nn_experiment_spec *spec, nn_err
     if (s != NN_OK) return s;
     nn_field f[] = {
         NN_FIELD_TEXT("id", spec->id),
-        NN_FIELD_TEXT("name", spec->name ? spec->name : default_name(spec->now, made, sizeof made)),
+        NN_FIELD_TEXT("name", spec->name
+                                  ? spec->name
+                                  : nn_experiment_default_name(spec->now, made, sizeof made)),
         NN_FIELD_TEXT("group_name", spec->name ? spec->name : "Default"),
         NN_FIELD_TEXT("status", statuses[NN_EXPERIMENT_CREATED].name),
         NN_FIELD_TEXT("operation_id", spec->operation_id),

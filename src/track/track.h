@@ -39,6 +39,8 @@ typedef struct nn_experiment_spec {
         *provenance; /* objects (inputs: a list); NULL: empty */
     int64_t now;
 } nn_experiment_spec;
+/* "experiment_20260105_093000": what a record without a name is called. Returns buf. */
+const char *nn_experiment_default_name(int64_t now, char *buf, size_t cap);
 /* NN_E_VALIDATION_ERROR for a name that is blank or longer than 255 bytes; NN_E_ALREADY_EXISTS for
  * an id that is taken. */
 nn_status nn_experiment_create(nn_txn *t, const nn_experiment_spec *spec, nn_err *err);

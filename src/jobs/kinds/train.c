@@ -141,6 +141,7 @@ static nn_status describe(nn_jobs *j, const nn_json *request, nn_operation *op, 
     NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "train", 0);
     const char *ref = text_at(request, "model_id", NULL),
                *name = text_at(request, "experiment_name", NULL);
+    char made[64];
     (void)warnings;
     if (ref) {
         nn_row model;
@@ -153,7 +154,8 @@ static nn_status describe(nn_jobs *j, const nn_json *request, nn_operation *op, 
     op->backend = strdup(text_at(request, "backend", "tensorflow"));
     op->engine = strdup(text_at(request, "engine", "native"));
     if (!op->backend || !op->engine) abort();
-    if (name && !op->name && !(op->name = strdup(name))) abort();
+    if (!name) name = nn_experiment_default_name(op->created_at, made, sizeof made);
+    if (!op->name && !(op->name = strdup(name))) abort();
     return NN_OK;
 }
 
