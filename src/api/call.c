@@ -321,9 +321,12 @@ static nn_status read_query(nn_call *c, const nn_route *r) {
     return nn_schema_check(r->query, q->query, "query", q->errors, NULL, &c->err);
 }
 
-static nn_status run_handler(nn_call *c) {
+/* *ret_deferred: a handler that succeeded has given the call away. */
+static nn_status run_handler(nn_call *c, bool *ret_deferred) {
     const nn_route *r = c->entry->route;
     nn_request *q = &c->q;
+    *ret_deferred = false;
+    c->deferred = ret_deferred;
     if (r->request || r->query) {
         q->errors = nn_json_new_array();
         q->warnings = nn_json_new_array();
@@ -339,9 +342,12 @@ static nn_status run_handler(nn_call *c) {
 
 void nn_call_run(void *arg) {
     nn_call *c = arg;
+    bool deferred;
     nn_log_request_set(c->id);
-    nn_status s = run_handler(c);
-    if (s == NN_OK && c->waiter.wanted) {
+    nn_status s = run_handler(c, &deferred);
+    if (s == NN_OK && deferred) {
+        /* it is another's, and perhaps gone */
+    } else if (s == NN_OK && c->waiter.wanted) {
         nn_wait_begin(c);
     } else {
         nn_call_finish(c, s);
@@ -350,18 +356,54 @@ void nn_call_run(void *arg) {
     nn_log_request_set(NULL);
 }
 
+/* Makes c independent of its connection. What pointed into the read buffer moves along. */
+static nn_status park(nn_call *c, void (*wake)(void *arg, nn_http_wakeup why), nn_err *err) {
+    nn_status s = nn_http_park(c->q.http, wake, c, err);
+    if (s != NN_OK) return s;
+    c->parked = true;
+    if (c->origin.p) c->origin = nn_http_get(c->q.http, "origin");
+    return NN_OK;
+}
+
+nn_status nn_request_defer(nn_request *q, nn_err *err) {
+    nn_call *c = nn_call_of(q);
+    nn_status s = c->parked ? NN_OK : park(c, NULL, err);
+    if (s == NN_OK) *c->deferred = true;
+    return s;
+}
+
+void nn_request_finish(nn_request *q, nn_status status, const nn_err *err) {
+    nn_call *c = nn_call_of(q);
+    nn_log_request_set(c->id);
+    if (status != NN_OK) c->err = *err;
+    nn_call_finish(c, status);
+    nn_log_request_set(NULL);
+    nn_http_complete(q->http);
+}
+
+/* A row that answers on the loop's thread. */
+static void run_inline(nn_call *c) {
+    bool deferred;
+    nn_status s = run_handler(c, &deferred);
+    if (s == NN_OK && deferred) return;
+    if (s == NN_OK && c->waiter.wanted)
+        s = nn_fail(&c->err, NN_E_INTERNAL, "an inline handler cannot wait");
+    nn_call_finish(c, s);
+    if (c->parked) nn_http_complete(c->q.http);
+}
+
+static bool runs_inline(const nn_route *r, const nn_http_request *q) {
+    return r->is_inline && (!r->inline_body || q->body.n <= r->inline_body);
+}
+
 static void on_request(void *ctx, nn_http_request *q) {
     nn_app *app = ctx;
     nn_call *c = call_of(q);
-    nn_status s;
-    if (c->entry->route->is_inline) {
-        s = run_handler(c);
-        if (s == NN_OK && c->waiter.wanted)
-            s = nn_fail(&c->err, NN_E_INTERNAL, "an inline handler cannot wait");
-        nn_call_finish(c, s);
+    if (runs_inline(c->entry->route, q)) {
+        run_inline(c);
         return;
     }
-    s = nn_http_park(q, nn_wait_wake, c, &c->err);
+    nn_status s = park(c, nn_wait_wake, &c->err);
     if (s != NN_OK) {
         nn_call_finish(c, s);
         return;

@@ -49,6 +49,8 @@ typedef struct nn_call {
     nn_text origin;
     nn_verdict verdict;
     bool limited, answered;
+    bool parked;    /* off its connection */
+    bool *deferred; /* of who runs the handler: the call may be gone when that returns */
     nn_json *diagnostics;
     nn_waiter waiter;
     nn_err err;

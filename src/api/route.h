@@ -71,12 +71,13 @@ typedef struct nn_route {
     nn_tag face;
     nn_scope scope;
     nn_group group;
-    bool is_public; /* needs no credentials in any mode */
-    bool is_inline; /* runs on the loop thread: no I/O, no waiting. Otherwise on the pool */
-    bool raw_body;  /* the handler reads q->http->body itself: no JSON value is built; request
-                       describes it */
-    bool quiet;     /* logged at DEBUG only */
-    int status;     /* of success; 0: 200 */
+    bool is_public;     /* needs no credentials in any mode */
+    bool is_inline;     /* runs on the loop thread: no I/O, no waiting. Otherwise on the pool */
+    size_t inline_body; /* of an inline row: a longer body is left to the pool; 0: none is */
+    bool raw_body;      /* the handler reads q->http->body itself: no JSON value is built; request
+                           describes it */
+    bool quiet;         /* logged at DEBUG only */
+    int status;         /* of success; 0: 200 */
     const char *summary, *help;
     const char *accepts;       /* a media type besides JSON that the body may have */
     const nn_schema *request;  /* of the body; NULL: none is read */
@@ -155,6 +156,15 @@ bool nn_request_wait_over(const nn_request *q);
 /* What ?wait=n or "Prefer: wait=n" asks for, in ms, 0..300000; 0 without either. A row that takes
  * ?wait= has it in `query`. */
 int64_t nn_request_wait_ms(nn_request *q);
+
+/* ---- answering from another thread ----
+ * For a handler whose work ends in a callback on a thread of someone else, without a way back to
+ * the pool; inline rows may do it too. The handler calls nn_request_defer, starts the work, and
+ * returns NN_OK without touching q again; or it fails as usual, if the work did not start. */
+nn_status nn_request_defer(nn_request *q, nn_err *err);
+/* Exactly once for each deferred request, on any thread: after the answer was given (NN_OK), or
+ * with the failure that err tells about. q is gone then. */
+void nn_request_finish(nn_request *q, nn_status status, const nn_err *err);
 
 /* ---- the table ---- */
 typedef struct nn_router nn_router;
