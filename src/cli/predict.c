@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* predict.c - asks a model about rows of a data set, or about rows of numbers in a JSON file. */
 #include "base/file.h"
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "serve/tensor.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -164,59 +164,37 @@ static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_er
     return NN_OK;
 }
 
-/* Flattens nested arrays of numbers into x; *at counts what was written. */
-static nn_status flatten(const nn_json *v, float *x, int64_t cap, int64_t *at, nn_err *err) {
-    nn_json_type t = nn_json_typeof(v);
-    if (t == NN_JSON_ARRAY) {
-        for (size_t i = 0; i < nn_json_size(v); i++) {
-            nn_status s = flatten(nn_json_at(v, i), x, cap, at, err);
-            if (s) return s;
-        }
-        return NN_OK;
-    }
-    if (t != NN_JSON_INT && t != NN_JSON_REAL)
-        return nn_fail(err, NN_E_DATA_ERROR, "element %" PRId64 " is not a number", *at);
-    if (*at < cap) x[*at] = (float)nn_json_num(v, 0);
-    ++*at;
-    return NN_OK;
-}
-
-static nn_status from_json(predictor *p, const nn_json *rows, nn_err *err) {
-    const nn_model *m = p->model;
-    for (int64_t first = 0, total = (int64_t)nn_json_size(rows); first < total;) {
-        int64_t n = total - first < p->batch ? total - first : p->batch;
-        for (int64_t r = 0; r < n; r++) {
-            float *x = p->exec->engine->input(p->exec, 0) + r * p->inputs;
-            int64_t got = 0;
-            nn_status s = flatten(nn_json_at(rows, (size_t)(first + r)), x, p->inputs, &got, err);
-            if (!s && got != p->inputs)
-                s = nn_fail(err, NN_E_DATA_ERROR, "%" PRId64 " numbers, the model takes %" PRId64,
-                            got, p->inputs);
-            if (s) {
-                nn_err_prefix(err, "row %" PRId64, first + r);
-                return s;
-            }
-            for (int64_t i = 0; i < p->inputs; i++) x[i] = x[i] * m->scale + m->offset;
-        }
-        nn_status s = run_batch(p, first, n, NULL, err);
-        if (s) return s;
-        first += n;
-    }
-    return NN_OK;
-}
-
-static nn_status read_rows(const char *path, nn_json **ret, nn_err *err) {
+/* The file's rows, normalised, as floats in x. */
+static nn_status read_rows(const nn_model *m, const char *path, nn_buf *x, int64_t *ret_rows,
+                           nn_err *err) {
     NN_BUF text = {0};
+    NN_JR r;
+    nn_jr_token t;
+    const nn_tensor_form form = {.name = "rows",
+                                 .shape = m->graph->nodes[m->graph->inputs[0]].shape,
+                                 .scale = m->scale,
+                                 .offset = m->offset};
+    nn_jr_init(&r, NULL, 0);
     nn_status s = nn_file_read(path, (size_t)256 << 20, &text, err);
-    if (!s) s = nn_json_parse(nn_buf_str(&text), text.n, ret, err);
-    if (s) {
-        nn_err_prefix(err, "%s", path);
-        return s;
+    if (!s) {
+        nn_jr_init(&r, nn_buf_str(&text), text.n);
+        s = nn_jr_next(&r, &t, err);
     }
-    if (nn_json_typeof(*ret) == NN_JSON_ARRAY && nn_json_size(*ret)) return NN_OK;
-    nn_json_unref(*ret);
-    *ret = NULL;
-    return nn_fail(err, NN_E_DATA_ERROR, "%s: expected a JSON array with one entry a row", path);
+    if (!s) s = nn_tensor_read(&r, &t, &form, x, ret_rows, NULL, err);
+    if (!s) s = nn_jr_next(&r, &t, err); /* nothing behind them */
+    if (s) nn_err_prefix(err, "%s", path);
+    return s;
+}
+
+static nn_status from_rows(predictor *p, const float *x, int64_t rows, nn_err *err) {
+    nn_status s = NN_OK;
+    for (int64_t first = 0; !s && first < rows; first += p->batch) {
+        int64_t n = rows - first < p->batch ? rows - first : p->batch;
+        memcpy(p->exec->engine->input(p->exec, 0), x + first * p->inputs,
+               (size_t)(n * p->inputs) * sizeof *x);
+        s = run_batch(p, first, n, NULL, err);
+    }
+    return s;
 }
 
 static nn_status predict_dataset(predictor *p, const nn_args *a, nn_err *err) {
@@ -234,10 +212,11 @@ static nn_status predict_dataset(predictor *p, const nn_args *a, nn_err *err) {
 }
 
 static nn_status predict_file(predictor *p, const nn_args *a, nn_err *err) {
-    NN_JSON *rows = NULL;
-    nn_status s = read_rows(nn_opt(a, "input"), &rows, err);
-    if (!s) s = open_engine(p, nn_opt(a, "engine"), (int64_t)nn_json_size(rows), err);
-    return s ? s : from_json(p, rows, err);
+    NN_BUF x = {0};
+    int64_t rows;
+    nn_status s = read_rows(p->model, nn_opt(a, "input"), &x, &rows, err);
+    if (!s) s = open_engine(p, nn_opt(a, "engine"), rows, err);
+    return s ? s : from_rows(p, (const float *)(const void *)x.p, rows, err);
 }
 
 static nn_status predict(predictor *p, const nn_args *a, nn_err *err) {
