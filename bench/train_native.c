@@ -79,7 +79,8 @@ static int dense(nn_graph *g, int in, int64_t from, int64_t units) {
 static int conv(nn_graph *g, int in, int64_t from, int64_t size, int64_t filters) {
     nn_attr a = {
         .conv = {.window = {.spatial = 2, .size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}},
-                 .filters = filters, .groups = 1,
+                 .filters = filters,
+                 .groups = 1,
                  .bias = true}
     };
     nn_shape out = {

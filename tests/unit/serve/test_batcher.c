@@ -25,14 +25,12 @@ static nn_model *linear_model(void) {
         .shape = {1, {IN}}
     };
     CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
-    nn_node_spec mm = {
-        .op = NN_OP_MATMUL,
-        .name = "dense",
-        .layer = "Dense",
-        .layer_name = "dense",
-        .input = x,
-        .attr = {.matmul = {.units = OUT}}
-    };
+    nn_node_spec mm = {.op = NN_OP_MATMUL,
+                       .name = "dense",
+                       .layer = "Dense",
+                       .layer_name = "dense",
+                       .input = x,
+                       .attr = {.matmul = {.units = OUT}}};
     CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
     nn_weight w = {
         .shape = {2, {IN, OUT}},
