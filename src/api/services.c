@@ -88,17 +88,16 @@ static nn_status restore(nn_app *a, nn_err *err) {
 /* ---- open and close ---- */
 
 nn_status nn_services_open(nn_app *a, nn_err *err) {
-    nn_jobs_options jobs = {.track = a->track,
-                            .storage = nn_config_str(a->config, NN_CFG_PATHS_STORAGE)};
+    nn_jobs_options jobs = {.track = a->track};
+    nn_supervisor_options o = {0};
+    nn_jobs_configure(a->config, &jobs, &o);
     nn_status s = nn_jobs_open(&jobs, &a->jobs, err);
     if (s) return s;
     a->serve = nn_serve_new();
     nn_jobs_set_run(a->jobs, NN_KIND_DEPLOY, run_deploy, a);
     s = restore(a, err);
     if (s) return s;
-    nn_supervisor_options o = {.jobs = a->jobs,
-                               .workers = (int)nn_config_int(a->config, NN_CFG_QUEUE_WORKERS),
-                               .threads = (int)nn_config_int(a->config, NN_CFG_ENGINE_THREADS)};
+    o.jobs = a->jobs;
     return nn_supervisor_start(&o, &a->supervisor, err);
 }
 
