@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* train_native - training steps of the native engine on synthetic images, samples a second.
+/* train_native - training steps of the native engine on synthetic images, samples a second; and
+ * forward passes, microseconds.
  *
  *     bench_train_native [mlp|cnn [batch [threads [seconds]]]]
+ *     bench_train_native infer
  *
  * Without arguments: both models, batch 64, 1 and 2 threads. The models are those of the
  * performance budgets: MLP 784-512-256-10, and a CNN of two 3x3 convolutions (32, 64), 2x2 pooling,
@@ -189,7 +191,50 @@ static void run(const char *model, int64_t batch, int threads, double seconds) {
     nn_arena_free(g->arena);
 }
 
+static int by_value(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Median and 99th percentile of a forward pass. */
+static void infer(const char *model, int64_t batch, int threads) {
+    enum { PASSES = 2000 };
+    static double took[PASSES];
+    nn_graph *g = build(strcmp(model, "cnn") == 0);
+    const nn_engine *e = nn_engine_find("native");
+    nn_exec_options o = {.batch = batch, .threads = threads};
+    nn_exec *x;
+    nn_err err;
+    float *slab = calloc((size_t)g->slab, sizeof *slab);
+    if (!slab) exit(1);
+    check(e->open(g, &o, &x, &err), &err);
+    check(nn_weights_init(g, 1, slab, &err), &err);
+    e->set_weights(x, slab);
+    for (int64_t i = 0; i < batch * PIXELS; i++) e->input(x, 0)[i] = (float)(i % 255) / 255;
+    int passes = batch > 1 ? PASSES / 20 : PASSES;
+    for (int i = 0; i < passes; i++) {
+        double start = now();
+        check(e->forward(x, batch, &err), &err);
+        took[i] = now() - start;
+    }
+    qsort(took, (size_t)passes, sizeof *took, by_value);
+    printf("%s forward, batch %lld, %d thread%s: p50 %.1f us, p99 %.1f us, %.1f MiB\n", model,
+           (long long)batch, threads, threads > 1 ? "s" : "", took[passes / 2] * 1e6,
+           took[passes * 99 / 100] * 1e6, (double)e->memory(x) / 1048576);
+    e->close(x);
+    free(slab);
+    nn_arena_free(g->arena);
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "infer") == 0) {
+        for (int threads = 1; threads <= 2; threads++)
+            for (int64_t batch = 1; batch <= 64; batch += 63) {
+                infer("mlp", batch, threads);
+                infer("cnn", batch, threads);
+            }
+        return 0;
+    }
     if (argc > 1) {
         run(argv[1], argc > 2 ? atol(argv[2]) : 64, argc > 3 ? atoi(argv[3]) : 1,
             argc > 4 ? atof(argv[4]) : 2);

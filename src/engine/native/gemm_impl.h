@@ -12,13 +12,6 @@
 
 enum { DEPTH_CHUNK = 1024 };
 
-INLINE vf load(const float *p) {
-    return *(const vf *)p;
-}
-INLINE void store(float *p, vf v) {
-    *(vf *)p = v;
-}
-
 /* t[i][0..nv vectors) (+)= sum_p a[i * rs + p * cs] * b[p * ldb + ...] for `mr` rows. */
 INLINE void micro(const int mr, const int nv, int64_t k, const float *restrict a, int64_t rs,
                   int64_t cs, const float *restrict b, int64_t ldb, float *restrict t, int64_t ldt,

@@ -8,6 +8,9 @@
 
 #include <math.h>
 #include <string.h>
+#if VL == 16
+#include <immintrin.h>
+#endif
 
 #define INLINE  static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))

@@ -5,6 +5,23 @@
 #ifndef NN_ENGINE_NATIVE_MATH_IMPL_H
 #define NN_ENGINE_NATIVE_MATH_IMPL_H
 
+/* ---- vectors ---- */
+
+typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+INLINE vf load(const float *p) {
+    return *(const vf *)p;
+}
+INLINE void store(float *p, vf v) {
+    *(vf *)p = v;
+}
+
+INLINE vf choose(vi which, vf a, vf b) {
+    return (vf)(((vi)a & which) | ((vi)b & ~which));
+}
+
+/* ---- functions ---- */
+
 INLINE float from_bits(int32_t i) {
     float f;
     memcpy(&f, &i, sizeof f);

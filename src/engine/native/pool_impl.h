@@ -4,7 +4,7 @@
  * a channels-last row is one plane whose block is all channels. */
 #ifndef NN_ENGINE_NATIVE_POOL_IMPL_H
 #define NN_ENGINE_NATIVE_POOL_IMPL_H
-#include "engine/native/gemm_impl.h"
+#include "engine/native/math_impl.h"
 
 /* The part of a window that lies inside: taps [first, last) along `axis` at output position o. */
 typedef struct taps {
@@ -133,12 +133,7 @@ static void avg_pool_grad(const nn_pooling *p, const float *dy, float *dx, int64
 
 /* ---- 2 x 2, the usual one: in vectors of channels, the rest of them one by one ---- */
 
-typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef uint8_t vb __attribute__((vector_size(VL), aligned(1), may_alias));
-
-INLINE vf choose(vi which, vf a, vf b) {
-    return (vf)(((vi)a & which) | ((vi)b & ~which));
-}
 
 /* One output of VL channels. */
 INLINE void max_2x2(const float *a, const float *b, int64_t block, float *y, uint8_t *at) {
