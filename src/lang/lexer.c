@@ -241,12 +241,40 @@ static const char *keep(nn_lexer *lx, const char *p, size_t n) {
     return "";
 }
 
+/* The length of a character that stands here and that people of some language write names with,
+ * though names here have none of them; else 0. Symbols, punctuation and digits are not among them.
+ */
+static int foreign_letter(const nn_lexer *lx) {
+    uint32_t c = 0;
+    int n = at(lx, 0) < 0x80 ? 0 : nn_char_read(lx->text + lx->pos, lx->end - lx->pos, &c);
+    bool letter = c >= 0xc0 && c != 0xd7 && c != 0xf7 && !(c >= 0x2000 && c < 0x2c00) &&
+                  !(c >= 0x3000 && c < 0x3040) && !(c >= 0xfe00 && c < 0x10000) && c < 0x1f000 &&
+                  !space_name(c);
+    return n && letter ? n : 0;
+}
+
+/* Reports the character at `bad`, inside of the name that was just read. */
+static void bad_name(nn_lexer *lx, mark bad) {
+    nn_lexer there = *lx;
+    uint32_t c = 0;
+    int n = nn_char_read(lx->text + bad.pos, lx->end - bad.pos, &c);
+    there.pos = bad.pos + (size_t)n;
+    nn_diag *g = nn_diag_add(lx->diags, NN_SEV_ERROR, "bad-character", span_from(&there, bad),
+                             "unexpected character U+%04X '%.*s' in a name", (unsigned)c, n,
+                             lx->text + bad.pos);
+    nn_diag_hint(lx->diags, g, "names are made of A-Z, a-z, 0-9 and _");
+}
+
+/* A name with letters that names cannot have is one mistake, and still a name. */
 static void lex_name(nn_lexer *lx, nn_token *t) {
-    mark m = mark_here(lx);
-    while (is_name_char(at(lx, 0))) lx->pos++;
+    mark m = mark_here(lx), bad = {0};
+    for (int n; (n = is_name_char(at(lx, 0)) ? 1 : foreign_letter(lx)) > 0; lx->pos += (size_t)n)
+        if (n > 1 && !bad.line) bad = mark_here(lx);
     t->kind = NN_T_NAME;
     t->span = span_from(lx, m);
     t->text = keep(lx, lx->text + m.pos, lx->pos - m.pos);
+    t->damaged = bad.line != 0;
+    if (bad.line) bad_name(lx, bad);
 }
 
 static void bad_number(nn_lexer *lx, nn_token *t, const char *what, const char *hint) {
@@ -444,7 +472,7 @@ static bool lex_one(nn_lexer *lx, nn_token *t) {
     if (c == -1) {
         t->kind = NN_T_EOF;
         t->span = span_from(lx, m);
-    } else if (is_name_char(c) && !is_digit(c))
+    } else if ((is_name_char(c) && !is_digit(c)) || foreign_letter(lx))
         lex_name(lx, t);
     else if (c == '"' || c == '\'')
         lex_string(lx, t);

@@ -205,7 +205,7 @@ static void program(nn_parser *p, nn_program *prog, tails *t) {
 
 static void end_of_text(nn_parser *p) {
     while (p->tok[0].kind == ';' || p->tok[0].kind == ',') nn_p_advance(p);
-    if (p->tok[0].kind != NN_T_EOF) nn_p_unexpected(p, "unexpected", "the end of the text");
+    if (p->tok[0].kind != NN_T_EOF) nn_p_unexpected(p, "unexpected", "end of text");
 }
 
 static void layer(nn_parser *p, tails *t) {

@@ -121,7 +121,7 @@ const char *nn_p_show(const nn_token *t, char out[48]) {
     while (cut > 30 || (cut < n && cut > 0 && (t->text[cut] & 0xc0) == 0x80)) cut--;
     const char *more = cut < n ? "..." : "";
     if (t->kind == NN_T_EOF)
-        snprintf(out, 48, "the end of the text");
+        snprintf(out, 48, "end of the text");
     else if (t->kind == NN_T_ARROW)
         snprintf(out, 48, "'->'");
     else if (t->kind == NN_T_STRING)
