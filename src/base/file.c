@@ -59,6 +59,13 @@ nn_status nn_file_fail(nn_err *err, int errnum, const char *verb, const char *pa
     return *advice(errnum) ? nn_err_hint(err, s, "%s", advice(errnum)) : s;
 }
 
+static nn_status too_large(const char *path, size_t limit, nn_err *err) {
+    const size_t mib = (size_t)1 << 20;
+    bool round = limit && limit % mib == 0;
+    return nn_fail(err, NN_E_LIMIT, "%.300s is larger than the %zu %s that are read here", path,
+                   round ? limit / mib : limit, round ? "MiB" : "bytes");
+}
+
 static nn_status read_fd(int fd, const char *path, size_t limit, nn_buf *out, nn_err *err) {
     size_t got = 0;
     for (;;) {
@@ -71,9 +78,7 @@ static nn_status read_fd(int fd, const char *path, size_t limit, nn_buf *out, nn
         if (n < 0) return nn_file_fail(err, errno, "read", path);
         if (n == 0) return NN_OK;
         got += (size_t)n;
-        if (got > limit)
-            return nn_fail(err, NN_E_LIMIT,
-                           "%.300s is larger than the %zu bytes that are read here", path, limit);
+        if (got > limit) return too_large(path, limit, err);
         out->n += (size_t)n;
     }
 }
@@ -137,7 +142,19 @@ static void writer_free(nn_writer *w) {
     free(w);
 }
 
+/* The rename at the end would put a file in the place of a device such as /dev/null. */
+static nn_status check_target(const char *path, nn_err *err) {
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return NN_OK;
+    if (S_ISDIR(st.st_mode)) return nn_file_fail(err, EISDIR, "write", path);
+    nn_status s = nn_fail(err, NN_E_STORAGE_ERROR,
+                          "cannot write %.300s: it is a device or a pipe, not a file", path);
+    return nn_err_hint(err, s, "give the name of a file");
+}
+
 nn_status nn_writer_open(const char *path, mode_t mode, nn_writer **ret, nn_err *err) {
+    nn_status bad = check_target(path, err);
+    if (bad) return bad;
     nn_writer *w = calloc(1, sizeof *w);
     size_t dir = parent_length(path);
     const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
@@ -188,6 +205,13 @@ void nn_writer_abort(nn_writer *w) {
     if (!w) return;
     unlink(w->temporary);
     writer_free(w);
+}
+
+nn_status nn_file_check_writable(const char *path, nn_err *err) {
+    nn_writer *w;
+    nn_status s = nn_writer_open(path, 0644, &w, err);
+    if (!s) nn_writer_abort(w);
+    return s;
 }
 
 nn_status nn_file_write(const char *path, const void *p, size_t n, nn_err *err) {

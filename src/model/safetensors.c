@@ -77,21 +77,28 @@ static nn_status bad_tensor(const nn_safetensors *s, const char *tensor, const c
     return nn_fail(err, NN_E_MODEL_FILE_ERROR, "%s: tensor '%.80s': %s", s->name, tensor, what);
 }
 
+/* The file is of another kind, or only its beginning is there. */
+static nn_status no_header(nn_status s, nn_err *err) {
+    return nn_err_hint(err, s, "is it a whole model file? `neural train` writes one");
+}
+
 static nn_status parse_header(nn_safetensors *s, size_t *ret_data, nn_err *err) {
     if (s->n < LENGTH_BYTES)
-        return nn_fail(
-            err, NN_E_MODEL_FILE_ERROR,
-            "%s: %zu bytes are no safetensors file: it begins with 8 bytes of header length",
-            s->name, s->n);
+        return no_header(nn_fail(err, NN_E_MODEL_FILE_ERROR,
+                                 "%s: %zu bytes are no safetensors file: it begins with 8 bytes of "
+                                 "header length",
+                                 s->name, s->n),
+                         err);
     uint64_t n = 0;
     for (int i = LENGTH_BYTES; i-- > 0;) n = n << 8 | (unsigned char)s->p[i];
     if (n > MAX_HEADER || n > s->n - LENGTH_BYTES)
-        return nn_fail(err, NN_E_MODEL_FILE_ERROR,
-                       "%s: offset 0: a header of %" PRIu64 " bytes %s; the file has %zu", s->name,
-                       n, n > MAX_HEADER ? "passes the format's limit of 100 MB" : "is truncated",
-                       s->n);
+        return no_header(
+            nn_fail(err, NN_E_MODEL_FILE_ERROR,
+                    "%s: offset 0: a header of %" PRIu64 " bytes %s; the file has %zu", s->name, n,
+                    n > MAX_HEADER ? "passes the format's limit of 100 MB" : "is truncated", s->n),
+            err);
     if (n == 0 || s->p[LENGTH_BYTES] != '{')
-        return bad(s, "offset 8: the header does not begin with {", err);
+        return no_header(bad(s, "offset 8: the header does not begin with {", err), err);
     nn_err at = {0};
     nn_status status = nn_json_parse(s->p + LENGTH_BYTES, n, &s->header, &at);
     if (status)
