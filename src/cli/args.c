@@ -44,19 +44,28 @@ static bool is_word(const char *words, const char *value) {
     return false;
 }
 
+static nn_status unknown_word(const nn_command_row *row, const nn_option *o, const char *value,
+                              nn_err *err) {
+    char words[128], *rest = words;
+    const char *list[NN_CLI_OPTIONS + 1] = {0};
+    snprintf(words, sizeof words, "%s", o->words);
+    for (int n = 0; rest && n < NN_CLI_OPTIONS; n++) list[n] = strsep(&rest, "|");
+    const char *near = nn_nearest(value, list);
+    nn_status s = nn_fail(err, NN_E_USAGE, "%s: --%s is one of %s, got '%.60s'", row->name, o->name,
+                          o->words, value);
+    return near ? nn_err_hint(err, s, "did you mean '%s'?", near) : s;
+}
+
 static nn_status set(const nn_command_row *row, nn_args *a, int i, const char *value, nn_err *err) {
     const nn_option *o = &row->command->options[i];
     if (a->values[i])
         return nn_fail(err, NN_E_USAGE, "%s: option --%s is given twice", row->name, o->name);
-    if (o->words && !is_word(o->words, value))
-        return nn_fail(err, NN_E_USAGE, "%s: --%s is one of %s, got '%.60s'", row->name, o->name,
-                       o->words, value);
+    if (o->words && !is_word(o->words, value)) return unknown_word(row, o, value, err);
     a->values[i] = value;
     return NN_OK;
 }
 
-/* One word that begins with a dash; *at is its index and moves on when the next word is its value.
- */
+/* One word that begins with a dash. *at is its index and moves on if the next word is its value. */
 static nn_status option(const nn_command_row *row, int argc, char *const *argv, int *at, nn_args *a,
                         nn_err *err) {
     const char *arg = argv[*at], *eq = NULL;
@@ -79,6 +88,15 @@ static nn_status option(const nn_command_row *row, int argc, char *const *argv, 
     return set(row, a, i, eq ? eq + 1 : argv[++*at], err);
 }
 
+static nn_status surplus(const nn_command_row *row, const char *word, nn_err *err) {
+    int most = row->command->max_operands;
+    nn_status s =
+        most >= NN_CLI_OPERANDS
+            ? nn_fail(err, NN_E_USAGE, "%s: more than %d arguments", row->name, NN_CLI_OPERANDS)
+            : nn_fail(err, NN_E_USAGE, "%s: unexpected argument '%.100s'", row->name, word);
+    return nn_err_hint(err, s, "`neural %s --help` shows its arguments", row->name);
+}
+
 nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, nn_args *ret,
                         nn_err *err) {
     const nn_command *c = row->command;
@@ -96,7 +114,7 @@ nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, 
             }
             s = option(row, argc, argv, &i, &a, err);
         } else if (a.n_operands >= c->max_operands || a.n_operands >= NN_CLI_OPERANDS) {
-            s = nn_fail(err, NN_E_USAGE, "%s: unexpected argument '%.100s'", row->name, argv[i]);
+            s = surplus(row, argv[i], err);
         } else {
             a.operands[a.n_operands++] = argv[i];
         }

@@ -32,7 +32,12 @@ const nn_command_row *nn_command_find(const char *name) {
     return NULL;
 }
 
-static nn_status unknown_command(const char *name, nn_err *err) {
+nn_status nn_command_unknown(const char *name, nn_err *err) {
+    if (name[0] == '-') {
+        nn_status s = nn_fail(err, NN_E_USAGE, "unknown option '%.60s' before a command", name);
+        return nn_err_hint(err, s,
+                           "write `neural COMMAND [options]`; `neural help` lists the commands");
+    }
     const char *names[ROWS + 1] = {0};
     for (unsigned i = 0; i < ROWS; i++) names[i] = rows[i].name;
     const char *near = nn_nearest(name, names);
@@ -77,8 +82,7 @@ const char *nn_print_si(double n, char buf[32]) {
     return buf;
 }
 
-/* `neural`, `neural --help`, `neural --version` and `neural help CMD` are commands under another
- * name. */
+/* `neural`, `neural --help` and `neural --version` are commands under another name. */
 static const char *first_word(int argc, char **argv) {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return "help";
     return strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
@@ -93,7 +97,7 @@ static bool wants_help(int argc, char **argv) {
 static nn_status run(int argc, char **argv, nn_err *err) {
     const char *word = first_word(argc, argv);
     const nn_command_row *row = nn_command_find(word);
-    if (!row) return unknown_command(word, err);
+    if (!row) return nn_command_unknown(word, err);
     if (wants_help(argc, argv)) {
         nn_help_command(row, stdout);
         return NN_OK;

@@ -29,9 +29,10 @@ typedef struct nn_args {
     const nn_command *command;
     const char *operands[NN_CLI_OPERANDS];
     int n_operands;
-    const char
-        *values[NN_CLI_OPTIONS]; /* by index into command->options; a flag that was given is "" */
-    char *const *rest;           /* what follows the options of a command with own_flags */
+    /* By index into command->options; a flag that was given is "". */
+    const char *values[NN_CLI_OPTIONS];
+    /* What follows the options of a command with own_flags. */
+    char *const *rest;
     int n_rest;
 } nn_args;
 
@@ -54,6 +55,8 @@ typedef struct nn_command_row {
 } nn_command_row;
 const nn_command_row *nn_command_at(unsigned i); /* NULL past the end */
 const nn_command_row *nn_command_find(const char *name);
+/* NN_E_USAGE: there is no such command; the hint names the nearest one. */
+nn_status nn_command_unknown(const char *name, nn_err *err);
 
 /* The value of an option, NULL if it was not given; whether a flag was given. The name must be one
  * of the command's. */
@@ -79,8 +82,7 @@ bool nn_colour(FILE *f); /* a terminal, NO_COLOR not set */
  * refuses. */
 nn_status nn_print(const char *text, size_t n, nn_err *err);
 
-/* stdin, stdout and stderr as the last resort of an error: "neural: message", the hint on a line of
- * its own. */
+/* To stderr: "neural: message", and the hint on a line of its own. */
 void nn_print_error(const nn_err *e);
 
 /* Shared by commands that take a network: reads and compiles it and, unless `quiet`, prints its

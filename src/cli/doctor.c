@@ -83,18 +83,17 @@ static verdict probe_space(const char *path, char *detail, size_t cap) {
 }
 
 static const check checks[] = {
-    {"processor",              "speed",                             probe_cpu,     NULL,                         NULL,                            true },
-    {"engine native",          "training and serving",              probe_engine,  "native",                     "apt-get install libdnnl2",
-     true                                                                                                                                              },
-    {"engine reference",       "checking the others",               probe_engine,  "reference",                  NULL,                            true },
+    {"processor",              "speed",                             probe_cpu,     NULL,              NULL,                            true },
+    {"engine native",          "training and serving",              probe_engine,  "native",          "apt-get install libdnnl2",
+     true                                                                                                                                   },
+    {"engine reference",       "checking the others",               probe_engine,  "reference",       NULL,                            true },
     {"data folder",            "models and the store (here)",       probe_space,   ".",
-     "choose another with --paths.storage",                                                                                                       true },
+     "choose another with --paths.storage",                                                                                            true },
     {"data set fashion-mnist", "the example and the demonstration", probe_dataset, "fashion-mnist",
-     "apt-get install dataset-fashion-mnist",                                                                                                     false},
+     "apt-get install dataset-fashion-mnist",                                                                                          false},
     {"PyTorch",                "running generated PyTorch code",    probe_command,
-     "/usr/bin/python3 -c 'import torch; print(torch.__version__)' 2>/dev/null",                                 "apt-get install python3-torch", false},
-    {"curl",                   "the demonstration",                 probe_command, "curl --version 2>/dev/null",
-     "apt-get install curl",                                                                                                                      false},
+     "/usr/bin/python3 -c 'import torch; print(torch.__version__)' 2>/dev/null",                      "apt-get install python3-torch", false},
+    {"curl",                   "the demonstration",                 probe_command, "command -v curl", "apt-get install curl",          false},
 };
 enum { CHECKS = sizeof checks / sizeof checks[0] };
 
@@ -144,13 +143,19 @@ const nn_command nn_command_doctor = {.options = json_option, .run = run_doctor}
 
 /* ---- version ---- */
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* begins with the compiler's name */
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static nn_status run_version(const nn_args *a, nn_err *err) {
     NN_BUF out = {0};
     if (nn_opt_given(a, "json"))
         nn_buf_puts(&out, "{\"name\": \"neural\", \"version\": \"" NN_VERSION
-                          "\", \"compiler\": \"" __VERSION__ "\"}\n");
+                          "\", \"compiler\": \"" COMPILER "\"}\n");
     else
-        nn_buf_puts(&out, "neural " NN_VERSION " (compiled by gcc-compatible " __VERSION__ ")\n");
+        nn_buf_puts(&out, "neural " NN_VERSION " (" COMPILER ")\n");
     return nn_print(nn_buf_str(&out), out.n, err);
 }
 
@@ -188,37 +193,69 @@ static nn_status data_list(bool json, nn_err *err) {
     return nn_print(nn_buf_str(&out), out.n, err);
 }
 
-static nn_status data_info(const char *spec, nn_err *err) {
+/* What is told of one part of a set: as a line and, for the second part, its classes; or as JSON.
+ */
+static nn_json *split_json(const nn_dataset *d) {
+    nn_json *o = nn_json_new_object(), *shape = nn_json_new_array();
+    for (int i = 0; i < d->shape.rank; i++) nn_json_push(shape, nn_json_new_int(d->shape.dim[i]));
+    nn_json_set(o, "rows", nn_json_new_int(d->rows));
+    nn_json_set(o, "shape", shape);
+    nn_json_set(o, "classes", d->classes ? nn_json_new_int(d->classes) : nn_json_new_null());
+    nn_json_set(o, "sha256", nn_json_new_str(d->sha256));
+    nn_json *names = d->class_names ? nn_json_new_array() : nn_json_new_null();
+    for (int i = 0; d->class_names && i < d->classes; i++)
+        nn_json_push(names, nn_json_new_str(d->class_names[i]));
+    nn_json_set(o, "class_names", names);
+    return o;
+}
+
+static void split_text(const nn_dataset *d, const char *name, bool with_classes, nn_buf *out) {
+    char shape[96];
+    nn_buf_printf(out, "%s: %" PRId64 " rows of %s", name, d->rows,
+                  nn_shape_print(&d->shape, false, shape, sizeof shape));
+    if (d->classes) nn_buf_printf(out, ", %d classes", d->classes);
+    nn_buf_printf(out, ", sha256 %.16s\n", d->sha256);
+    for (int i = 0; with_classes && d->class_names && i < d->classes; i++)
+        nn_buf_printf(out, "  %d %s\n", i, d->class_names[i]);
+}
+
+static nn_status data_info(const char *spec, bool json, nn_err *err) {
     static const char *const names[] = {"train", "test"};
+    NN_BUF out = {0};
+    NN_JSON *both = nn_json_new_object();
     for (int split = 0; split < 2; split++) {
         nn_dataset *d = NULL;
         nn_status s = nn_dataset_open(spec, split ? NN_SPLIT_TEST : NN_SPLIT_TRAIN, &d, err);
         if (s) return s;
-        char shape[96];
-        printf("%s: %" PRId64 " rows of %s", names[split], d->rows,
-               nn_shape_print(&d->shape, false, shape, sizeof shape));
-        if (d->classes) printf(", %d classes", d->classes);
-        printf(", sha256 %.16s\n", d->sha256);
-        for (int i = 0; split && d->class_names && i < d->classes; i++)
-            printf("  %d %s\n", i, d->class_names[i]);
+        if (json)
+            nn_json_set(both, names[split], split_json(d));
+        else
+            split_text(d, names[split], split == 1, &out);
         nn_dataset_free(d);
     }
-    return NN_OK;
+    if (json) {
+        nn_json_dump(both, 2, &out);
+        nn_buf_putc(&out, '\n');
+    }
+    return nn_print(nn_buf_str(&out), out.n, err);
 }
 
+/* `neural data`, `neural data list`, `neural data SET`, `neural data info SET`. */
 static nn_status run_data(const nn_args *a, nn_err *err) {
-    const char *verb = a->operands[0];
-    if (strcmp(verb, "list") == 0 && a->n_operands == 1)
-        return data_list(nn_opt_given(a, "json"), err);
-    if (strcmp(verb, "info") == 0 && a->n_operands == 2) return data_info(a->operands[1], err);
+    const char *verb = a->n_operands ? a->operands[0] : "list";
+    bool info = strcmp(verb, "info") == 0, json = nn_opt_given(a, "json");
+    if (strcmp(verb, "list") == 0 && a->n_operands < 2) return data_list(json, err);
+    if (a->n_operands == 1 + info) return data_info(a->operands[info], json, err);
     nn_status s = nn_fail(err, NN_E_USAGE, "data: expected `list` or `info SET`");
     return nn_err_hint(err, s, "`neural data --help`");
 }
 
-const nn_command nn_command_data = {.operands = "list|info [SET]",
-                                    .min_operands = 1,
-                                    .max_operands = 2,
-                                    .options = json_option,
-                                    .run = run_data,
-                                    .examples =
-                                        "  neural data list\n  neural data info fashion-mnist"};
+const nn_command nn_command_data = {
+    .operands = "[list | info SET]",
+    .max_operands = 2,
+    .options = json_option,
+    .run = run_data,
+    .description = "SET is a name of the list or the path of a folder or file.",
+    .examples = "  neural data list\n"
+                "  neural data info fashion-mnist\n"
+                "  neural data info synthetic:rows=100,classes=3,shape=4x4x1"};

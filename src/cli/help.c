@@ -46,10 +46,7 @@ static nn_status run_help(const nn_args *a, nn_err *err) {
         return NN_OK;
     }
     const nn_command_row *row = nn_command_find(a->operands[0]);
-    if (!row) {
-        nn_status s = nn_fail(err, NN_E_USAGE, "unknown command '%.60s'", a->operands[0]);
-        return nn_err_hint(err, s, "`neural help` lists the commands");
-    }
+    if (!row) return nn_command_unknown(a->operands[0], err);
     nn_help_command(row, stdout);
     return NN_OK;
 }

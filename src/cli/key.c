@@ -8,11 +8,9 @@
 
 #include <string.h>
 
-static nn_status open_store(const nn_args *a, nn_store **ret, nn_err *err) {
+static nn_status open_store(const nn_args *a, bool *ret_json, nn_store **ret, nn_err *err) {
     nn_config *c = NULL;
-    nn_args rest = *a;
-    if (rest.n_rest && strcmp(rest.rest[rest.n_rest - 1], "--json") == 0) rest.n_rest--;
-    nn_status s = nn_cli_settings(&rest, &c, err);
+    nn_status s = nn_cli_settings(a, ret_json, &c, err);
     if (s) return s;
     s = nn_mkdirs(nn_config_str(c, NN_CFG_PATHS_STORAGE), err);
     nn_store_options o = {.url = nn_config_str(c, NN_CFG_STORE_URL), .readers = 1};
@@ -67,9 +65,9 @@ static nn_status run_key(const nn_args *a, nn_err *err) {
         return nn_err_hint(err, s, "`neural key --help`");
     }
     nn_store *store = NULL;
-    nn_status s = open_store(a, &store, err);
+    bool json = false;
+    nn_status s = open_store(a, &json, &store, err);
     if (s) return s;
-    bool json = a->n_rest && strcmp(a->rest[a->n_rest - 1], "--json") == 0;
     s = lists     ? list(store, json, err)
         : creates ? create(store, what, err)
                   : revoke_key(store, what, err);

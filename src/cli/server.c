@@ -36,45 +36,68 @@ static int find_setting(const char *name) {
     return row;
 }
 
+typedef struct flags {
+    nn_arena *arena;
+    nn_config_flag list[FLAGS];
+    size_t n;
+    const char *file; /* --config */
+    bool json;
+} flags;
+
+static nn_status add_setting(flags *f, const char *name, const char *value, nn_err *err) {
+    if (f->n >= FLAGS)
+        return nn_fail(
+            err, NN_E_USAGE,
+            "more than %d settings on the command line; put them into a file and give --config",
+            FLAGS);
+    f->list[f->n++] = (nn_config_flag){.name = name, .value = value};
+    return NN_OK;
+}
+
+/* One flag of `rest`; *at moves on if the next word is its value. */
+static nn_status read_flag(const nn_args *a, int *at, flags *f, nn_err *err) {
+    const char *word = a->rest[*at], *eq = strchr(word, '='), *value = eq ? eq + 1 : NULL;
+    char *name = eq ? nn_arena_strndup(f->arena, word + 2, (size_t)(eq - word - 2))
+                    : nn_arena_strdup(f->arena, word + 2);
+    int row = find_setting(name);
+    bool file = strcmp(name, "config") == 0;
+    if (row < 0 && !file) return unknown_flag(name, err);
+    bool last = *at + 1 >= a->n_rest || strncmp(a->rest[*at + 1], "--", 2) == 0;
+    if (!value && last && row >= 0 && nn_config_row(row)->type == NN_CFG_BOOL)
+        value = "true";
+    else if (!value && *at + 1 >= a->n_rest)
+        return nn_fail(err, NN_E_USAGE, "--%s needs a value", name);
+    else if (!value)
+        value = a->rest[++*at];
+    if (!file) return add_setting(f, name, value, err);
+    f->file = value;
+    return NN_OK;
+}
+
 /* "--port 80", "--port=80", "--rate_limit.enabled false"; a yes-or-no setting alone means true. */
-static nn_status read_flags(const nn_args *a, nn_arena *arena, nn_config_flag *flags, size_t *ret_n,
-                            const char **ret_file, nn_err *err) {
+static nn_status read_flags(const nn_args *a, flags *f, bool may_json, nn_err *err) {
     for (int i = 0; i < a->n_rest; i++) {
         const char *word = a->rest[i];
+        nn_status s = NN_OK;
         if (strncmp(word, "--", 2) != 0 || !word[2])
-            return nn_fail(err, NN_E_USAGE, "unexpected argument '%.100s'", word);
-        const char *eq = strchr(word, '='), *value = eq ? eq + 1 : NULL;
-        char *name = eq ? nn_arena_strndup(arena, word + 2, (size_t)(eq - word - 2))
-                        : nn_arena_strdup(arena, word + 2);
-        int row = find_setting(name);
-        bool file = strcmp(name, "config") == 0;
-        if (row < 0 && !file) return unknown_flag(name, err);
-        bool last = i + 1 >= a->n_rest || strncmp(a->rest[i + 1], "--", 2) == 0;
-        if (!value && last && row >= 0 && nn_config_row(row)->type == NN_CFG_BOOL)
-            value = "true";
-        else if (!value && i + 1 >= a->n_rest)
-            return nn_fail(err, NN_E_USAGE, "--%s needs a value", name);
-        else if (!value)
-            value = a->rest[++i];
-        if (file)
-            *ret_file = value;
-        else if (*ret_n >= FLAGS)
-            return nn_fail(
-                err, NN_E_USAGE,
-                "more than %d settings on the command line; put them into a file and give --config",
-                FLAGS);
+            s = nn_fail(err, NN_E_USAGE, "unexpected argument '%.100s'", word);
+        else if (may_json && strcmp(word, "--json") == 0)
+            f->json = true;
         else
-            flags[(*ret_n)++] = (nn_config_flag){.name = name, .value = value};
+            s = read_flag(a, &i, f, err);
+        if (s) return s;
     }
     return NN_OK;
 }
 
-nn_status nn_cli_settings(const nn_args *a, nn_config **ret, nn_err *err) {
+nn_status nn_cli_settings(const nn_args *a, bool *ret_json, nn_config **ret, nn_err *err) {
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "flags", 1 << 20);
-    nn_config_flag flags[FLAGS];
-    nn_config_input in = {.flags = flags, .env = environ, .dotenv = ".env"};
-    nn_status s = read_flags(a, arena, flags, &in.n_flags, &in.file, err);
+    flags f = {.arena = arena};
+    nn_status s = read_flags(a, &f, ret_json != NULL, err);
     if (s) return s;
+    if (ret_json) *ret_json = f.json;
+    nn_config_input in = {
+        .flags = f.list, .n_flags = f.n, .file = f.file, .env = environ, .dotenv = ".env"};
     NN_BUF problems = {0};
     s = nn_config_load(&in, ret, &problems, err);
     if (s) fputs(nn_buf_str(&problems), stderr);
@@ -91,7 +114,7 @@ static void setup_log(const nn_config *c) {
 
 static nn_status run_serve(const nn_args *a, nn_err *err) {
     nn_config *c = NULL;
-    nn_status s = nn_cli_settings(a, &c, err);
+    nn_status s = nn_cli_settings(a, NULL, &c, err);
     if (s) return s;
     setup_log(c);
     sigset_t until;
@@ -121,11 +144,9 @@ static nn_status run_config(const nn_args *a, nn_err *err) {
                               a->operands[0]);
         return nn_err_hint(err, s, "`neural config --help`");
     }
-    bool json = a->n_rest && strcmp(a->rest[a->n_rest - 1], "--json") == 0;
-    nn_args rest = *a;
-    rest.n_rest -= json;
+    bool json = false;
     nn_config *c = NULL;
-    nn_status s = nn_cli_settings(&rest, &c, err);
+    nn_status s = nn_cli_settings(a, &json, &c, err);
     if (s) return s;
     for (const char *const *w = nn_config_warnings(c); *w; w++)
         fprintf(stderr, "warning: %s\n", *w);

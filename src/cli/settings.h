@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 /* Loads the settings from a->rest, the environment, .env and --config. Faults are printed to
- * stderr, one a line; err holds the first. */
-nn_status nn_cli_settings(const nn_args *a, nn_config **ret, nn_err *err);
+ * stderr, one a line; err holds the first. `--json` among the flags is told in *ret_json; where
+ * that is NULL, it is unknown. */
+nn_status nn_cli_settings(const nn_args *a, bool *ret_json, nn_config **ret, nn_err *err);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* train.c - trains in this process: what the server's training child does, with a person watching.
  */
+#include "base/file.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "jobs/train_run.h"
@@ -73,6 +74,7 @@ static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o
         nn_json_set(v, "model", nn_json_new_str(job->output));
         nn_json_set(v, "sha256", nn_json_new_str(o->model->sha256));
         nn_json_set(v, "dataset", nn_json_new_str(o->data_name));
+        nn_json_set(v, "seed", nn_json_new_int((int64_t)o->seed));
         nn_json_set(v, "epochs", nn_json_new_int(r->epochs));
         set_num(v, "loss", r->loss);
         set_num(v, "accuracy", r->accuracy);
@@ -115,6 +117,9 @@ static nn_status train(const nn_args *a, nn_arena *arena, nn_train_job *job, nn_
     job->on_event = nn_progress_event;
     job->on_warning = on_warning;
     job->ctx = &progress;
+    s = nn_file_check_writable(job->output, err);
+    if (!s) s = nn_file_check_writable(job->checkpoint, err);
+    if (s) return s;
     catch_signals();
     nn_train_outcome o = {0};
     s = nn_train_run(job, &o, err);
@@ -140,7 +145,7 @@ static nn_status run_train(const nn_args *a, nn_err *err) {
 
 static const nn_option options[] = {
     {"data",       'd', "SET", "data set: a name or a path (default: what the network names)", NULL},
-    {"output",       'o', "FILE", "the model file (default: the network's name with .safetensors)", NULL},
+    {"output",       'o', "FILE", "the model file (default: FILE with .safetensors)", NULL},
     {"epochs",        'e', "N", "instead of the network's", NULL},
     {"batch-size",     'b', "N", "instead of the network's", NULL},
     {"lr",      0, "X", "learning rate, instead of the network's", NULL},

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import pty
+import stat
 import subprocess
 import sys
 
@@ -277,3 +278,37 @@ def test_output_to_a_closed_pipe_or_full_device(net):
     with open("/dev/full", "w") as full:
         r = subprocess.run([BIN, "shapes", str(net)], stdout=full, stderr=subprocess.PIPE, text=True)
     assert r.returncode == 4 and "cannot write the output" in r.stderr
+
+
+def test_data_sets_are_listed_and_described(neural):
+    assert neural("data").out == neural("data", "list").out
+    both = json.loads(neural("data", "info", "synthetic:rows=50,classes=3,shape=4x4x1", "--json").out)
+    assert (both["train"]["rows"], both["test"]["rows"]) == (50, 10) and both["train"]["shape"] == [4, 4, 1]
+    assert both["test"]["class_names"] == ["class_0", "class_1", "class_2"]
+    assert "train: 1000 rows" in neural("data", "synthetic").out
+
+
+def test_words_of_options_and_commands_are_suggested(neural, net):
+    fails(neural("predict", "m.safetensors", "--split", "trian"), 2, "did you mean 'train'")
+    fails(neural("help", "chekc"), 2, "did you mean 'check'")
+    fails(neural("--verbose", "check"), 2, "unknown option '--verbose'")
+
+
+def test_outputs_that_cannot_be_written_are_refused_first(neural, net, tmp_path):
+    """Before the training, not after it, and a device is never replaced by a file."""
+    for out in ".", "/dev/null", "none/m.safetensors":
+        r = neural("train", net, "--data", "synthetic:rows=64,classes=3,shape=4x4x1", "-o", out)
+        assert r.code in (3, 4) and out in r.err and "epoch" not in r.err, r
+    fails(neural("compile", net, "-o", "/dev/null"), 4, "/dev/null")
+    assert not stat.S_ISREG(os.stat("/dev/null").st_mode)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.neural"]
+
+
+def test_json_flag_stands_anywhere(neural):
+    assert json.loads(neural("config", "--json", "--port", "3").out)["server.port"]["value"] == 3
+
+
+def test_a_name_with_a_foreign_letter_is_one_mistake(neural, tmp_path):
+    (tmp_path / "n.neural").write_text("network Gr\u00f6\u00dfe { input: (4,) layers: Dense(2) }")
+    r = neural("check", "n.neural")
+    fails(r, 1, "n.neural:1:11: error: unexpected character U+00F6", "n.neural: 1 error")
