@@ -110,6 +110,48 @@ static nn_status describe(nn_jobs *j, const nn_json *request, nn_operation *op, 
     return NN_OK;
 }
 
+/* First segments of paths that the server answers itself. */
+static bool is_reserved(const char *name) {
+    static const char *const words[] = {
+        "api",    "auth", "compile", "deployments", "docs",   "experiments",
+        "health", "jobs", "live",    "metrics",     "models", "ready",
+        "redoc",  "v1",   "v2",      "version",     "ws"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], name) == 0) return true;
+    return false;
+}
+
+/* The record of the deployment, in the transaction of its operation; both have one id. */
+static nn_status create(nn_txn *t, const nn_operation *op, nn_err *err) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "deploy", 0);
+    nn_row model;
+    if (is_reserved(op->name))
+        return nn_fail(err, NN_E_CONFLICT, "'%s' is a path of the server; choose another name",
+                       op->name);
+    nn_status s = nn_txn_get(t, NN_TABLE_MODELS, op->model_id, a, &model, err);
+    if (s != NN_OK) return s;
+    const nn_json *config = nn_json_get(op->request, "config");
+    const nn_field row[] = {
+        NN_FIELD_TEXT("id", op->id),
+        NN_FIELD_TEXT("name", op->name),
+        NN_FIELD_TEXT("status", "deploying"),
+        NN_FIELD_TEXT("model_id", op->model_id),
+        NN_FIELD_INT("model_version", nn_row_int(model, "version", 0)),
+        NN_FIELD_TEXT("backend", op->backend),
+        NN_FIELD_TEXT("engine", op->engine),
+        NN_FIELD_INT("replicas", nn_json_int(nn_json_get(config, "replicas"), 1)),
+        NN_FIELD_JSON("config", config),
+        NN_FIELD_JSON("environment", nn_json_get(op->request, "environment")),
+        NN_FIELD_TEXT("principal", op->principal),
+        NN_FIELD_INT("created_at", op->created_at),
+        NN_FIELD_INT("updated_at", op->created_at),
+    };
+    s = nn_txn_insert(t, NN_TABLE_DEPLOYMENTS, row, NN_COUNT_OF(row), NULL, err);
+    if (s != NN_E_ALREADY_EXISTS) return s;
+    return nn_err_hint(err, nn_fail(err, s, "A deployment named '%s' exists", op->name),
+                       "choose another name, or stop it with DELETE /deployments/{id}");
+}
+
 const nn_kind nn_kind_deploy = {
     .name = "deploy",
     .summary = "a model made answerable",
@@ -117,4 +159,5 @@ const nn_kind nn_kind_deploy = {
     .n_fields = NN_COUNT_OF(fields),
     .check = check,
     .describe = describe,
+    .create = create,
 };
