@@ -56,7 +56,7 @@ STEPS = [
     ("the same under ASan, UBSan", "check", CTEST.format("asan"), count_cmocka),
     ("build tsan", "check", build("tsan"), count_one),
     ("threads under TSan", "check", "OMP_NUM_THREADS=1 " + CTEST.format("tsan") + " -R 'unit_(base|store|jobs|net|serve|api)'", count_cmocka),
-    ("build fuzz", "check", build("fuzz"), count_one),
+    ("build fuzz", "check", build("fuzz", "fuzzers"), count_one),
     ("fuzz, a short run each", "check", CTEST.format("fuzz").replace("-j2", "-j2 -R fuzz_"), count_one),
     ("generated code", "check", f"{PYTEST} tests/codegen", count_pytest),
     ("against PyTorch", "check", f"{PYTEST} tests/conformance", count_pytest),
@@ -69,7 +69,7 @@ STEPS = [
 def run(name, command, counter):
     start = time.monotonic()
     # OMP_WAIT_POLICY: two-thread teams that spin while other tests run take ten times as long
-    env = dict(os.environ, OMP_WAIT_POLICY="passive")
+    env = dict(os.environ, OMP_WAIT_POLICY="passive", TSAN_OPTIONS="allocator_may_return_null=1")
     env.setdefault("NEURAL_BIN", os.path.join(ROOT, "build/release/neural"))
     done = subprocess.run(command, shell=True, cwd=ROOT, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
