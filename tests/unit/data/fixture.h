@@ -26,11 +26,11 @@ static inline void folder_init(folder *f) {
 /* Writes a file and returns its path, which lives as long as the folder. */
 static inline const char *folder_put(folder *f, const char *name, const void *p, size_t n) {
     char *path = f->names[f->n++];
-    size_t folder = strlen(f->path); /* path and f->path are in one object: no snprintf */
-    assert_true(folder + 1 + strlen(name) < PATH_MAX);
-    memcpy(path, f->path, folder);
-    path[folder] = '/';
-    memcpy(path + folder + 1, name, strlen(name) + 1);
+    size_t head = strlen(f->path); /* path and f->path are in one object: no snprintf */
+    assert_true(head + 1 + strlen(name) < PATH_MAX);
+    memcpy(path, f->path, head);
+    path[head] = '/';
+    memcpy(path + head + 1, name, strlen(name) + 1);
     size_t k = strlen(name);
     if (k > 3 && strcmp(name + k - 3, ".gz") == 0) {
         gzFile gz = gzopen(path, "wb");
