@@ -57,32 +57,31 @@ def opponents(model):
         yield "malloc channels first", malloc, []
 
 
-def torch(model, batch, threads, steps, env, flags):
+def torch(model, batch, threads, seconds, env, flags):
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "LD_LIBRARY_PATH": BLAS, **env}
     out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), "/usr/bin/python3", ROOT / "bench/torch_train.py", model, str(batch),
-                          str(steps), *flags], env=env, capture_output=True, text=True, check=True).stdout
+                          str(seconds), *flags], env=env, capture_output=True, text=True, check=True).stdout
     return float(out)
 
 
 def ours(model, batch, threads, seconds=2):
     out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), TRAINER, model, str(batch), str(threads), str(seconds)],
                          capture_output=True, text=True, check=True).stdout
-    return float(out.split()[-1])
+    return float(re.search(r"([\d,.]+) samples/s", out)[1].replace(",", ""))
 
 
 def bench_train():
     print("\ntraining, samples/s: ours beside the fastest PyTorch configuration of those tried\n")
     subprocess.run(["ninja", "--quiet", "-C", ROOT / "build/release", "bench_train_native"], check=True)
-    for model, batch, threads, budget, steps in (("mlp", 64, 1, 1.8, 1000), ("mlp", 64, 2, 1.8, 1500), ("cnn", 64, 1, 1.5, 60),
-                                                 ("cnn", 64, 2, 1.5, 100)):
+    for model, batch, threads, budget in (("mlp", 64, 1, 1.8), ("mlp", 64, 2, 1.8), ("cnn", 64, 1, 1.5), ("cnn", 64, 2, 1.5)):
         tried = {name: (env, flags) for name, env, flags in opponents(model)}
-        first = {name: torch(model, batch, threads, steps // 4, *cfg) for name, cfg in tried.items()}
+        first = {name: torch(model, batch, threads, 1, *cfg) for name, cfg in tried.items()}
         best = sorted(first, key=first.get, reverse=True)[:3]
         mine, theirs = [], {name: [] for name in best}
         for _ in range(REPEAT):
             mine.append(ours(model, batch, threads))
             for name in best:
-                theirs[name].append(torch(model, batch, threads, steps, *tried[name]))
+                theirs[name].append(torch(model, batch, threads, 2, *tried[name]))
         winner = max(best, key=lambda name: statistics.median(theirs[name]))
         ratio = statistics.median(mine) / statistics.median(theirs[winner])
         row(f"{model} batch {batch}, {threads} thread{'s' * (threads > 1)}", spread(mine), f"{spread(theirs[winner])} ({winner})",
