@@ -101,7 +101,8 @@ static nn_status open_pool(nn_app *a, size_t connections, nn_err *err) {
     return nn_pool_new("api", threads, connections, &a->pool, err);
 }
 
-/* Must be the last step: requests may come before it returns. */
+/* The first step: a port that is taken is said before anything is touched, and the address is known
+ * to all that come later. Who connects already waits. */
 static nn_status listen_on(nn_app *a, const nn_http_limits *limits, nn_err *err) {
     const char *host = nn_config_str(a->config, NN_CFG_SERVER_HOST);
     nn_http_options o = {.host = host,
@@ -109,7 +110,7 @@ static nn_status listen_on(nn_app *a, const nn_http_limits *limits, nn_err *err)
                          .threads = (int)nn_config_int(a->config, NN_CFG_SERVER_HTTP_THREADS),
                          .limits = *limits,
                          .hooks = nn_call_hooks(a)};
-    nn_status s = nn_http_server_start(&o, &a->http, err);
+    nn_status s = nn_http_server_listen(&o, &a->http, err);
     if (s != NN_OK) return s;
     const char *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";
     snprintf(a->url, sizeof a->url, "http://%s%.100s%s:%d", open, host, close,
@@ -121,6 +122,7 @@ static nn_status open_all(nn_app *a, nn_err *err) {
     nn_http_limits limits = limits_of(a->config);
     nn_status s =
         nn_http_is_loopback(nn_config_str(a->config, NN_CFG_SERVER_HOST), &a->loopback, err);
+    if (s == NN_OK) s = listen_on(a, &limits, err);
     if (s == NN_OK) s = open_records(a, err);
     if (s == NN_OK) s = open_auth(a, err);
     if (s == NN_OK) s = open_routes(a, err);
@@ -129,7 +131,7 @@ static nn_status open_all(nn_app *a, nn_err *err) {
     if (s != NN_OK) return s;
     open_limits(a);
     a->health = nn_health_new(a);
-    return listen_on(a, &limits, err);
+    return nn_http_server_run(a->http, err); /* last: requests may come before it returns */
 }
 
 nn_status nn_api_start(nn_config *config, nn_app **ret, nn_err *err) {

@@ -25,16 +25,6 @@ static nn_status start_from_record(nn_app *a, const char *id, nn_arena *arena, n
     return nn_serve_start(a->serve, &spec, err);
 }
 
-typedef struct outcome {
-    const char *id, *error;
-} outcome;
-
-static nn_status set_outcome(nn_txn *t, void *ctx, nn_err *err) {
-    const outcome *o = ctx;
-    return nn_deployment_set(t, o->id, o->error ? "failed" : "deployed", NULL, o->error,
-                             nn_clock_wall(), NULL, err);
-}
-
 static nn_json *deploy_result(nn_app *a, const nn_run *r) {
     NN_BUF endpoint = {0};
     nn_deployment_endpoint(nn_api_url(a), r->id, &endpoint);
@@ -48,22 +38,40 @@ static nn_json *deploy_result(nn_app *a, const nn_run *r) {
     return o;
 }
 
+/* Whether the record was stopped while its live half was made. A stop that comes after this look
+ * finds the live half and ends it. */
+static nn_status check_wanted(nn_app *a, const char *id, nn_arena *arena, nn_err *err) {
+    nn_row row;
+    nn_status s = nn_deployment_find(a->store, id, arena, &row, err);
+    if (s || strcmp(nn_row_text(row, "status"), "stopped") != 0) return s;
+    return nn_fail(err, NN_E_CANCELLED, "the deployment was stopped before it answered");
+}
+
+/* What becomes of the record is for the operation's end, in one transaction (jobs/kinds/deploy.c).
+ */
 static nn_status run_deploy(void *ctx, const nn_run *r, nn_json **ret_result, nn_json **ret_details,
                             nn_err *err) {
     (void)ret_details;
     nn_app *a = ctx;
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "deploy", 1 << 20);
-    nn_err why = {0};
-    nn_status s = start_from_record(a, r->id, arena, &why);
-    outcome o = {.id = r->id, .error = s ? why.msg : NULL};
-    nn_status stored = nn_store_write(a->store, set_outcome, &o, s ? NULL : &why);
-    if (s || stored) {
-        if (!s) nn_serve_stop(a->serve, r->id);
-        if (err) *err = why;
-        return s ? s : stored;
-    }
-    *ret_result = deploy_result(a, r);
-    return NN_OK;
+    nn_serve_stop(a->serve, r->id); /* of an earlier attempt whose end could not be stored */
+    nn_status s = start_from_record(a, r->id, arena, err);
+    if (s) return s;
+    s = check_wanted(a, r->id, arena, err);
+    if (s)
+        nn_serve_stop(a->serve, r->id);
+    else
+        *ret_result = deploy_result(a, r);
+    return s;
+}
+
+typedef struct outcome {
+    const char *id, *error;
+} outcome;
+
+static nn_status set_failed(nn_txn *t, void *ctx, nn_err *err) {
+    const outcome *o = ctx;
+    return nn_deployment_set(t, o->id, "failed", NULL, o->error, nn_clock_wall(), NULL, err);
 }
 
 /* Deployments that answered when the last server stopped answer again; one that cannot is marked
@@ -80,7 +88,7 @@ static nn_status restore(nn_app *a, nn_err *err) {
         nn_log(NN_LOG_ERROR, "a deployment cannot be brought back", nn_kv_str("deployment", id),
                nn_kv_err(&why));
         outcome o = {.id = id, .error = why.msg};
-        s = nn_store_write(a->store, set_outcome, &o, err);
+        s = nn_store_write(a->store, set_failed, &o, err);
     }
     return s;
 }

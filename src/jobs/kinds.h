@@ -94,6 +94,8 @@ typedef struct nn_kind {
                         nn_err *err); /* in the creating transaction; NULL: nothing */
     nn_run_fn *run;                   /* NULL: nn_jobs_set_run */
     nn_status (*finish)(nn_txn *t, nn_finish *f, nn_err *err); /* NULL: nothing */
+    /* In the transaction that ends the operation, however it ends, after finish. NULL: nothing. */
+    nn_status (*ended)(nn_txn *t, const nn_operation *op, nn_err *err);
 } nn_kind;
 
 const nn_kind *nn_kind_at(nn_kind_id k);

@@ -88,7 +88,9 @@ nn_status nn_operation_move(nn_txn *t, nn_jobs *j, nn_operation **op, nn_state t
     nn_operation *next = NULL;
     nn_status s = swap(t, *op, f, k + n, err);
     if (s == NN_OK) s = nn_operation_read(t, (*op)->id, &next, err);
-    if (s == NN_OK && nn_kind_at(next->kind)->has_experiment) s = move_experiment(t, next, err);
+    const nn_kind *kind = s == NN_OK ? nn_kind_at(next->kind) : NULL;
+    if (s == NN_OK && kind->has_experiment) s = move_experiment(t, next, err);
+    if (s == NN_OK && kind->ended && nn_state_terminal(to)) s = kind->ended(t, next, err);
     if (s == NN_OK) s = write_event(t, next, err);
     if (s != NN_OK) {
         nn_operation_free(next);

@@ -182,7 +182,15 @@ static void stop_loops(nn_http_server *s) {
     }
 }
 
-nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, nn_err *err) {
+static nn_loop *new_loop(nn_http_server *s) {
+    nn_loop *l = calloc(1, sizeof *l);
+    if (!l) abort();
+    l->server = s;
+    l->options = &s->options;
+    return l;
+}
+
+nn_status nn_http_server_listen(const nn_http_options *o, nn_http_server **ret, nn_err *err) {
     nn_http_server *s = calloc(1, sizeof *s);
     if (!s) abort();
     s->options = *o;
@@ -191,26 +199,35 @@ nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, n
     s->options.host = s->host;
     s->port = o->port;
     s->threads = o->threads < 1 ? 1 : o->threads > 64 ? 64 : o->threads;
-    for (int i = 0; i < s->threads; i++) {
-        nn_loop *l = calloc(1, sizeof *l);
-        if (!l) abort();
-        l->server = s;
-        l->options = &s->options;
-        s->loop[i] = l;
-    }
+    for (int i = 0; i < s->threads; i++) s->loop[i] = new_loop(s);
     signal(SIGPIPE, SIG_IGN);
     nn_status status = bind_all(s, err);
-    for (int i = 0; i < s->threads && status == NN_OK; i++) {
-        status = nn_loop_start(s->loop[i], err);
-        if (status == NN_OK) s->started++;
-    }
     if (status != NN_OK) {
-        stop_loops(s);
         free_server(s);
         return status;
     }
     *ret = s;
     return NN_OK;
+}
+
+nn_status nn_http_server_run(nn_http_server *s, nn_err *err) {
+    nn_status status = NN_OK;
+    for (int i = 0; i < s->threads && status == NN_OK; i++) {
+        status = nn_loop_start(s->loop[i], err);
+        if (status == NN_OK) s->started++;
+    }
+    return status;
+}
+
+nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, nn_err *err) {
+    nn_http_server *s = NULL;
+    nn_status status = nn_http_server_listen(o, &s, err);
+    if (status == NN_OK) status = nn_http_server_run(s, err);
+    if (status == NN_OK)
+        *ret = s;
+    else
+        nn_http_server_stop(s, 0);
+    return status;
 }
 
 int nn_http_server_port(const nn_http_server *s) {

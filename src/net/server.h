@@ -49,8 +49,12 @@ typedef struct nn_http_options {
 /* Whether all addresses of a host are loopback ones. NN_E_CONFIG_ERROR when the name is not known.
  */
 nn_status nn_http_is_loopback(const char *host, bool *ret, nn_err *err);
-/* Listens and starts the threads. A port that is taken is NN_E_CONFIG_ERROR whose message names it.
- * Ignores SIGPIPE. */
+/* Listens: who connects from now on waits until the threads run. A port that is taken is
+ * NN_E_CONFIG_ERROR whose message names it. Ignores SIGPIPE. */
+nn_status nn_http_server_listen(const nn_http_options *o, nn_http_server **ret, nn_err *err);
+/* Starts the threads. Requests may come before this returns; after an error only stop. */
+nn_status nn_http_server_run(nn_http_server *s, nn_err *err);
+/* Both. */
 nn_status nn_http_server_start(const nn_http_options *o, nn_http_server **ret, nn_err *err);
 int nn_http_server_port(const nn_http_server *s);
 bool nn_http_server_is_loopback(

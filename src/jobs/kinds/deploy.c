@@ -152,6 +152,19 @@ static nn_status create(nn_txn *t, const nn_operation *op, nn_err *err) {
                        "choose another name, or stop it with DELETE /deployments/{id}");
 }
 
+/* Nothing but the operation's end takes a deployment out of `deploying`, except that it may have
+ * been stopped meanwhile. */
+static nn_status ended(nn_txn *t, const nn_operation *op, nn_err *err) {
+    const char *status = op->state == NN_STATE_SUCCEEDED   ? "deployed"
+                         : op->state == NN_STATE_CANCELLED ? "stopped"
+                                                           : "failed";
+    nn_field f[] = {NN_FIELD_TEXT("status", status), NN_FIELD_TEXT("error", op->error),
+                    NN_FIELD_INT("updated_at", op->updated_at)};
+    nn_where w[] = {NN_WHERE_TEXT("id", NN_CMP_EQ, op->id),
+                    NN_WHERE_TEXT("status", NN_CMP_EQ, "deploying")};
+    return nn_txn_update(t, NN_TABLE_DEPLOYMENTS, f, NN_COUNT_OF(f), w, 2, NULL, err);
+}
+
 const nn_kind nn_kind_deploy = {
     .name = "deploy",
     .summary = "a model made answerable",
@@ -160,4 +173,5 @@ const nn_kind nn_kind_deploy = {
     .check = check,
     .describe = describe,
     .create = create,
+    .ended = ended,
 };
