@@ -236,8 +236,8 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (argc > 1) {
-        run(argv[1], argc > 2 ? atol(argv[2]) : 64, argc > 3 ? atoi(argv[3]) : 1,
-            argc > 4 ? atof(argv[4]) : 2);
+        run(argv[1], argc > 2 ? strtol(argv[2], NULL, 10) : 64,
+            argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1, argc > 4 ? atof(argv[4]) : 2);
         return 0;
     }
     for (int threads = 1; threads <= 2; threads++) {

@@ -54,7 +54,7 @@ static nn_window window(char **words, int n) {
 
 static nn_shape shape_of(char **words, int n) {
     nn_shape s = {.rank = n - 1};
-    for (int i = 1; i < n; i++) s.dim[i - 1] = atoll(words[i]);
+    for (int i = 1; i < n; i++) s.dim[i - 1] = strtoll(words[i], NULL, 10);
     return s;
 }
 
@@ -77,13 +77,13 @@ static void fill_attr(nn_node_spec *spec, char **words, int n, const nn_shape *i
         spec->shape = shape_of(words, n);
         break;
     case NN_OP_MATMUL:
-        a->matmul.units = atoll(words[1]);
+        a->matmul.units = strtoll(words[1], NULL, 10);
         a->matmul.bias = !has(words, n, "nobias");
         break;
     case NN_OP_CONV:
         a->conv.window = window(words, n);
-        a->conv.filters = atoll(option(words, n, "f"));
-        a->conv.groups = option(words, n, "g") ? atoll(option(words, n, "g")) : 1;
+        a->conv.filters = strtoll(option(words, n, "f"), NULL, 10);
+        a->conv.groups = option(words, n, "g") ? strtoll(option(words, n, "g"), NULL, 10) : 1;
         a->conv.bias = !has(words, n, "nobias");
         break;
     case NN_OP_MAX_POOL:
@@ -119,7 +119,7 @@ static void fill_attr(nn_node_spec *spec, char **words, int n, const nn_shape *i
                                          : shape_of(words, n);
         break;
     case NN_OP_TRANSPOSE:
-        for (int i = 1; i < n; i++) a->transpose.perm[i - 1] = atoi(words[i]);
+        for (int i = 1; i < n; i++) a->transpose.perm[i - 1] = (int)strtol(words[i], NULL, 10);
         break;
     case NN_OP_COUNT:
         break;

@@ -78,7 +78,8 @@ TEST(csv_a_name_that_is_a_number_does_not_hide_the_header) {
 TEST(csv_many_whole_numbers_are_values) {
     char *text = malloc(40000);
     int n = 0;
-    for (int i = 0; i < 1001; i++) n += sprintf(text + n, "%d,%d\n", i, i * 3);
+    for (int i = 0; i < 1001; i++)
+        n += snprintf(text + n, (size_t)(40000 - n), "%d,%d\n", i, i * 3);
     double *l = calloc(1001, sizeof *l);
     gather(text, 1001, 1, l, NULL);
     assert_true(l[1000] == 3000);
