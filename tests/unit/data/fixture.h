@@ -5,7 +5,6 @@
 #include "data/dataset.h"
 #include "t.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 
 typedef struct folder {
     char path[64];
-    char names[8][PATH_MAX];
+    char *names[8];
     int n;
 } folder;
 
@@ -23,14 +22,16 @@ static inline void folder_init(folder *f) {
     assert_non_null(mkdtemp(f->path));
 }
 
+/* The path of a file in the folder, which is removed with the folder. */
+static inline const char *folder_name(folder *f, const char *name) {
+    assert_in_range(f->n, 0, sizeof f->names / sizeof f->names[0] - 1);
+    assert_true(asprintf(&f->names[f->n], "%s/%s", f->path, name) > 0);
+    return f->names[f->n++];
+}
+
 /* Writes a file and returns its path, which lives as long as the folder. */
 static inline const char *folder_put(folder *f, const char *name, const void *p, size_t n) {
-    char *path = f->names[f->n++];
-    size_t head = strlen(f->path); /* path and f->path are in one object: no snprintf */
-    assert_true(head + 1 + strlen(name) < PATH_MAX);
-    memcpy(path, f->path, head);
-    path[head] = '/';
-    memcpy(path + head + 1, name, strlen(name) + 1);
+    const char *path = folder_name(f, name);
     size_t k = strlen(name);
     if (k > 3 && strcmp(name + k - 3, ".gz") == 0) {
         gzFile gz = gzopen(path, "wb");
@@ -47,7 +48,10 @@ static inline const char *folder_put(folder *f, const char *name, const void *p,
 }
 
 static inline void folder_done(folder *f) {
-    for (int i = 0; i < f->n; i++) unlink(f->names[i]);
+    while (f->n) {
+        unlink(f->names[--f->n]);
+        free(f->names[f->n]);
+    }
     rmdir(f->path);
 }
 

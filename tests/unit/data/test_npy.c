@@ -9,7 +9,7 @@ static void numpy(folder *f, const char *script, const char *const *names) {
     snprintf(command, sizeof command, "cd %s && /usr/bin/python3 -c \"import numpy as np\n%s\"",
              f->path, script);
     assert_int_equal(system(command), 0);
-    for (; *names; names++) snprintf(f->names[f->n++], PATH_MAX, "%s/%s", f->path, *names);
+    for (; *names; names++) folder_name(f, *names);
 }
 
 static char *slurp(const char *path, size_t *ret_n) {
