@@ -125,10 +125,6 @@ void nn_py_float(nn_buf *out, double v) {
     nn_jw_num(&w, v);
 }
 
-void nn_py_bool(nn_buf *out, bool v) {
-    nn_buf_puts(out, v ? "True" : "False");
-}
-
 void nn_py_shape(nn_buf *out, const nn_shape *s) {
     nn_buf_putc(out, '(');
     for (int i = 0; i < s->rank; i++) {

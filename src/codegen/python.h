@@ -30,7 +30,6 @@ void nn_py_string(nn_buf *out, const char *text);
 /* Text within a comment: printable ASCII as it is, all else as ?. */
 void nn_py_comment(nn_buf *out, const char *text);
 void nn_py_float(nn_buf *out, double v); /* shortest text that reads back as v; v is finite */
-void nn_py_bool(nn_buf *out, bool v);
 /* "(3,)", "(28, 28, 1)"; an unknown size as None. */
 void nn_py_shape(nn_buf *out, const nn_shape *s);
 /* `v` itself when all n are equal or there is one, else a tuple. */

@@ -329,9 +329,10 @@ static const char report[] =
     "    if as_json:\n"
     "        print(json.dumps({'type': kind, **values}), flush=True)\n"
     "        return\n"
-    "    texts = (f'{key} {value:.4f}' if isinstance(value, float) else f'{key} {value}'\n"
-    "             for key, value in values.items())\n"
-    "    print(f'{kind}:', '  '.join(texts), flush=True)\n";
+    "    if kind == 'epoch':\n"
+    "        kind = f\"epoch {values.pop('epoch')}/{values.pop('epochs')}\"\n"
+    "    texts = (f'{key} {value:.4f}' for key, value in values.items())\n"
+    "    print(kind, *texts, sep='  ', flush=True)\n";
 
 static void put_train(nn_emit *e, nn_buf *out) {
     nn_buf_puts(
