@@ -33,24 +33,6 @@ INLINE void micro(const int mr, const int nv, int64_t k, const float *restrict a
         for (int j = 0; j < nv; j++) store(t + i * ldt + j * VL, c[i][j]);
 }
 
-/* One row has too few accumulators to hide the latency: four partial sums over k instead. */
-INLINE void micro_row(const int nv, int64_t k, const float *restrict a, int64_t cs,
-                      const float *restrict b, int64_t ldb, float *restrict t, bool add) {
-    vf c[4][2] = {{{0}}};
-    int64_t p = 0;
-    for (; p + 4 <= k; p += 4) UNROLL for (int i = 0; i < 4; i++) {
-            float s = a[(p + i) * cs];
-            for (int j = 0; j < nv; j++) c[i][j] += s * load(b + (p + i) * ldb + j * VL);
-        }
-    for (; p < k; p++)
-        for (int j = 0; j < nv; j++) c[0][j] += a[p * cs] * load(b + p * ldb + j * VL);
-    for (int j = 0; j < nv; j++) {
-        vf sum = (c[0][j] + c[1][j]) + (c[2][j] + c[3][j]);
-        if (add) sum += load(t + j * VL);
-        store(t + j * VL, sum);
-    }
-}
-
 #define MICRO_CASE(n)                                                                              \
     case n:                                                                                        \
         micro(n, nv, k, a, rs, cs, b, ldb, t, ldt, add);                                           \
@@ -59,9 +41,7 @@ INLINE void micro_row(const int nv, int64_t k, const float *restrict a, int64_t 
 INLINE void micro_rows(int64_t m, const int nv, int64_t k, const float *a, int64_t rs, int64_t cs,
                        const float *b, int64_t ldb, float *t, int64_t ldt, bool add) {
     switch (m) {
-    case 1:
-        micro_row(nv, k, a, cs, b, ldb, t, add);
-        return;
+        MICRO_CASE(1)
         MICRO_CASE(2)
         MICRO_CASE(3)
         MICRO_CASE(4)
@@ -126,8 +106,46 @@ static void gemm_block(const nn_gemm *g, int64_t panel, int64_t row, int64_t k0,
     }
 }
 
+/* A single row: as many whole panels at once as give 8 accumulators, or the latency of the adds
+ * would decide. The order of each sum is that of the tiles. */
+enum { ROW_PANELS = VL / 4, PANEL_VECTORS = NN_PANEL / VL };
+
+INLINE void row_panels(const int panels, const nn_gemm *g, const float *b, float *restrict t) {
+    vf c[ROW_PANELS][PANEL_VECTORS] = {{{0}}};
+    for (int64_t p = 0; p < g->k; p++) {
+        float s = g->a[p];
+        UNROLL for (int i = 0; i < panels; i++) for (int j = 0; j < PANEL_VECTORS; j++) c[i][j] +=
+            s * load(b + (i * g->k + p) * NN_PANEL + j * VL);
+    }
+    for (int i = 0; i < panels; i++)
+        for (int j = 0; j < PANEL_VECTORS; j++) store(t + i * NN_PANEL + j * VL, c[i][j]);
+}
+
+static void gemm_row(const nn_gemm *g, int64_t begin, int64_t end) {
+    float t[ROW_PANELS * NN_PANEL] ALIGNED;
+    int64_t whole = g->n / NN_PANEL;
+    while (begin < end) {
+        const float *b = g->b + begin * NN_PANEL * g->k;
+        int64_t left = (whole < end ? whole : end) - begin, n = left >= ROW_PANELS ? ROW_PANELS : 1;
+        if (left < 1) {
+            gemm_block(g, begin, 0, 0, g->k, b);
+            return; /* it was the last panel */
+        }
+        if (n > 1)
+            row_panels(ROW_PANELS, g, b, t);
+        else
+            row_panels(1, g, b, t);
+        finish_row(g, n * NN_PANEL, t, begin * NN_PANEL, begin * NN_PANEL);
+        begin += n;
+    }
+}
+
 static void gemm(const nn_gemm *g, int64_t begin, int64_t end) {
     int64_t tiles = nn_tiles(g->m);
+    if (g->m == 1) {
+        gemm_row(g, begin, end);
+        return;
+    }
     while (begin < end) {
         int64_t panel = begin / tiles, first = begin % tiles;
         int64_t last = first + (end - begin) < tiles ? first + (end - begin) : tiles;

@@ -89,13 +89,16 @@ TEST(native_gemm) {
 
 TEST(native_gemm_rows_do_not_depend_on_each_other) {
     EACH_SET(k) {
-        enum { N = 40, K = 1500 };
-        float *a = numbers(16 * K), *b = numbers(nn_panel_floats(K, N)), whole[16 * N], some[9 * N];
-        nn_gemm g = {.m = 16, .n = N, .k = K, .a = a, .b = b, .c = whole};
+        enum { M = 16, N = 200, K = 1500 };
+        static float whole[M * N], some[M * N];
+        float *a = numbers(M * K), *b = numbers(nn_panel_floats(K, N));
+        nn_gemm g = {.m = M, .n = N, .k = K, .a = a, .b = b, .c = whole};
         gemm_in_pieces(k, &g);
-        g.m = 9, g.c = some;
-        gemm_in_pieces(k, &g);
-        assert_memory_equal(whole, some, 8 * N * sizeof *some);
+        for (int rows = 1; rows < M; rows++) {
+            g.m = rows, g.c = some;
+            gemm_in_pieces(k, &g);
+            assert_memory_equal(whole, some, (size_t)(rows * N) * sizeof *some);
+        }
         free(a), free(b);
     }
 }
