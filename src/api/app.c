@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/pool.h"
+#include "store/eventlog.h"
 #include "store/store.h"
 #include "track/track.h"
 
@@ -118,6 +119,17 @@ static nn_status listen_on(nn_app *a, const nn_http_limits *limits, nn_err *err)
     return NN_OK;
 }
 
+/* On the pool: a long table must not delay the start. */
+static void forget_old_events(void *app) {
+    nn_app *a = app;
+    nn_err err = {0};
+    int64_t kept = nn_config_int(a->config, NN_CFG_EVENTS_RETENTION) * 86400 * 1000000, deleted = 0;
+    if (nn_eventlog_prune(a->store, nn_clock_wall() - kept, &deleted, &err) != NN_OK)
+        nn_log(NN_LOG_WARNING, "old events stay", nn_kv_str("error", err.msg));
+    else if (deleted)
+        nn_log(NN_LOG_INFO, "old events deleted", nn_kv_int("events", deleted));
+}
+
 static nn_status open_all(nn_app *a, nn_err *err) {
     nn_http_limits limits = limits_of(a->config);
     nn_status s =
@@ -128,6 +140,7 @@ static nn_status open_all(nn_app *a, nn_err *err) {
     if (s == NN_OK) s = open_routes(a, err);
     if (s == NN_OK) s = open_pool(a, limits.connections, err);
     if (s == NN_OK) s = nn_services_open(a, err);
+    if (s == NN_OK) s = nn_pool_submit(a->pool, forget_old_events, a, err);
     if (s != NN_OK) return s;
     open_limits(a);
     a->health = nn_health_new(a);

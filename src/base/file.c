@@ -182,10 +182,6 @@ nn_status nn_writer_put(nn_writer *w, const void *p, size_t n, nn_err *err) {
     return e ? nn_file_fail(err, e, "write", w->path) : NN_OK;
 }
 
-int nn_writer_fd(const nn_writer *w) {
-    return w->fd;
-}
-
 nn_status nn_writer_commit(nn_writer *w, nn_err *err) {
     int e = sync_fd(w->fd);
     if (!e && close(w->fd)) e = errno; /* NFS reports a full disk here */

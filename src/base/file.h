@@ -28,7 +28,6 @@ typedef struct nn_writer nn_writer;
 /* NN_E_STORAGE_ERROR also where a directory, a device or a pipe has that name. */
 nn_status nn_writer_open(const char *path, mode_t mode, nn_writer **ret, nn_err *err);
 nn_status nn_writer_put(nn_writer *w, const void *p, size_t n, nn_err *err);
-int nn_writer_fd(const nn_writer *w);                  /* for pwrite and the like; borrowed */
 nn_status nn_writer_commit(nn_writer *w, nn_err *err); /* takes w; on failure the old file stays */
 void nn_writer_abort(nn_writer *w); /* takes w, removes the temporary file; NULL allowed */
 /* Whether a file of that name could be written now, so that hours of work are not lost to a typing

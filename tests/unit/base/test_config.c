@@ -142,7 +142,7 @@ TEST(config_warns_of_two_names_that_differ) {
 TEST(config_reports_every_fault_at_once) {
     temp file;
     const char *text =
-        "server:\n  prot: 1\n  port: abc\nlog: {level: loud}\npaths: {models: a, models: b}\nauth: 7\nengine:\n";
+        "server:\n  prot: 1\n  port: abc\nlog: {level: loud}\npaths: {storage: a, storage: b}\nauth: 7\nengine:\n";
     temp_write(file, text, strlen(text));
     const char *env[] = {"NEURAL_API_KEY=tooshort",
                          "RATE_LIMIT_ENABLED=maybe",
@@ -156,7 +156,7 @@ TEST(config_reports_every_fault_at_once) {
         11, ":2: unknown key 'server.prot', did you mean 'server.port'?",
         ":3): 'abc': expected a whole number from 0 to 65535",
         "'loud': expected one of DEBUG, INFO, WARNING, ERROR",
-        ":5: paths.models is set twice, first in line 5", ":6: 'auth' is a section",
+        ":5: paths.storage is set twice, first in line 5", ":6: 'auth' is a section",
         "auth.bootstrap_key (from NEURAL_API_KEY): expected 16 to 512 characters, got 8",
         "expected true or false", "'10X': expected a number of bytes like 10M from 1K to 1G",
         "'1e999': expected a number from 0.1 to 3600", "'-1': expected", "unknown flag --prot",
