@@ -82,19 +82,19 @@ static verdict probe_space(const char *path, char *detail, size_t cap) {
     return writable && gib > 0.1 ? FINE : BROKEN;
 }
 
+/* clang-format off */
 static const check checks[] = {
-    {"processor",              "speed",                             probe_cpu,     NULL,              NULL,                            true },
-    {"engine native",          "training and serving",              probe_engine,  "native",          "apt-get install libdnnl2",
-     true                                                                                                                                   },
-    {"engine reference",       "checking the others",               probe_engine,  "reference",       NULL,                            true },
-    {"data folder",            "models and the store (here)",       probe_space,   ".",
-     "choose another with --paths.storage",                                                                                            true },
+    {"processor", "speed", probe_cpu, NULL, NULL, true},
+    {"engine native", "training and serving", probe_engine, "native", "apt-get install libdnnl2", true},
+    {"engine reference", "checking the others", probe_engine, "reference", NULL, true},
+    {"data folder", "models and the store (here)", probe_space, ".", "choose another with --storage", true},
     {"data set fashion-mnist", "the example and the demonstration", probe_dataset, "fashion-mnist",
-     "apt-get install dataset-fashion-mnist",                                                                                          false},
-    {"PyTorch",                "running generated PyTorch code",    probe_command,
-     "/usr/bin/python3 -c 'import torch; print(torch.__version__)' 2>/dev/null",                      "apt-get install python3-torch", false},
-    {"curl",                   "the demonstration",                 probe_command, "command -v curl", "apt-get install curl",          false},
+     "apt-get install dataset-fashion-mnist", false},
+    {"PyTorch", "running generated PyTorch code", probe_command,
+     "/usr/bin/python3 -c 'import torch; print(torch.__version__)' 2>/dev/null", "apt-get install python3-torch", false},
+    {"curl", "the demonstration", probe_command, "command -v curl", "apt-get install curl", false},
 };
+/* clang-format on */
 enum { CHECKS = sizeof checks / sizeof checks[0] };
 
 static nn_json *check_result(const check *c, verdict v, const char *detail) {

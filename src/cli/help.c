@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* help.c - help texts, printed from the command rows: `neural help`, `neural CMD --help`, shell
  * completion. */
+#include "base/config.h"
 #include "cli/cli.h"
 
 #include <string.h>
@@ -18,6 +19,18 @@ void nn_help_all(FILE *out) {
     fputs("\n`neural COMMAND --help` explains a command.\n", out);
 }
 
+/* The settings that have a short flag; every other one is --KEY. */
+static void print_settings(FILE *out) {
+    fprintf(out, "      %-26s %s\n", "--config FILE", "settings from a YAML file");
+    for (int i = 0; i < NN_CFG_COUNT; i++) {
+        const nn_cfg_row *r = nn_config_row(i);
+        if (!r->flag[0]) continue;
+        char left[64];
+        snprintf(left, sizeof left, "--%s %s", r->flag, r->type == NN_CFG_BOOL ? "" : "VALUE");
+        fprintf(out, "      %-26s %s\n", left, r->help);
+    }
+}
+
 static void print_options(const nn_command *c, FILE *out) {
     fputs("\noptions\n", out);
     for (const nn_option *o = c->options; o && o->name; o++) {
@@ -28,6 +41,7 @@ static void print_options(const nn_command *c, FILE *out) {
         fprintf(out, "  %-30s %s%s%s%s\n", left, o->help, o->words ? " (" : "",
                 o->words ? o->words : "", o->words ? ")" : "");
     }
+    if (c->own_flags) print_settings(out);
     fprintf(out, "  %-30s %s\n", "-h, --help", "print this");
 }
 
@@ -63,6 +77,13 @@ static void each_word(const char *words, const char *format) {
     }
 }
 
+/* The flags of the settings, for commands that take them. */
+static void complete_settings(const char *prefix) {
+    printf("%sconfig", prefix);
+    for (int i = 0; i < NN_CFG_COUNT; i++)
+        if (nn_config_row(i)->flag[0]) printf("%s%s", prefix, nn_config_row(i)->flag);
+}
+
 static void complete_bash(void) {
     puts("# bash completion for neural: source <(neural completion bash)\n"
          "_neural() {\n"
@@ -85,6 +106,7 @@ static void complete_bash(void) {
         const nn_command_row *r = nn_command_at(i);
         printf("        *:%s) words=\"--help", r->name);
         for (const nn_option *o = r->command->options; o && o->name; o++) printf(" --%s", o->name);
+        if (r->command->own_flags) complete_settings(" --");
         puts("\" ;;");
     }
     puts(

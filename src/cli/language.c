@@ -120,10 +120,12 @@ static nn_status run_check(const nn_args *a, nn_err *err) {
     return worst;
 }
 
+/* clang-format off */
 static const nn_option check_options[] = {
     {"json", 0, NULL, "print diagnostics and shapes as JSON", NULL},
-    {0 }
+    {0}
 };
+/* clang-format on */
 const nn_command nn_command_check = {
     .operands = "FILE...",
     .min_operands = 1,
@@ -181,13 +183,14 @@ static nn_status run_shapes(const nn_args *a, nn_err *err) {
     return nn_print(nn_buf_str(&out), out.n, err);
 }
 
+/* clang-format off */
 static const nn_option shapes_options[] = {
-    {"json",  0, NULL, "print JSON", NULL},
-    {"graph",   0, NULL, "print the op graph that the layers lower to", NULL},
-    {"auto-flatten",   0, NULL, "insert Flatten before Dense or Output where the rank asks for it",
-     NULL},
+    {"json",         0, NULL, "print JSON", NULL},
+    {"graph",        0, NULL, "print the op graph that the layers lower to", NULL},
+    {"auto-flatten", 0, NULL, "insert Flatten before Dense or Output where the rank asks for it", NULL},
     {0}
 };
+/* clang-format on */
 const nn_command nn_command_shapes = {
     .operands = "FILE",
     .min_operands = 1,
@@ -255,15 +258,16 @@ static nn_status run_compile(const nn_args *a, nn_err *err) {
     return s ? s : emit(arena, a, b, &src, u, err);
 }
 
+/* clang-format off */
 static const nn_option compile_options[] = {
-    {"backend", 'b', "NAME", "what to generate: pytorch (default)", NULL},
-    {"output",   'o', "FILE", "where to write; - is standard output (default FILE_BACKEND.py)", NULL},
-    {"data",     0, "SET", "data set that the generated program trains on by default", NULL},
-    {"dry-run",  0, NULL, "print the code, write nothing", NULL},
-    {"auto-flatten",   0, NULL, "insert Flatten before Dense or Output where the rank asks for it",
-     NULL},
-    {0    }
+    {"backend",      'b', "NAME", "what to generate: pytorch (default)", NULL},
+    {"output",       'o', "FILE", "where to write; - is standard output (default FILE_BACKEND.py)", NULL},
+    {"data",         0,   "SET",  "data set that the generated program trains on by default", NULL},
+    {"dry-run",      0,   NULL,   "print the code, write nothing", NULL},
+    {"auto-flatten", 0,   NULL,   "insert Flatten before Dense or Output where the rank asks for it", NULL},
+    {0}
 };
+/* clang-format on */
 const nn_command nn_command_compile = {
     .operands = "FILE",
     .min_operands = 1,

@@ -143,24 +143,24 @@ static nn_status run_train(const nn_args *a, nn_err *err) {
     return s ? s : train(a, arena, &job, err);
 }
 
+/* clang-format off */
 static const nn_option options[] = {
-    {"data",       'd', "SET", "data set: a name or a path (default: what the network names)", NULL},
-    {"output",       'o', "FILE", "the model file (default: FILE with .safetensors)", NULL},
-    {"epochs",        'e', "N", "instead of the network's", NULL},
-    {"batch-size",     'b', "N", "instead of the network's", NULL},
-    {"lr",      0, "X", "learning rate, instead of the network's", NULL},
-    {"validation-split",        0, "X", "share of the rows held back, 0 to 0.99", NULL},
-    {"seed",     's', "N", "of weights, shuffling and dropout", NULL},
-    {"threads",         't', "N", "cores to use (default all)", NULL},
-    {"engine",        0, "NAME", "what trains (default native)", "native|reference"},
-    {"checkpoint", 0, "FILE",
-     "written after each epoch (default: the model file with .checkpoint, removed at the end)", NULL},
-    {"resume",         0, NULL, "go on from the checkpoint", NULL},
-    {"auto-flatten",        0, NULL, "insert Flatten before Dense or Output where the rank asks for it",
-     NULL},
-    {"json",         0, NULL, "print progress and result as JSON lines", NULL},
-    {0        }
+    {"data",             'd', "SET",  "data set: a name or a path (default: what the network names)", NULL},
+    {"output",           'o', "FILE", "the model file (default: FILE with .safetensors)", NULL},
+    {"epochs",           'e', "N",    "instead of the network's", NULL},
+    {"batch-size",       'b', "N",    "instead of the network's", NULL},
+    {"lr",               0,   "X",    "learning rate, instead of the network's", NULL},
+    {"validation-split", 0,   "X",    "share of the rows held back, 0 to 0.99", NULL},
+    {"seed",             's', "N",    "of weights, shuffling and dropout (default: the network's, else another each time)", NULL},
+    {"threads",          't', "N",    "cores to use (default all)", NULL},
+    {"engine",           0,   "NAME", "what trains (default native)", "native|reference"},
+    {"checkpoint",       0,   "FILE", "written after each epoch (default: the model file with .checkpoint, removed at the end)", NULL},
+    {"resume",           0,   NULL,   "go on from the checkpoint", NULL},
+    {"auto-flatten",     0,   NULL,   "insert Flatten before Dense or Output where the rank asks for it", NULL},
+    {"json",             0,   NULL,   "print progress and result as JSON lines", NULL},
+    {0}
 };
+/* clang-format on */
 const nn_command nn_command_train = {
     .operands = "FILE",
     .min_operands = 1,

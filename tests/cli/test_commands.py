@@ -312,3 +312,11 @@ def test_a_name_with_a_foreign_letter_is_one_mistake(neural, tmp_path):
     (tmp_path / "n.neural").write_text("network Gr\u00f6\u00dfe { input: (4,) layers: Dense(2) }")
     r = neural("check", "n.neural")
     fails(r, 1, "n.neural:1:11: error: unexpected character U+00F6", "n.neural: 1 error")
+
+
+def test_help_and_completion_name_the_settings(neural):
+    for command in "serve", "config", "key":
+        text = neural(command, "--help").out
+        assert "--port VALUE" in text and "--config FILE" in text and "--demo" in text, text
+    (row,) = [line for line in neural("completion", "bash").out.splitlines() if "*:serve)" in line]
+    assert {"--help", "--config", "--port", "--storage"} <= set(row.replace('"', " ").split()), row
