@@ -300,7 +300,10 @@ static nn_status read_body(nn_call *c, const nn_route *r) {
         nn_status s = nn_json_parse(q->http->body.p, q->http->body.n, &q->body, &c->err);
         if (s != NN_OK) return s;
     }
-    return nn_schema_check(r->request, q->body, "body", q->errors, q->warnings, &c->err);
+    if (r->own_check) return NN_OK;
+    nn_status s = nn_schema_check(r->request, q->body, "body", q->errors, q->warnings, &c->err);
+    if (s == NN_OK) nn_schema_fill(r->request, q->body);
+    return s;
 }
 
 /* Fills q->query from the query string by the row's fields; the last of a repeated name counts. */
@@ -318,7 +321,10 @@ static nn_status read_query(nn_call *c, const nn_route *r) {
         nn_json *v = found && f->name ? nn_schema_text(f, pair.value, "query", q->errors) : NULL;
         if (v) nn_json_set(q->query, f->name, v);
     }
-    return nn_schema_check(r->query, q->query, "query", q->errors, NULL, &c->err);
+    nn_schema_check(r->query, q->query, "query", q->errors, NULL, NULL);
+    if (nn_json_size(q->errors)) return nn_reply_invalid(q, &c->err);
+    nn_schema_fill(r->query, q->query);
+    return NN_OK;
 }
 
 /* *ret_deferred: a handler that succeeded has given the call away. */

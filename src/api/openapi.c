@@ -115,14 +115,15 @@ static void add_query_parameters(nn_json *list, const nn_schema *query) {
 /* ---- answers ---- */
 
 /* Several codes may share a status: they are listed in its description. */
-static void add_error(document *d, nn_json *responses, nn_status code) {
-    char status[8], text[512];
-    snprintf(status, sizeof status, "%d", nn_status_http(code));
+static void add_error(document *d, const nn_route *r, nn_json *responses, nn_status code) {
+    char status[8], text[512], quoted[64];
+    snprintf(status, sizeof status, "%d", nn_route_http(r, code));
+    snprintf(quoted, sizeof quoted, "`%s`", nn_status_code(code));
     nn_json *old = nn_json_get(responses, status);
     const char *before = nn_json_str(nn_json_get(old, "description"), NULL);
-    if (before && strstr(before, nn_status_code(code))) return;
-    snprintf(text, sizeof text, "%s%s`%s`: %s", before ? before : "", before ? "; " : "",
-             nn_status_code(code), nn_status_text(code));
+    if (before && strstr(before, quoted)) return;
+    snprintf(text, sizeof text, "%s%s%s: %s", before ? before : "", before ? "; " : "", quoted,
+             nn_status_text(code));
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "description", nn_json_new_str(text));
     nn_json_set(o, "content", content(d, &error_schema));
@@ -137,20 +138,25 @@ static nn_json *responses_of(document *d, const nn_route *r) {
                 nn_json_new_str(r->response && r->response->help ? r->response->help : r->summary));
     if (r->response) nn_json_set(ok, "content", content(d, r->response));
     nn_json_set(responses, status, ok);
-    for (const nn_status *e = r->errors; e && *e; e++) add_error(d, responses, *e);
-    add_error(d, responses, NN_E_INVALID_REQUEST);
-    add_error(d, responses, NN_E_BAD_HOST);
+    if (r->also) {
+        snprintf(status, sizeof status, "%d", r->also);
+        nn_json_set(responses, status, nn_json_copy(ok));
+    }
+    for (const nn_status *e = r->errors; e && *e; e++) add_error(d, r, responses, *e);
+    add_error(d, r, responses, NN_E_INVALID_REQUEST);
+    add_error(d, r, responses, NN_E_BAD_HOST);
     if (!r->is_public) {
-        add_error(d, responses, NN_E_UNAUTHORIZED);
-        add_error(d, responses, NN_E_FORBIDDEN);
+        add_error(d, r, responses, NN_E_UNAUTHORIZED);
+        add_error(d, r, responses, NN_E_FORBIDDEN);
     }
     if (r->request) {
-        add_error(d, responses, NN_E_PAYLOAD_TOO_LARGE);
-        add_error(d, responses, NN_E_UNSUPPORTED_MEDIA_TYPE);
+        add_error(d, r, responses, NN_E_PAYLOAD_TOO_LARGE);
+        add_error(d, r, responses, NN_E_UNSUPPORTED_MEDIA_TYPE);
     }
-    if (r->request || r->query) add_error(d, responses, NN_E_VALIDATION_ERROR);
-    if (r->group != NN_GROUP_EXEMPT) add_error(d, responses, NN_E_RATE_LIMITED);
-    add_error(d, responses, NN_E_INTERNAL);
+    if (r->request || r->query) add_error(d, r, responses, NN_E_VALIDATION_ERROR);
+    if (r->group != NN_GROUP_EXEMPT) add_error(d, r, responses, NN_E_RATE_LIMITED);
+    add_error(d, r, responses, NN_E_INTERNAL);
+    if (!r->is_inline || r->raw_body) add_error(d, r, responses, NN_E_STORAGE_ERROR);
     return responses;
 }
 

@@ -64,7 +64,7 @@ void nn_problem_reply(nn_call *c, const nn_err *err) {
     nn_http_response *r = nn_http_answer(c->q.http);
     bool range = err->code == NN_E_RANGE_NOT_SATISFIABLE; /* keeps its Content-Range */
     if (!range) nn_http_reset(r);
-    r->status = nn_status_http(err->code);
+    r->status = nn_route_http(c->entry ? c->entry->route : NULL, err->code);
     r->type = "application/json";
     write_body(c, err, &r->body);
     if (r->status == 401) nn_http_header(r, "WWW-Authenticate", "ApiKey, Bearer");

@@ -21,7 +21,7 @@
 #ifndef NN_API_ROUTE_H
 #define NN_API_ROUTE_H
 #include "api/app.h"
-#include "api/schema.h"
+#include "base/schema.h"
 #include "net/http.h"
 
 typedef enum nn_scope {
@@ -76,8 +76,12 @@ typedef struct nn_route {
     size_t inline_body; /* of an inline row: a longer body is left to the pool; 0: none is */
     bool raw_body;      /* the handler reads q->http->body itself: no JSON value is built; request
                            describes it */
+    bool own_check;     /* the handler checks q->body itself, as creating an operation does: it is
+                           parsed, and NULL where nothing was sent */
     bool quiet;         /* logged at DEBUG only */
     int status;         /* of success; 0: 200 */
+    int also;           /* another status that comes with `response`; 0: none */
+    int conflict;       /* of the codes that are 409 elsewhere; 0: 409 */
     const char *summary, *help;
     const char *accepts;       /* a media type besides JSON that the body may have */
     const nn_schema *request;  /* of the body; NULL: none is read */
@@ -86,14 +90,20 @@ typedef struct nn_route {
     const nn_status *errors;   /* what it may answer besides the common ones, ends with 0 */
 } nn_route;
 
+/* The HTTP status of a code on this row; r may be NULL. */
+static inline int nn_route_http(const nn_route *r, nn_status code) {
+    int status = nn_status_http(code);
+    return status == 409 && r && r->conflict ? r->conflict : status;
+}
+
 struct nn_request {
     nn_app *app;
     const nn_route *route;
     nn_http_request *http;
     const nn_principal *who;
     const char *request_id;
-    nn_json *body; /* checked, presets filled in; NULL without a request schema. Borrowed: dies with
-                      the request */
+    nn_json *body;     /* checked and presets filled in, but for own_check; NULL without a request
+                          schema. Borrowed: dies with the request */
     nn_json *query;    /* an object: checked, converted, presets filled in. NULL without a query
                           schema. Borrowed */
     nn_json *warnings; /* an array of sentences: unknown fields of the request. Borrowed; handlers

@@ -2,7 +2,9 @@
 #include "api/views.h"
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "jobs/kinds.h"
+#include "store/store.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,27 +86,14 @@ nn_json *nn_view_job(const nn_operation *op, nn_json *metrics) {
     return o;
 }
 
-/* The request's own warnings and the operation's, in one list without doubles. */
-static nn_json *all_warnings(const nn_operation *op, const nn_json *warnings) {
-    nn_json *list = ref_or_list(warnings);
-    for (size_t i = 0; i < nn_json_size(op->warnings); i++) {
-        const nn_json *w = nn_json_at(op->warnings, i);
-        bool known = false;
-        for (size_t j = 0; j < nn_json_size(list); j++)
-            known |= nn_json_equal(nn_json_at(list, j), w);
-        if (!known) nn_json_push(list, nn_json_copy(w));
-    }
-    return list;
-}
-
-nn_json *nn_view_train(const nn_operation *op, const nn_json *warnings) {
+nn_json *nn_view_train(const nn_operation *op) {
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "job_id", nn_json_new_str(op->id));
     nn_json_set(o, "experiment_id", nn_json_new_str(op->id));
     nn_json_set(o, "status", nn_json_new_str(word(op)));
     nn_json_set(o, "message", nn_json_new_str("Training job submitted successfully"));
     nn_json_set(o, "engine", nn_json_new_str(op->engine));
-    nn_json_set(o, "warnings", all_warnings(op, warnings));
+    nn_json_set(o, "warnings", ref_or_list(op->warnings));
     nn_json_set(o, "created_at", nn_view_time(op->created_at));
     nn_json_set(o, "started_at", nn_view_time(op->started_at));
     nn_json_set(o, "completed_at", nn_view_time(op->finished_at));
@@ -132,7 +121,7 @@ nn_json *nn_view_errors(const nn_operation *op) {
     return list;
 }
 
-nn_json *nn_view_compile(const nn_operation *op, const nn_json *warnings) {
+nn_json *nn_view_compile(const nn_operation *op) {
     static const char *const messages[] = {"Compilation job submitted successfully",
                                            "Compilation completed successfully",
                                            "Compilation failed"};
@@ -145,7 +134,7 @@ nn_json *nn_view_compile(const nn_operation *op, const nn_json *warnings) {
     nn_json_set(o, "errors", nn_view_errors(op));
     nn_json_set(o, "created_at", nn_view_time(op->created_at));
     nn_json_set(o, "model_id", ref_or_null(nn_json_get(op->result, "model_id")));
-    nn_json_set(o, "warnings", all_warnings(op, warnings));
+    nn_json_set(o, "warnings", ref_or_list(op->warnings));
     const nn_json *diagnostics =
         nn_json_get(end == 1 ? op->result : op->error_details, "diagnostics");
     nn_json_set(o, "diagnostics", ref_or_list(diagnostics));
@@ -153,21 +142,39 @@ nn_json *nn_view_compile(const nn_operation *op, const nn_json *warnings) {
     return o;
 }
 
-nn_status nn_view_create(nn_request *q, nn_operation_spec *spec, bool now, nn_operation **ret,
+nn_status nn_view_create(nn_request *q, nn_kind_id kind, bool now, nn_operation **ret,
                          nn_err *err) {
     NN_JSON *problems = NULL;
-    spec->principal = q->who->name;
-    spec->request = q->body;
-    spec->queue_priority =
-        nn_json_str(nn_json_get(q->body, "queue_priority"), spec->queue_priority);
-    spec->timeout_s = nn_json_num(nn_json_get(q->body, "timeout_s"), 0);
-    spec->labels = nn_json_get(q->body, "labels");
-    nn_status s =
-        (now ? nn_operation_run_now : nn_operation_create)(q->app->jobs, spec, ret, &problems, err);
+    nn_operation_spec spec = {.kind = kind, .request = q->body, .principal = q->who->name};
+    nn_status s = (now ? nn_operation_run_now : nn_operation_create)(q->app->jobs, &spec, ret,
+                                                                     &problems, err);
     if (s != NN_E_VALIDATION_ERROR || !nn_json_size(problems)) return s;
     for (size_t i = 0; i < nn_json_size(problems); i++)
         nn_json_push(q->errors, nn_json_copy(nn_json_at(problems, i)));
     return nn_reply_invalid(q, err);
+}
+
+/* "compile operation", "model", "artifact"; NULL: nothing has this id. */
+static const char *what_is(nn_request *q, const char *id) {
+    NN_AUTO(nn_operation) *op = NULL;
+    nn_row row;
+    nn_arena *a = nn_request_arena(q);
+    if (!nn_id_valid(id, strlen(id))) return NULL;
+    if (nn_operation_get(q->app->jobs, id, &op, NULL) == NN_OK)
+        return nn_arena_printf(a, "%s operation", nn_kind_id_name(op->kind));
+    if (nn_store_get(q->app->store, NN_TABLE_MODELS, id, a, &row, NULL) == NN_OK) return "model";
+    if (nn_artifact_get(q->app->track, id, a, &row, NULL) == NN_OK) return "artifact";
+    return NULL;
+}
+
+nn_status nn_view_missing(nn_request *q, nn_status code, const char *noun, const char *id,
+                          nn_err *err) {
+    const char *other = what_is(q, id);
+    if (other)
+        return nn_fail(err, code, "%s %.80s not found: it is the id of a %s", noun, id, other);
+    nn_status s = nn_fail(err, code, "%s %.80s not found", noun, id);
+    return code == NN_E_MODEL_NOT_FOUND ? nn_err_hint(err, s, "GET /models/ lists what there is")
+                                        : s;
 }
 
 static const nn_member job_members[] = {

@@ -13,9 +13,9 @@ void nn_view_operation_keys(nn_json *o, const nn_operation *op);
 /* GET /jobs/{id}. metrics: the latest values of its experiment, taken; NULL: none. */
 nn_json *nn_view_job(const nn_operation *op, nn_json *metrics);
 /* The answer to POST /jobs/train. */
-nn_json *nn_view_train(const nn_operation *op, const nn_json *warnings);
+nn_json *nn_view_train(const nn_operation *op);
 /* The answer to POST /compile and /compile/sync. */
-nn_json *nn_view_compile(const nn_operation *op, const nn_json *warnings);
+nn_json *nn_view_compile(const nn_operation *op);
 /* Its error as a sentence list, or null. */
 nn_json *nn_view_errors(const nn_operation *op);
 
@@ -39,8 +39,10 @@ nn_json *nn_view_errors(const nn_operation *op);
     }
 
 extern const nn_schema nn_schema_job, nn_schema_operation;
-/* Creates an operation for a handler: a refusal with violations fails the request with all of them.
- */
-nn_status nn_view_create(nn_request *q, nn_operation_spec *spec, bool now, nn_operation **ret,
-                         nn_err *err);
+/* Creates an operation from the body of a row with own_check, or runs it `now`: a refusal with
+ * violations fails the request with all of them. */
+nn_status nn_view_create(nn_request *q, nn_kind_id kind, bool now, nn_operation **ret, nn_err *err);
+/* Fails with code: there is no `noun` of that id; an id of something else is called what it is. */
+nn_status nn_view_missing(nn_request *q, nn_status code, const char *noun, const char *id,
+                          nn_err *err);
 #endif

@@ -9,32 +9,23 @@
  * transaction. */
 #ifndef NN_JOBS_KINDS_H
 #define NN_JOBS_KINDS_H
+#include "base/schema.h"
 #include "jobs/operation.h"
 
 #include <signal.h>
 
-typedef enum nn_field_type {
-    NN_FIELD_STR,
-    NN_FIELD_INTEGER,
-    NN_FIELD_NUMBER,
-    NN_FIELD_BOOL,
-    NN_FIELD_OBJECT,
-    NN_FIELD_STR_LIST,
-    NN_FIELD_STR_MAP
-} nn_field_type;
-/* A field of a request. path: dots into objects ("training_config.epochs"); a row for each object
- * too. null counts as absent. */
-typedef struct nn_field_rule {
-    const char *path;
-    nn_field_type type;
-    bool required;
-    double min, max;         /* numbers, inclusive unless open; both 0: no limit */
-    bool min_open, max_open; /* the limit itself is out */
-    size_t max_bytes;        /* texts; 0: no limit */
-    bool not_blank;
-    const char *words; /* "|"-separated values; NULL: any */
-    const char *summary;
-} nn_field_rule;
+/* What every request accepts, whatever its kind; the last members of its table. */
+#define NN_MEMBER_REQUEST                                                                          \
+    {"name", NN_STRING, .min = 1, .max = 255, .help = "name of the operation"},                    \
+        {"labels", NN_MAP, .items = NN_STRING, .max = 64, .help = "texts to find it by"},          \
+        {"queue_priority", NN_STRING, .one_of = "critical high normal low",                        \
+         .help = "level in the queue (default normal)"},                                           \
+        {"timeout_s",     NN_NUMBER,         .min = 0,                                             \
+         .max = 31536000, .above_min = true, .help = "seconds that it may run"},                   \
+    {                                                                                              \
+        "connector", NN_STRING, .one_of = "local", .help = "where it runs"                         \
+    }
+extern const nn_schema nn_request_compile, nn_request_train, nn_request_deploy;
 
 /* What a run function tells while it works; members may be NULL. Called from its thread. */
 typedef struct nn_reporter {
@@ -76,15 +67,15 @@ typedef struct nn_finish {
 
 typedef struct nn_kind {
     const char *name, *summary;
-    const nn_field_rule *fields;
-    int n_fields;
+    const nn_schema *request;
+    const char *secret; /* a member of the request whose values are not shown; NULL: none */
     bool child; /* runs in a child process and counts against queue.workers; else on a thread of the
                    server */
     bool has_experiment; /* an experiment of the same id follows its state */
     bool resumable;      /* a new attempt continues from the folder; else it starts afresh */
     double timeout_s;    /* 0: none */
-    /* What the rules cannot say. Adds problems with nn_problem_add, warnings as texts. NULL:
-     * nothing. */
+    /* What the schema cannot say. Adds problems with nn_schema_violation, warnings as texts. Called
+     * for any object; members of a wrong type are problems already. NULL: nothing. */
     nn_status (*check)(nn_jobs *j, const nn_json *request, nn_json *problems, nn_json *warnings,
                        nn_err *err);
     /* Fills backend, engine, model_id, model_name, name of a new operation. NULL: nothing. */
@@ -99,13 +90,6 @@ typedef struct nn_kind {
 } nn_kind;
 
 const nn_kind *nn_kind_at(nn_kind_id k);
-/* Checks a request by the rules of a kind: all problems at once, unknown fields as warnings
- * ("unknown field 'epoch' ignored; did you mean 'epochs'?"). Both lists are made by the caller. */
-void nn_kind_check(const nn_kind *k, const nn_json *request, nn_json *problems, nn_json *warnings);
-/* type: missing wrong_type blank out_of_range too_long too_many unknown_value bad_format conflict.
- */
-void nn_problem_add(nn_json *problems, const char *path, const char *type, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
 /* Gives a kind without a run function of its own the one that a higher folder has (deploy: serve).
  * Before any operation of it is claimed; fn runs on a pool thread, `ctx` is nn_run_ctx inside it.
  */

@@ -318,6 +318,15 @@ static nn_status record_artifacts(nn_txn *t, nn_jobs *j, const nn_operation *op,
     return s;
 }
 
+static nn_json *completed(const nn_json *progress) {
+    nn_json *p = progress ? nn_json_copy(progress) : nn_json_new_object();
+    const nn_json *total = nn_json_get(p, "total");
+    nn_json_set(p, "fraction", nn_json_new_num(1));
+    nn_json_set(p, "eta_s", nn_json_new_num(0));
+    if (total) nn_json_set(p, "done", nn_json_copy(total));
+    return p;
+}
+
 static nn_status succeed(nn_txn *t, const held *h, nn_operation **op, nn_err *err) {
     const nn_outcome *o = h->outcome;
     const nn_kind *k = nn_kind_at((*op)->kind);
@@ -328,9 +337,7 @@ static nn_status succeed(nn_txn *t, const held *h, nn_operation **op, nn_err *er
     nn_finish f = {h->jobs, *op, o->result, o->artifacts, nn_jobs_now(h->jobs)};
     if (s == NN_OK && k->finish) s = k->finish(t, &f, err);
     if (s != NN_OK) return s;
-    NN_JSON *progress = (*op)->progress ? nn_json_copy((*op)->progress) : nn_json_new_object();
-    nn_json_set(progress, "fraction", nn_json_new_num(1));
-    nn_json_set(progress, "eta_s", nn_json_new_num(0));
+    NN_JSON *progress = completed(o->progress ? o->progress : (*op)->progress);
     const char *model = nn_json_str(nn_json_get(o->result, "model_id"), (*op)->model_id);
     nn_field v[] = {NN_FIELD_JSON("result", o->result), NN_FIELD_JSON("progress", progress),
                     NN_FIELD_TEXT("verdict", o->verdict), NN_FIELD_TEXT("model_id", model)};
@@ -341,10 +348,14 @@ static nn_status fail(nn_txn *t, const held *h, nn_operation **op, nn_err *err) 
     const nn_outcome *o = h->outcome;
     nn_state to = o->state == NN_STATE_TIMED_OUT ? NN_STATE_TIMED_OUT : NN_STATE_FAILED;
     nn_status code = o->code != NN_OK ? o->code : NN_E_INTERNAL;
+    NN_JSON *progress = o->progress       ? advance((*op)->progress, o->progress)
+                        : (*op)->progress ? nn_json_copy((*op)->progress)
+                                          : NULL;
     nn_field v[] = {
         NN_FIELD_TEXT("error", o->error ? o->error : nn_status_text(code)),
         NN_FIELD_TEXT("error_code", nn_status_code(code)),
         NN_FIELD_JSON("error_details", o->details),
+        NN_FIELD_JSON("progress", progress),
     };
     nn_status s = record_artifacts(t, h->jobs, *op, o->artifacts, err);
     return s == NN_OK ? nn_operation_move(t, h->jobs, op, to, v, NN_COUNT_OF(v), err) : s;

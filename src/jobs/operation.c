@@ -206,9 +206,23 @@ static nn_json *copy_or(const nn_json *v, nn_json *otherwise) {
 static int level_of(const char *word, nn_json *problems) {
     int level = word ? nn_level_find(word) : NN_LEVEL_NORMAL;
     if (level < 0)
-        nn_problem_add(problems, "queue_priority", "unknown_value",
-                       "'%.40s' is not one of critical, high, normal, low", word);
+        nn_schema_violation(problems, "body", "queue_priority", "unknown_value",
+                            "must be critical, high, normal or low");
     return level;
+}
+
+/* The request's own word, which its schema checks. */
+static int level_asked(const nn_json *request) {
+    const char *word = nn_json_str(nn_json_get(request, "queue_priority"), NULL);
+    return word ? nn_level_find(word) : NN_LEVEL_NORMAL;
+}
+
+static nn_status refuse(nn_json *problems, nn_json **ret_problems, nn_err *err) {
+    const nn_json *first = nn_json_at(problems, 0);
+    const char *field = nn_json_str(nn_json_get(first, "field"), "");
+    if (ret_problems) *ret_problems = nn_json_ref(problems);
+    return nn_fail(err, NN_E_VALIDATION_ERROR, "%s%s%s", field, *field ? ": " : "",
+                   nn_json_str(nn_json_get(first, "msg"), ""));
 }
 
 static nn_operation *draft(const nn_jobs *j, const nn_operation_spec *s, nn_json *warnings) {
@@ -240,23 +254,16 @@ static nn_status prepare(nn_jobs *j, const nn_operation_spec *spec, nn_operation
                          nn_json **ret_problems, nn_err *err) {
     const nn_kind *k = nn_kind_at(spec->kind);
     NN_JSON *problems = nn_json_new_array(), *warnings = nn_json_new_array();
-    if (nn_json_typeof(spec->request) != NN_JSON_OBJECT)
-        return nn_fail(err, NN_E_INVALID_REQUEST, "the request must be an object");
-    nn_kind_check(k, spec->request, problems, warnings);
-    const char *word = spec->queue_priority
-                           ? spec->queue_priority
-                           : nn_json_str(nn_json_get(spec->request, "queue_priority"), NULL);
-    int level = level_of(word, problems);
-    nn_status s = k->check ? k->check(j, spec->request, problems, warnings, err) : NN_OK;
-    if (s != NN_OK) return s;
-    if (nn_json_size(problems)) {
-        nn_json *first = nn_json_at(problems, 0);
-        s = nn_fail(err, NN_E_VALIDATION_ERROR, "%s: %s",
-                    nn_json_str(nn_json_get(first, "field"), ""),
-                    nn_json_str(nn_json_get(first, "msg"), ""));
-        if (ret_problems) *ret_problems = nn_json_ref(problems);
-        return s;
+    bool object = spec->request && nn_json_typeof(spec->request) == NN_JSON_OBJECT;
+    nn_status s = nn_schema_check(k->request, spec->request, "body", problems, warnings, err);
+    int level = spec->queue_priority ? level_of(spec->queue_priority, problems)
+                                     : level_asked(spec->request);
+    if (object && k->check) {
+        nn_status more = k->check(j, spec->request, problems, warnings, s == NN_OK ? err : NULL);
+        if (s == NN_OK) s = more;
     }
+    if (nn_json_size(problems)) s = refuse(problems, ret_problems, err);
+    if (s != NN_OK) return s;
     nn_operation *op = draft(j, spec, warnings);
     op->level = (nn_level)level;
     if (k->describe) s = k->describe(j, spec->request, op, warnings, err);

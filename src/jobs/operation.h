@@ -207,7 +207,8 @@ typedef struct nn_outcome {
     const char *error; /* a sentence */
     const nn_json *details;
     const char *verdict;
-    const nn_point *points; /* still waiting to be written */
+    const nn_json *progress; /* still waiting to be written, as the points are; NULL: none */
+    const nn_point *points;
     int n_points;
     const nn_json
         *artifacts; /* list of {file, name, kind, sha256, size}: in the artifact folder already */

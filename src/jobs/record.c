@@ -138,6 +138,23 @@ static nn_json *duration_of(const nn_operation *op) {
                  : nn_json_new_null();
 }
 
+static bool hide(void *ctx, const char *key, nn_json *v) {
+    (void)v;
+    nn_json_set(ctx, key, nn_json_new_str("***"));
+    return true;
+}
+
+/* What was asked for, without the values that the kind keeps to itself. */
+static nn_json *shown_request(const nn_operation *op) {
+    const char *secret = nn_kind_at(op->kind)->secret;
+    const nn_json *values = secret ? nn_json_get(op->request, secret) : NULL;
+    if (!values) return op->request ? nn_json_copy(op->request) : nn_json_new_object();
+    nn_json *shown = nn_json_copy(op->request), *names = nn_json_new_object();
+    nn_json_each(values, hide, names);
+    nn_json_set(shown, secret, names);
+    return shown;
+}
+
 nn_json *nn_operation_json(const nn_operation *op, bool with_request, nn_json *artifacts) {
     nn_json *v = nn_json_new_object();
     nn_json_set(v, "id", nn_json_new_str(op->id));
@@ -152,7 +169,7 @@ nn_json *nn_operation_json(const nn_operation *op, bool with_request, nn_json *a
     nn_json_set(v, "engine", nn_json_new_str(op->engine));
     nn_json_set(v, "hardware", or_else(op->hardware, nn_json_new_array()));
     nn_json_set(v, "connector", nn_json_new_str(op->connector));
-    if (with_request) nn_json_set(v, "request", or_else(op->request, nn_json_new_object()));
+    if (with_request) nn_json_set(v, "request", shown_request(op));
     nn_json_set(v, "result", or_else(op->result, nn_json_new_null()));
     nn_json_set(v, "error", nn_json_new_str(op->error));
     nn_json_set(v, "error_code", nn_json_new_str(op->error_code));

@@ -335,6 +335,7 @@ static nn_status finish(nn_work *w, nn_state *ret_state, nn_err *err) {
                              : good     ? NULL
                                         : text,
                     .details = details,
+                    .progress = w->progress,
                     .points = w->points,
                     .n_points = w->n_points,
                     .artifacts = good ? w->kept : NULL,

@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* compile.c - POST /compile/ and /compile/sync (rest-api.md 12.2). */
 #include "api/views.h"
-
-static const nn_member request_members[] = {
-    {"dsl_code",                                                   NN_STRING, .required = true, .min = 1, .max = 1 << 20,
-     .help = "the network, in either surface form"},
-    {"backend",                                            NN_STRING, .help = "what to generate (default tensorflow)"},
-    {"dataset",                                              NN_STRING, .max = 256, .help = "data set of the generated program (default MNIST)"},
-    {"auto_flatten_output",                                                            NN_BOOLEAN,
-     .help = "insert Flatten before Dense or Output where the rank asks for it"},
-    {"enable_hpo",        NN_BOOLEAN, .help = "also describe the search space"},
-    {"parser_type",                                                            NN_STRING, .one_of = "network research", .help = "what the text is"},
-    {"name",      NN_STRING, .max = 255, .help = "name of the operation and the model"},
-    {"queue_priority", NN_STRING, .one_of = "critical high normal low",
-     .help = "level in the queue"},
-    {0                                       }
-};
-static const nn_schema request = {"CompileRequest", request_members,
-                                  .help = "a network to generate code from"};
+#include "jobs/kinds.h"
+#include "jobs/supervisor.h"
 
 static const nn_member answer_members[] = {
     {"job_id",                                      NN_STRING, .required = true, .format = "uuid", .help = "the operation's id"},
@@ -40,11 +25,11 @@ static const nn_member answer_members[] = {
 static const nn_schema answer = {"CompileAnswer", answer_members, .help = "a compilation"};
 
 static nn_status compile(nn_request *q, bool now, nn_err *err) {
-    nn_operation_spec spec = {.kind = NN_KIND_COMPILE,
-                              .name = nn_json_str(nn_json_get(q->body, "name"), NULL)};
     NN_AUTO(nn_operation) *op = NULL;
-    nn_status s = nn_view_create(q, &spec, now, &op, err);
-    return s ? s : nn_reply_json(q, now ? 200 : 202, nn_view_compile(op, q->warnings), err);
+    nn_status s = nn_view_create(q, NN_KIND_COMPILE, now, &op, err);
+    if (s) return s;
+    if (!now) nn_supervisor_wake(q->app->supervisor);
+    return nn_reply_json(q, now ? 200 : 202, nn_view_compile(op), err);
 }
 
 static nn_status compile_sync(nn_request *q, nn_err *err) {
@@ -59,11 +44,11 @@ static const nn_status errors[] = {NN_E_UNSUPPORTED, NN_E_QUEUE_FULL, 0};
 
 const nn_route nn_routes_compile[] = {
     {NN_HTTP_POST,               "/compile", compile_async, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_COMPILE,
-     .status = 202, .summary = "Generate code, later", .request = &request, .response = &answer,
-     .errors = errors},
+     .status = 202, .summary = "Generate code, later", .request = &nn_request_compile,
+     .own_check = true, .response = &answer, .errors = errors},
     {NN_HTTP_POST,             "/compile/sync", compile_sync, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_COMPILE,
      .summary = "Generate code now",
      .help = "A program with errors is answered 200 with status failed and its diagnostics.",
-     .request = &request, .response = &answer, .errors = errors},
+     .request = &nn_request_compile, .own_check = true, .response = &answer, .errors = errors},
     {0}
 };

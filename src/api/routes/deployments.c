@@ -2,6 +2,7 @@
 /* deployments.c - /deployments (rest-api.md 12.5). */
 #include "api/views.h"
 #include "base/clock.h"
+#include "jobs/kinds.h"
 #include "jobs/supervisor.h"
 #include "serve/record.h"
 
@@ -13,21 +14,20 @@ static nn_json *view(nn_request *q, nn_row row) {
 }
 
 static nn_status find(nn_request *q, nn_row *ret, nn_err *err) {
-    return nn_deployment_find(q->app->store, nn_request_param(q, "deployment_id"),
-                              nn_request_arena(q), ret, err);
+    const char *id = nn_request_param(q, "deployment_id");
+    nn_status s = nn_deployment_find(q->app->store, id, nn_request_arena(q), ret, err);
+    return s == NN_E_NOT_FOUND ? nn_view_missing(q, s, "Deployment", id, err) : s;
 }
 
 static nn_status post_deployment(nn_request *q, nn_err *err) {
-    nn_operation_spec spec = {.kind = NN_KIND_DEPLOY,
-                              .name = nn_json_str(nn_json_get(q->body, "deployment_name"), NULL)};
     NN_AUTO(nn_operation) *op = NULL;
     nn_row row;
-    nn_status s = nn_view_create(q, &spec, false, &op, err);
+    nn_status s = nn_view_create(q, NN_KIND_DEPLOY, false, &op, err);
     if (!s) s = nn_deployment_find(q->app->store, op->id, nn_request_arena(q), &row, err);
     if (s) return s;
     nn_supervisor_wake(q->app->supervisor);
     nn_json *o = view(q, row);
-    nn_json_set(o, "warnings", nn_json_copy(q->warnings));
+    nn_json_set(o, "warnings", nn_json_copy(op->warnings));
     return nn_reply_json(q, 202, o, err);
 }
 
@@ -51,47 +51,20 @@ static nn_status get_deployment(nn_request *q, nn_err *err) {
     return s ? s : nn_reply_json(q, 200, view(q, row), err);
 }
 
-/* The record first: what is stopped stays stopped, whatever happens to this process. */
+/* The record first: what is stopped stays stopped, whatever happens to this process. An operation
+ * that is still to bring it up is cancelled; one that has ended cannot be, and need not. */
 static nn_status delete_deployment(nn_request *q, nn_err *err) {
     nn_row row;
     nn_status s = find(q, &row, err);
     const char *id = s ? NULL : nn_row_text(row, "id");
     if (!s) s = nn_deployment_stop(q->app->store, id, nn_clock_wall(), err);
     if (s) return s;
+    if (nn_operation_cancel(q->app->jobs, id, q->who->name, NULL, NULL) == NN_OK)
+        nn_supervisor_wake(q->app->supervisor);
     nn_serve_stop(q->app->serve, id);
     return nn_reply_empty(q, 204);
 }
 
-static const nn_member config_members[] = {
-    {"replicas",                                      NN_INTEGER, .min = 1, .max = 64, .help = "executors, a thread each (default 1)"},
-    {"memory_limit",                                       NN_STRING, .max = 32, .help = "recorded (default 512Mi)"},
-    {"cpu_limit", NN_STRING, .max = 32, .help = "recorded (default 500m)"},
-    {"port",                                  NN_INTEGER, .min = 1, .max = 65535,
-     .help = "recorded; the deployment answers on this server"},
-    {"health_check_path",                                      NN_STRING, .max = 255, .help = "recorded (default /health)"},
-    {"max_batch_size",                                               NN_INTEGER, .min = 1, .max = 4096,
-     .help = "rows that run together (default 32)"},
-    {"max_delay_ms",                                      NN_NUMBER, .min = 0, .max = 10000,
-     .help = "how long a batch waits for company, under load only (default 2)"},
-    {"max_queue",              NN_INTEGER, .min = 1, .max = 1000000,
-     .help = "requests that may wait (default 1024)"},
-    {0                                         }
-};
-static const nn_schema config = {"DeploymentConfig", config_members, .help = "how it answers"};
-static const nn_member request_members[] = {
-    {"model_id",        NN_STRING, .required = true, .min = 1, .max = 512,
-     .help = "a model with weights: id, name or name@version"},
-    {"deployment_name", NN_STRING, .required = true, .min = 1, .max = 63,
-     .help = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"},
-    {"backend",       NN_STRING, .required = true,
-     .help = "native, pytorch, tensorflow, onnx or c; all answer from the native engine"},
-    {"config",                 NN_OBJECT, .of = &config, .help = "how it answers"},
-    {"environment",        NN_MAP, .items = NN_STRING, .max = 256,
-     .help = "for child engines; not shown again"},
-    {0        }
-};
-static const nn_schema request = {"DeploymentRequest", request_members,
-                                  .help = "a model to make answerable"};
 static const nn_member answer_members[] = {
     {"deployment_id",                                NN_STRING, .required = true, .format = "uuid", .help = "its id"},
     {"deployment_name",                              NN_STRING, .required = true, .help = "its name"},
@@ -114,7 +87,10 @@ static const nn_member answer_members[] = {
     {"health",                          NN_STRING, .required = true, .one_of = "healthy unhealthy unknown",
      .help = "whether it answers now"},
     {"error",                                   NN_STRING, .required = true, .nullable = true, .help = "why it failed"},
-    {0                             }
+    {"operation_id",                              NN_STRING, .required = true, .format = "uuid",
+     .help = "what brings it up; the same id"},
+    {"warnings",                 NN_ARRAY, .items = NN_STRING, .help = "what was odd about the request"},
+    {0                                  }
 };
 static const nn_schema answer = {"Deployment", answer_members, .help = "a model that answers"};
 static const nn_schema list_answer = {"DeploymentList", .type = NN_ARRAY, .of = &answer,
@@ -134,7 +110,7 @@ static const nn_status one_errors[] = {NN_E_NOT_FOUND, 0};
 const nn_route nn_routes_deployments[] = {
     {NN_HTTP_POST,                          "/deployments", post_deployment, .face = NN_TAG_SERVICE,
      .scope = NN_SCOPE_DEPLOY, .status = 202, .summary = "Make a model answerable",
-     .request = &request, .response = &answer, .errors = post_errors},
+     .request = &nn_request_deploy, .own_check = true, .response = &answer, .errors = post_errors},
     {NN_HTTP_GET,                      "/deployments", list_deployments, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_READ,
      .summary = "Deployments, newest first", .query = &query, .response = &list_answer},
     {NN_HTTP_GET,              "/deployments/{deployment_id}", get_deployment, .face = NN_TAG_SERVICE,
@@ -143,5 +119,5 @@ const nn_route nn_routes_deployments[] = {
     {NN_HTTP_DELETE, "/deployments/{deployment_id}", delete_deployment, .face = NN_TAG_SERVICE,
      .scope = NN_SCOPE_DEPLOY, .status = 204, .summary = "Stop a deployment; its record stays",
      .errors = one_errors},
-    {0                 }
+    {0                   }
 };

@@ -21,14 +21,16 @@ static nn_status list_experiments(nn_request *q, nn_err *err) {
 
 static nn_status get_experiment(nn_request *q, nn_err *err) {
     nn_json *e = NULL;
-    nn_status s =
-        nn_experiment_json(q->app->track, nn_request_param(q, "experiment_id"), true, &e, err);
+    const char *id = nn_request_param(q, "experiment_id");
+    nn_status s = nn_experiment_json(q->app->track, id, true, &e, err);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Experiment", id, err);
     return s ? s : nn_reply_json(q, 200, e, err);
 }
 
 static nn_status delete_experiment(nn_request *q, nn_err *err) {
-    nn_status s = nn_experiment_delete(q->app->track, nn_request_param(q, "experiment_id"),
-                                       nn_clock_wall(), err);
+    const char *id = nn_request_param(q, "experiment_id");
+    nn_status s = nn_experiment_delete(q->app->track, id, nn_clock_wall(), err);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Experiment", id, err);
     return s ? s : nn_reply_empty(q, 204);
 }
 

@@ -1,46 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* jobs.c - /jobs: trainings, and any operation in their words (rest-api.md 12.3). */
 #include "api/views.h"
+#include "jobs/kinds.h"
 #include "jobs/supervisor.h"
-
-static const nn_member config_members[] = {
-    {"epochs",                                                         NN_INTEGER, .min = 1, .max = 1000000,
-     .help = "passes over the data (default: the network's, else 10)"},
-    {"batch_size",                                                        NN_INTEGER, .min = 1, .max = 1 << 20,
-     .help = "rows a step (default: the network's, else 32)"},
-    {"learning_rate", NN_NUMBER, .help = "above 0 (default: the network's, else 0.001)"},
-    {"validation_split",                                                     NN_NUMBER,
-     .help = "share held back, 0 <= x < 1 (default: the network's, else 0.2)"},
-    {"optimizer",                                                        NN_STRING, .max = 64,
-     .help = "adam, adamw or sgd (default: the network's, else adam)"},
-    {"loss",          NN_STRING, .max = 64,
-     .help = "a loss by name (default: the network's, else by the output)"},
-    {"metrics",                                                  NN_ARRAY, .items = NN_STRING, .max = 32,
-     .help = "what to measure (default accuracy)"},
-    {0         }
-};
-static const nn_schema config = {"TrainingConfig", config_members, .help = "how to train"};
-
-static const nn_member train_members[] = {
-    {"dsl_code",                                                 NN_STRING, .nullable = true, .min = 1, .max = 1 << 20,
-     .help = "the network; or model_id"},
-    {"model_id",                                          NN_STRING, .nullable = true, .min = 1, .max = 512,
-     .help = "a model by id, name or name@version; or dsl_code"},
-    {"backend",                                            NN_STRING, .help = "whose defaults and code (default tensorflow)"},
-    {"dataset",                                                          NN_STRING, .max = 4096, .help = "a data set by name or path (default MNIST)"},
-    {"training_config",        NN_OBJECT, .of = &config, .help = "how to train"},
-    {"experiment_name",                                                  NN_STRING, .nullable = true, .min = 1, .max = 255,
-     .help = "default experiment_<UTC stamp>"},
-    {"hyperparameters", NN_OBJECT,
-     .help = "recorded; seed, momentum, weight_decay, gradient_clip and the like are applied"},
-    {"engine",                                                  NN_STRING, .one_of = "native reference", .help = "what trains (default native)"},
-    {"labels",    NN_MAP, .items = NN_STRING, .max = 64, .help = "for finding it again"},
-    {"queue_priority",                                                  NN_STRING, .one_of = "critical high normal low",
-     .help = "level in the queue"},
-    {"timeout_s",                                               NN_NUMBER, .min = 0, .max = 1e9, .help = "most seconds that it may run"},
-    {0                                                         }
-};
-static const nn_schema train_request = {"TrainRequest", train_members, .help = "a training to run"};
 
 static const nn_member answer_members[] = {
     {"job_id",                              NN_STRING, .required = true, .format = "uuid", .help = "the operation's id"},
@@ -60,22 +22,11 @@ static const nn_schema train_answer = {"TrainAnswer", answer_members,
                                        .help = "a training that was accepted"};
 
 static nn_status post_train(nn_request *q, nn_err *err) {
-    bool text = nn_json_typeof(nn_json_get(q->body, "dsl_code")) == NN_JSON_STRING;
-    bool model = nn_json_typeof(nn_json_get(q->body, "model_id")) == NN_JSON_STRING;
-    if (!text && !model)
-        return nn_fail(err, NN_E_INVALID_REQUEST, "Either dsl_code or model_id must be provided");
-    if (text && model) {
-        nn_schema_violation(q->errors, "body", "model_id", "conflict",
-                            "model_id and dsl_code are both given; give one of them");
-        return nn_reply_invalid(q, err);
-    }
-    nn_operation_spec spec = {.kind = NN_KIND_TRAIN,
-                              .name = nn_json_str(nn_json_get(q->body, "experiment_name"), NULL)};
     NN_AUTO(nn_operation) *op = NULL;
-    nn_status s = nn_view_create(q, &spec, false, &op, err);
+    nn_status s = nn_view_create(q, NN_KIND_TRAIN, false, &op, err);
     if (s) return s;
     nn_supervisor_wake(q->app->supervisor);
-    return nn_reply_json(q, 202, nn_view_train(op, q->warnings), err);
+    return nn_reply_json(q, 202, nn_view_train(op), err);
 }
 
 /* The latest value of each metric of a training; NULL if there is none. */
@@ -92,14 +43,14 @@ static nn_status get_job(nn_request *q, nn_err *err) {
     NN_AUTO(nn_operation) *op = NULL;
     const char *id = nn_request_param(q, "job_id");
     nn_status s = nn_operation_get(q->app->jobs, id, &op, err);
-    if (s == NN_E_NOT_FOUND) return nn_fail(err, s, "Job %s not found", id);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Job", id, err);
     return s ? s : nn_reply_json(q, 200, nn_view_job(op, latest_metrics(q, op)), err);
 }
 
 static nn_status delete_job(nn_request *q, nn_err *err) {
     const char *id = nn_request_param(q, "job_id");
     nn_status s = nn_operation_cancel(q->app->jobs, id, q->who->name, NULL, err);
-    if (s == NN_E_NOT_FOUND) return nn_fail(err, s, "Job %s not found", id);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Job", id, err);
     if (s) return s;
     nn_supervisor_wake(q->app->supervisor);
     return nn_reply_empty(q, 204);
@@ -159,13 +110,14 @@ static const nn_status delete_errors[] = {NN_E_NOT_FOUND, NN_E_NOT_CANCELLABLE, 
 
 const nn_route nn_routes_jobs[] = {
     {NN_HTTP_POST,                  "/jobs/train", post_train, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_TRAIN,
-     .status = 202, .summary = "Train a network", .request = &train_request,
+     .status = 202, .summary = "Train a network", .request = &nn_request_train, .own_check = true,
      .response = &train_answer, .errors = train_errors},
     {NN_HTTP_GET,                   "/jobs", list_jobs, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_READ,
      .summary = "Operations, newest first", .query = &list_query, .response = &list_answer},
     {NN_HTTP_GET,      "/jobs/{job_id}", get_job, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_READ,
      .summary = "One operation", .response = &nn_schema_job, .errors = job_errors},
     {NN_HTTP_DELETE, "/jobs/{job_id}", delete_job, .face = NN_TAG_SERVICE, .scope = NN_SCOPE_TRAIN,
-     .status = 204, .summary = "Begin to cancel an operation", .errors = delete_errors},
-    {0    }
+     .status = 204, .conflict = 400, .summary = "Begin to cancel an operation",
+     .errors = delete_errors},
+    {0           }
 };

@@ -20,8 +20,9 @@ static nn_status list_models(nn_request *q, nn_err *err) {
 }
 
 static nn_status find(nn_request *q, nn_row *ret, nn_err *err) {
-    return nn_registry_find(q->app->track, nn_request_param(q, "model_id"), false,
-                            nn_request_arena(q), ret, err);
+    const char *id = nn_request_param(q, "model_id");
+    nn_status s = nn_registry_find(q->app->track, id, false, nn_request_arena(q), ret, err);
+    return s == NN_E_MODEL_NOT_FOUND ? nn_view_missing(q, s, "Model", id, err) : s;
 }
 
 static nn_status get_model(nn_request *q, nn_err *err) {

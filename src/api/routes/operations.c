@@ -16,17 +16,26 @@ static nn_status reply_operation(nn_request *q, int status, const nn_operation *
     return s ? s : nn_reply_json(q, status, nn_operation_json(op, with_request, artifacts), err);
 }
 
+static nn_status missing(nn_request *q, nn_status s, nn_err *err) {
+    bool gone = s == NN_E_NOT_FOUND;
+    return gone ? nn_view_missing(q, s, "Operation", nn_request_param(q, "id"), err) : s;
+}
+
+static nn_status find(nn_request *q, nn_operation **ret, nn_err *err) {
+    return missing(q, nn_operation_get(q->app->jobs, nn_request_param(q, "id"), ret, err), err);
+}
+
 /* ---- one, and waiting for its end ---- */
 
 static nn_status get_now(nn_request *q, nn_err *err) {
     NN_AUTO(nn_operation) *op = NULL;
-    nn_status s = nn_operation_get(q->app->jobs, nn_request_param(q, "id"), &op, err);
+    nn_status s = find(q, &op, err);
     return s ? s : reply_operation(q, 200, op, true, err);
 }
 
 static nn_status get_when_ended(nn_request *q, nn_err *err) {
     NN_AUTO(nn_operation) *op = NULL;
-    nn_status s = nn_operation_get(q->app->jobs, nn_request_param(q, "id"), &op, err);
+    nn_status s = find(q, &op, err);
     if (s) return s;
     if (!nn_state_terminal(op->state) && !nn_request_wait_over(q))
         return NN_OK; /* goes on waiting */
@@ -141,24 +150,23 @@ static nn_status cancel_operation(nn_request *q, nn_err *err) {
     NN_AUTO(nn_operation) *op = NULL;
     nn_status s =
         nn_operation_cancel(q->app->jobs, nn_request_param(q, "id"), q->who->name, &op, err);
-    if (s) return s;
+    if (s) return missing(q, s, err);
     nn_supervisor_wake(q->app->supervisor);
     return reply_operation(q, 202, op, false, err);
 }
 
 static nn_status delete_operation(nn_request *q, nn_err *err) {
     nn_status s = nn_operation_delete(q->app->jobs, nn_request_param(q, "id"), err);
-    return s ? s : nn_reply_empty(q, 204);
+    return s ? missing(q, s, err) : nn_reply_empty(q, 204);
 }
 
 static nn_status get_result(nn_request *q, nn_err *err) {
     NN_AUTO(nn_operation) *op = NULL;
-    const char *id = nn_request_param(q, "id");
-    nn_status s = nn_operation_get(q->app->jobs, id, &op, err);
+    nn_status s = find(q, &op, err);
     if (s) return s;
     if (!nn_state_terminal(op->state))
         return nn_fail(err, NN_E_NOT_COMPLETED,
-                       "operation %s is %s; its result is there when it has ended", id,
+                       "operation %s is %s; its result is there when it has ended", op->id,
                        nn_state_name(op->state));
     return nn_reply_json(q, 200, op->result ? nn_json_copy(op->result) : nn_json_new_object(), err);
 }
@@ -166,7 +174,9 @@ static nn_status get_result(nn_request *q, nn_err *err) {
 static nn_status get_artifact(nn_request *q, nn_err *err) {
     nn_row row;
     nn_arena *a = nn_request_arena(q);
-    nn_status s = nn_artifact_get(q->app->track, nn_request_param(q, "id"), a, &row, err);
+    const char *id = nn_request_param(q, "id");
+    nn_status s = nn_artifact_get(q->app->track, id, a, &row, err);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Artifact", id, err);
     if (s) return s;
     const char *sha = nn_row_text(row, "sha256");
     return nn_reply_file(q, nn_artifact_path(q->app->track, sha, a), nn_row_text(row, "media_type"),

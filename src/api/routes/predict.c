@@ -9,6 +9,7 @@
 #include "serve/record.h"
 #include "serve/request.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { INLINE_BODY = 32768 }; /* about 10,000 numbers, 0.1 ms */
@@ -91,6 +92,7 @@ static nn_status why_not_live(nn_request *q, nn_err *err) {
     nn_row row;
     const char *id = nn_request_param(q, "deployment_id");
     nn_status s = nn_deployment_find(q->app->store, id, nn_request_arena(q), &row, err);
+    if (s == NN_E_NOT_FOUND) return nn_view_missing(q, s, "Deployment", id, err);
     if (s) return s;
     const char *status = nn_row_text(row, "status"), *error = nn_row_text(row, "error");
     bool soon = strcmp(status, "deploying") == 0 || strcmp(status, "deployed") == 0;
@@ -121,7 +123,7 @@ static const nn_member request_members[] = {
      .help = "rows of numbers before normalisation, each nested as the model's input or flat, or "
              "one row alone; or an object {name: rows}. \"instances\" is a synonym"},
     {"outputs", NN_ARRAY, .items = NN_STRING, .help = "names of outputs (default: all)"},
-    {"top_k",                 NN_INTEGER, .min = 1, .max = 1 << 30,
+    {"top_k",                 NN_INTEGER, .min = 1, .max = INFINITY,
      .help = "also answer the best classes of each row"},
     {0        }
 };

@@ -13,30 +13,22 @@
 
 enum { ARENA_CAP = 256 << 20 };
 
-static const nn_field_rule fields[] = {
-    {.path = "dsl_code",
-     .type = NN_FIELD_STR,
-     .required = true,
-     .max_bytes = 1 << 20,
-     .not_blank = true,
-     .summary = "the program"},
-    {.path = "backend",
-     .type = NN_FIELD_STR,
-     .words = "tensorflow|pytorch|onnx|c",
-     .summary = "what to generate (default tensorflow)" },
-    {.path = "dataset",
-     .type = NN_FIELD_STR,
-     .max_bytes = 4096,
-     .summary = "data set of the generated program (default MNIST)" },
-    {.path = "auto_flatten_output",
-     .type = NN_FIELD_BOOL,
-     .summary = "insert Flatten where a layer needs it"            },
-    {.path = "enable_hpo",                                                              .type = NN_FIELD_BOOL,                                           .summary = "add the search space to the answer"},
-    {.path = "parser_type",
-     .type = NN_FIELD_STR,
-     .words = "network|research",
-     .summary = "what kind of program it is"},
+static const nn_member members[] = {
+    {"dsl_code",                                      NN_STRING, .required = true, .min = 1, .max = 1 << 20,
+     .help = "the network, in either surface form"},
+    {"backend",                               NN_STRING, .one_of = "tensorflow pytorch onnx c",
+     .help = "what to generate (default tensorflow)"},
+    {"dataset",                                 NN_STRING, .max = 4096,
+     .help = "data set of the generated program (default MNIST)"},
+    {"auto_flatten_output",                                               NN_BOOLEAN,
+     .help = "insert Flatten before Dense or Output where the rank asks for it"},
+    {"enable_hpo",        NN_BOOLEAN, .help = "also describe the search space"},
+    {"parser_type", NN_STRING, .one_of = "network research", .help = "what the text is"},
+    NN_MEMBER_REQUEST,
+    {0                                      }
 };
+const nn_schema nn_request_compile = {"CompileRequest", members,
+                                      .help = "a network to generate code from"};
 
 static const char *backend_of(const nn_json *request) {
     return nn_json_str(nn_json_get(request, "backend"), "tensorflow");
@@ -167,8 +159,7 @@ static nn_status finish(nn_txn *t, nn_finish *f, nn_err *err) {
 const nn_kind nn_kind_compile = {
     .name = "compile",
     .summary = "program text to a backend's code",
-    .fields = fields,
-    .n_fields = NN_COUNT_OF(fields),
+    .request = &nn_request_compile,
     .timeout_s = 60,
     .check = check,
     .describe = describe,

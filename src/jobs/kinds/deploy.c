@@ -6,65 +6,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const nn_field_rule fields[] = {
-    {.path = "model_id",
-     .type = NN_FIELD_STR,
-     .required = true,
-     .max_bytes = 512,
-     .not_blank = true,
-     .summary = "id or name of the model"},
-    {.path = "deployment_name",
-     .type = NN_FIELD_STR,
-     .required = true,
-     .max_bytes = 63,
-     .not_blank = true,
-     .summary = "its name in addresses"},
-    {.path = "backend",
-     .type = NN_FIELD_STR,
-     .required = true,
-     .words = "tensorflow|pytorch|onnx|c|native",
-     .summary = "whose model it is"},
-    {.path = "config", .type = NN_FIELD_OBJECT,        .summary = "how it is served"                         },
-    {.path = "config.replicas",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 1024,
-     .summary = "executors"},
-    {.path = "config.memory_limit",
-     .type = NN_FIELD_STR,
-     .max_bytes = 32,
-     .summary = "Kubernetes quantity"},
-    {.path = "config.cpu_limit",
-     .type = NN_FIELD_STR,
-     .max_bytes = 32,
-     .summary = "Kubernetes quantity"},
-    {.path = "config.port",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 65535,
-     .summary = "where it listens"},
-    {.path = "config.health_check_path",
-     .type = NN_FIELD_STR,
-     .max_bytes = 255,
-     .not_blank = true,
-     .summary = "begins with /"},
-    {.path = "config.max_batch_size",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 65536,
-     .summary = "rows that run together"},
-    {.path = "config.max_delay_ms",
-     .type = NN_FIELD_NUMBER,
-     .min = 0,
-     .max = 60000,
-     .summary = "longest wait for a batch to fill"},
-    {.path = "config.max_queue",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 1000000,
-     .summary = "requests that may wait"},
-    {.path = "environment",                   .type = NN_FIELD_STR_MAP,                           .summary = "variables of child engines"                                                     },
+static const nn_member config_members[] = {
+    {"replicas",                                      NN_INTEGER, .min = 1, .max = 64, .help = "executors, a thread each (default 1)"},
+    {"memory_limit",                                       NN_STRING, .max = 32, .help = "recorded (default 512Mi)"},
+    {"cpu_limit", NN_STRING, .max = 32, .help = "recorded (default 500m)"},
+    {"port",                                  NN_INTEGER, .min = 1, .max = 65535,
+     .help = "recorded; the deployment answers on this server"},
+    {"health_check_path",                                      NN_STRING, .min = 1, .max = 255,
+     .help = "recorded; begins with / (default /health)"},
+    {"max_batch_size",                                               NN_INTEGER, .min = 1, .max = 4096,
+     .help = "rows that run together (default 32)"},
+    {"max_delay_ms",                                      NN_NUMBER, .min = 0, .max = 10000,
+     .help = "how long a batch waits for company, under load only (default 2)"},
+    {"max_queue",              NN_INTEGER, .min = 1, .max = 1000000,
+     .help = "requests that may wait (default 1024)"},
+    {0                                         }
 };
+static const nn_schema deployment_config = {"DeploymentConfig", config_members,
+                                            .help = "how it answers"};
+static const nn_member members[] = {
+    {"model_id",        NN_STRING, .required = true, .min = 1, .max = 512,
+     .help = "a model with weights: id, name or name@version"},
+    {"deployment_name", NN_STRING, .required = true, .min = 1, .max = 63,
+     .help = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"},
+    {"backend",       NN_STRING, .required = true, .one_of = "tensorflow pytorch onnx c native",
+     .help = "whose model it is; all answer from the native engine"},
+    {"config",                 NN_OBJECT, .of = &deployment_config, .help = "how it answers"},
+    {"environment",        NN_MAP, .items = NN_STRING, .max = 256,
+     .help = "for child engines; values are not shown again"},
+    NN_MEMBER_REQUEST,
+    {0        }
+};
+const nn_schema nn_request_deploy = {"DeploymentRequest", members,
+                                     .help = "a model to make answerable"};
 
 /* [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])? */
 static bool is_label(const char *s) {
@@ -78,14 +52,15 @@ static nn_status check(nn_jobs *j, const nn_json *request, nn_json *problems, nn
     (void)j;
     (void)warnings;
     (void)err;
-    if (nn_json_size(problems)) return NN_OK;
-    if (!is_label(nn_json_str(nn_json_get(request, "deployment_name"), "")))
-        nn_problem_add(problems, "deployment_name", "bad_format",
-                       "must be lower-case letters, digits and inner hyphens");
+    const char *name = nn_json_str(nn_json_get(request, "deployment_name"), "");
+    if (*name && !is_label(name))
+        nn_schema_violation(problems, "body", "deployment_name", "bad_format",
+                            "must be lower-case letters, digits and inner hyphens");
     const char *health =
         nn_json_str(nn_json_get(nn_json_get(request, "config"), "health_check_path"), "/");
-    if (*health != '/')
-        nn_problem_add(problems, "config.health_check_path", "bad_format", "must begin with '/'");
+    if (*health && *health != '/')
+        nn_schema_violation(problems, "body", "config.health_check_path", "bad_format",
+                            "must begin with '/'");
     return NN_OK;
 }
 
@@ -168,8 +143,8 @@ static nn_status ended(nn_txn *t, const nn_operation *op, nn_err *err) {
 const nn_kind nn_kind_deploy = {
     .name = "deploy",
     .summary = "a model made answerable",
-    .fields = fields,
-    .n_fields = NN_COUNT_OF(fields),
+    .request = &nn_request_deploy,
+    .secret = "environment",
     .check = check,
     .describe = describe,
     .create = create,

@@ -13,77 +13,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const nn_field_rule fields[] = {
-    {.path = "dsl_code",
-     .type = NN_FIELD_STR,
-     .max_bytes = 1 << 20,
-     .not_blank = true,
-     .summary = "the program"},
-    {.path = "model_id",
-     .type = NN_FIELD_STR,
-     .max_bytes = 512,
-     .not_blank = true,
-     .summary = "or a model by id or name"},
-    {.path = "backend",
-     .type = NN_FIELD_STR,
-     .words = "tensorflow|pytorch|onnx|c",
-     .summary = "whose defaults and code (default tensorflow)"},
-    {.path = "dataset",
-     .type = NN_FIELD_STR,
-     .max_bytes = 4096,
-     .not_blank = true,
-     .summary = "data set (default the network's, else MNIST)"},
-    {.path = "training_config",                        .type = NN_FIELD_OBJECT,                                                        .summary = "how to train"                                                                                                               },
-    {.path = "training_config.epochs",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 1000000,
-     .summary = "passes over the data"},
-    {.path = "training_config.batch_size",
-     .type = NN_FIELD_INTEGER,
-     .min = 1,
-     .max = 1 << 20,
-     .summary = "rows a step"},
-    {.path = "training_config.learning_rate",
-     .type = NN_FIELD_NUMBER,
-     .min = 0,
-     .max = 1e6,
-     .min_open = true,
-     .summary = "step size"},
-    {.path = "training_config.validation_split",
-     .type = NN_FIELD_NUMBER,
-     .min = 0,
-     .max = 1,
-     .max_open = true,
-     .summary = "share of rows held back"},
-    {.path = "training_config.optimizer",
-     .type = NN_FIELD_STR,
-     .max_bytes = 64,
-     .not_blank = true,
-     .summary = "name of an optimiser"},
-    {.path = "training_config.loss",
-     .type = NN_FIELD_STR,
-     .max_bytes = 64,
-     .not_blank = true,
-     .summary = "name of a loss"},
-    {.path = "training_config.metrics",   .type = NN_FIELD_STR_LIST,                                                   .summary = "what to measure"                                                                },
-    {.path = "experiment_name",
-     .type = NN_FIELD_STR,
-     .max_bytes = 255,
-     .not_blank = true,
-     .summary = "name of its record"},
-    {.path = "hyperparameters",
-     .type = NN_FIELD_OBJECT,
-     .summary = "recorded; those that the engine knows are applied"                                                                                                               },
-    {.path = "engine",
-     .type = NN_FIELD_STR,
-     .max_bytes = 32,
-     .not_blank = true,
-     .summary = "what trains (default native)"},
-    {.path = "auto_flatten_output",
-     .type = NN_FIELD_BOOL,
-     .summary = "insert Flatten where a layer needs it"                                                                                                                  },
+static const nn_member config_members[] = {
+    {"epochs",                                                         NN_INTEGER, .min = 1, .max = 1000000,
+     .help = "passes over the data (default: the network's, else 10)"},
+    {"batch_size",                                                        NN_INTEGER, .min = 1, .max = 1 << 20,
+     .help = "rows a step (default: the network's, else 32)"},
+    {"learning_rate", NN_NUMBER, .min = 0, .max = 1e6, .above_min = true,
+     .help = "step size (default: the network's, else 0.001)"},
+    {"validation_split",                                                     NN_NUMBER, .min = 0, .max = 1, .below_max = true,
+     .help = "share of rows held back (default: the network's, else 0.2)"},
+    {"optimizer",                                                        NN_STRING, .min = 1, .max = 64,
+     .help = "adam, adamw or sgd (default: the network's, else adam)"},
+    {"loss",          NN_STRING, .min = 1, .max = 64,
+     .help = "a loss by name (default: the network's, else by the output)"},
+    {"metrics",                                                  NN_ARRAY, .items = NN_STRING, .max = 32,
+     .help = "what to measure (default accuracy)"},
+    {0                                                       }
 };
+static const nn_schema training_config = {"TrainingConfig", config_members, .help = "how to train"};
+static const nn_member members[] = {
+    {"dsl_code",                                                             NN_STRING, .nullable = true, .min = 1, .max = 1 << 20,
+     .help = "the network; or model_id"},
+    {"model_id",                                                      NN_STRING, .nullable = true, .min = 1, .max = 512,
+     .help = "a model to go on from: id, name or name@version; or dsl_code"},
+    {"backend",                                                        NN_STRING, .one_of = "tensorflow pytorch onnx c",
+     .help = "whose defaults and code (default tensorflow)"},
+    {"dataset",                                                                      NN_STRING, .min = 1, .max = 4096,
+     .help = "data set by name (default: the network's, else MNIST)"},
+    {"training_config",        NN_OBJECT, .of = &training_config, .help = "how to train"},
+    {"experiment_name",                                                              NN_STRING, .nullable = true, .min = 1, .max = 255,
+     .help = "name of its record (default experiment_<UTC stamp>)"},
+    {"hyperparameters", NN_OBJECT,
+     .help = "recorded; seed, momentum, weight_decay, gradient_clip and the like are applied"},
+    {"engine",                                                              NN_STRING, .min = 1, .max = 32,
+     .help = "what trains: native or reference (default native)"},
+    {"auto_flatten_output",                                 NN_BOOLEAN,
+     .help = "insert Flatten before Dense or Output where the rank asks for it"},
+    NN_MEMBER_REQUEST,
+    {0                                                                     }
+};
+const nn_schema nn_request_train = {"TrainRequest", members, .help = "a training to run"};
 
 static const char *text_at(const nn_json *request, const char *key, const char *otherwise) {
     return nn_json_str(nn_json_get(request, key), otherwise);
@@ -98,17 +67,18 @@ static void check_names(const nn_json *request, nn_json *problems) {
     const char *dataset = text_at(request, "dataset", NULL),
                *engine = text_at(request, "engine", NULL);
     NN_BUF names = {0};
-    if (optimizer && nn_optimizer_find(optimizer) < 0)
-        nn_problem_add(problems, "training_config.optimizer", "unknown_value",
-                       "unknown optimizer '%.40s'", optimizer);
-    if (loss && nn_loss_find(loss) < 0)
-        nn_problem_add(problems, "training_config.loss", "unknown_value", "unknown loss '%.40s'",
-                       loss);
-    if (dataset && !nn_dataset_is_known(dataset, &names))
-        nn_problem_add(problems, "dataset", "unknown_value",
-                       "unknown data set '%.80s'; known are %s", dataset, nn_buf_str(&names));
-    if (engine && !nn_engine_find(engine))
-        nn_problem_add(problems, "engine", "unknown_value", "unknown engine '%.40s'", engine);
+    if (optimizer && *optimizer && nn_optimizer_find(optimizer) < 0)
+        nn_schema_violation(problems, "body", "training_config.optimizer", "unknown_value",
+                            "unknown optimizer '%.40s'", optimizer);
+    if (loss && *loss && nn_loss_find(loss) < 0)
+        nn_schema_violation(problems, "body", "training_config.loss", "unknown_value",
+                            "unknown loss '%.40s'", loss);
+    if (dataset && *dataset && !nn_dataset_is_known(dataset, &names))
+        nn_schema_violation(problems, "body", "dataset", "unknown_value",
+                            "unknown data set '%.80s'; known are %s", dataset, nn_buf_str(&names));
+    if (engine && *engine && !nn_engine_find(engine))
+        nn_schema_violation(problems, "body", "engine", "unknown_value", "unknown engine '%.40s'",
+                            engine);
 }
 
 static nn_status check(nn_jobs *j, const nn_json *request, nn_json *problems, nn_json *warnings,
@@ -118,7 +88,8 @@ static nn_status check(nn_jobs *j, const nn_json *request, nn_json *problems, nn
     if (!nn_json_size(problems) && !source && !model)
         return nn_fail(err, NN_E_INVALID_REQUEST, "Either dsl_code or model_id must be provided");
     if (source && model)
-        nn_problem_add(problems, "model_id", "conflict", "give dsl_code or model_id, not both");
+        nn_schema_violation(problems, "body", "model_id", "conflict",
+                            "give dsl_code or model_id, not both");
     check_names(request, problems);
     const char *backend = text_at(request, "backend", "tensorflow");
     if (nn_json_size(problems)) return NN_OK;
@@ -430,8 +401,7 @@ static nn_status finish(nn_txn *t, nn_finish *f, nn_err *err) {
 const nn_kind nn_kind_train = {
     .name = "train",
     .summary = "text or model to a trained model",
-    .fields = fields,
-    .n_fields = NN_COUNT_OF(fields),
+    .request = &nn_request_train,
     .child = true,
     .has_experiment = true,
     .resumable = true,

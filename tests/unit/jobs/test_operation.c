@@ -352,7 +352,7 @@ static void refuse(place *p, nn_kind_id kind, const char *text, nn_status expect
 TEST(bad_requests) {
     place *p = place_new(SECOND);
     refuse(p, NN_KIND_TRAIN, "{}", NN_E_INVALID_REQUEST, NULL, NULL);
-    refuse(p, NN_KIND_TRAIN, "[]", NN_E_INVALID_REQUEST, NULL, NULL);
+    refuse(p, NN_KIND_TRAIN, "[]", NN_E_VALIDATION_ERROR, "", "wrong_type");
     refuse(p, NN_KIND_TRAIN, "{\"dsl_code\":\"x\",\"model_id\":\"y\"}", NN_E_VALIDATION_ERROR,
            "model_id", "conflict");
     refuse(p, NN_KIND_TRAIN, "{\"dsl_code\":7}", NN_E_VALIDATION_ERROR, "dsl_code", "wrong_type");
@@ -370,7 +370,7 @@ TEST(bad_requests) {
     refuse(p, NN_KIND_TRAIN, "{\"dsl_code\":\"x\",\"queue_priority\":\"urgent\"}",
            NN_E_VALIDATION_ERROR, "queue_priority", "unknown_value");
     refuse(p, NN_KIND_TRAIN, "{\"dsl_code\":\"x\",\"labels\":{\"a\":1}}", NN_E_VALIDATION_ERROR,
-           "labels", "wrong_type");
+           "labels.a", "wrong_type");
     refuse(p, NN_KIND_TRAIN, "{\"model_id\":\"nobody\"}", NN_E_MODEL_NOT_FOUND, NULL, NULL);
     refuse(p, NN_KIND_TRAIN, "{\"dsl_code\":\"x\",\"backend\":\"pytorch\"}", NN_E_UNSUPPORTED, NULL,
            NULL);
@@ -389,12 +389,13 @@ TEST(all_problems_and_unknown_fields_are_told_together) {
     NN_JSON *request = parse(
         "{\"dsl_code\":1,\"epochs\":2,\"training_config\":{\"epochs\":-1,\"batchsize\":2},\"engine\":\"\"}");
     NN_JSON *problems = nn_json_new_array(), *warnings = nn_json_new_array();
-    nn_kind_check(&nn_kind_train, request, problems, warnings);
+    assert_int_equal(nn_schema_check(&nn_request_train, request, "body", problems, warnings, NULL),
+                     NN_E_VALIDATION_ERROR);
     assert_int_equal(nn_json_size(problems), 3);
     assert_int_equal(nn_json_size(warnings), 2);
     assert_string_equal(
         nn_json_str(nn_json_at(warnings, 1), ""),
-        "unknown field 'training_config.batchsize' ignored; did you mean 'training_config.batch_size'?");
+        "unknown field 'training_config.batchsize' was ignored, did you mean 'training_config.batch_size'?");
     nn_json *loc = nn_json_get(nn_json_at(problems, 1), "loc");
     assert_int_equal(nn_json_size(loc), 3);
     assert_string_equal(nn_json_str(nn_json_at(loc, 0), ""), "body");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* schema.c - see schema.h. One walk checks a value and fills in presets; another prints the table
  * as JSON Schema 2020-12. */
-#include "api/schema.h"
+#include "base/schema.h"
 
 #include "base/clock.h"
 #include "base/id.h"
@@ -120,15 +120,21 @@ static const char *list_words(const char *words, char *buf, size_t cap) {
     return buf;
 }
 
+/* "must be above 0 and at most 1000000 bytes long" */
+static void violate_bounds(walk *w, const nn_member *f, const char *type, const char *unit) {
+    char high[64] = "";
+    if (!isinf(f->max))
+        snprintf(high, sizeof high, " and %s %.15g", f->below_max ? "below" : "at most", f->max);
+    violate(w, type, "must be %s %.15g%s%s", f->above_min ? "above" : "at least", f->min, high,
+            unit);
+}
+
 static void check_bounds(walk *w, const nn_member *f, double v, const char *unit,
                          const char *over) {
     if (f->min == 0 && f->max == 0) return;
-    if (v >= f->min && v <= f->max) return;
-    if (isinf(f->max))
-        violate(w, "out_of_range", "must be at least %.15g%s", f->min, unit);
-    else
-        violate(w, v > f->max ? over : "out_of_range", "must be %.15g to %.15g%s", f->min, f->max,
-                unit);
+    bool low = f->above_min ? v <= f->min : v < f->min,
+         high = f->below_max ? v >= f->max : v > f->max;
+    if (low || high) violate_bounds(w, f, high ? over : "out_of_range", unit);
 }
 
 static bool format_fits(const char *format, const char *s) {
@@ -141,7 +147,8 @@ static bool format_fits(const char *format, const char *s) {
 static void check_string(walk *w, const nn_member *f, const char *s) {
     char words[256];
     if (f->one_of && !has_word(f->one_of, s)) {
-        violate(w, "unknown_value", "must be %s", list_words(f->one_of, words, sizeof words));
+        violate(w, "unknown_value", "must be %s, not '%.40s'",
+                list_words(f->one_of, words, sizeof words), s);
         return;
     }
     if (f->format && !format_fits(f->format, s))
@@ -152,12 +159,13 @@ static void check_string(walk *w, const nn_member *f, const char *s) {
         check_bounds(w, f, (double)strlen(s), " bytes long", "too_long");
 }
 
-static void check_object(walk *w, const nn_schema *s, nn_json *v, int depth);
+static void check_object(walk *w, const nn_schema *s, const nn_json *v, int depth);
 
-static void check_value(walk *w, const nn_member *f, nn_member_type type, nn_json *v, int depth);
+static void check_value(walk *w, const nn_member *f, nn_member_type type, const nn_json *v,
+                        int depth);
 
 /* The items of an array or map. */
-static void check_item(walk *w, const nn_member *f, const char *step, nn_json *v, int depth) {
+static void check_item(walk *w, const nn_member *f, const char *step, const nn_json *v, int depth) {
     size_t back = enter(w, step);
     nn_member item = {
         .type = f->items, .of = f->of, .one_of = f->items == NN_STRING ? f->one_of : NULL};
@@ -177,7 +185,7 @@ static bool check_map_item(void *ctx, const char *key, nn_json *v) {
     return nn_json_size(m->w->errors) < NN_MAX_VIOLATIONS;
 }
 
-static void check_array(walk *w, const nn_member *f, nn_json *v, int depth) {
+static void check_array(walk *w, const nn_member *f, const nn_json *v, int depth) {
     size_t n = nn_json_size(v);
     char step[24];
     check_bounds(w, f, (double)n, " items", "too_many");
@@ -188,7 +196,8 @@ static void check_array(walk *w, const nn_member *f, nn_json *v, int depth) {
     }
 }
 
-static void check_value(walk *w, const nn_member *f, nn_member_type type, nn_json *v, int depth) {
+static void check_value(walk *w, const nn_member *f, nn_member_type type, const nn_json *v,
+                        int depth) {
     if (!type_fits(type, v)) {
         violate(w, "wrong_type", "must be %s %s", strchr("aio", type_name(type)[0]) ? "an" : "a",
                 type_name(type));
@@ -219,19 +228,6 @@ static void check_value(walk *w, const nn_member *f, nn_member_type type, nn_jso
 
 /* ---- objects ---- */
 
-static nn_json *preset(const nn_member *f) {
-    switch (f->type) {
-    case NN_INTEGER:
-        return nn_json_new_int(strtoll(f->preset, NULL, 10));
-    case NN_NUMBER:
-        return nn_json_new_num(strtod(f->preset, NULL));
-    case NN_BOOLEAN:
-        return nn_json_new_bool(strcmp(f->preset, "true") == 0);
-    default:
-        return nn_json_new_str(f->preset);
-    }
-}
-
 typedef struct unknown_walk {
     walk *w;
     const nn_schema *s;
@@ -254,44 +250,37 @@ static bool note_unknown(void *ctx, const char *key, nn_json *v) {
     while (f->name && strcmp(f->name, key) != 0) f++;
     if (f->name) return true;
     if (nn_json_size(u->w->warnings) >= WARNINGS_MAX) return false;
-    size_t back = enter(u->w, key);
-    const char *near = meant(u->s, key);
+    const char *near = meant(u->s, key), *at = u->w->path, *dot = *at ? "." : "";
+    int n = snprintf(text, sizeof text, "unknown field '%s%s%.80s' was ignored", at, dot, key);
     if (near)
-        snprintf(text, sizeof text, "unknown field '%s' was ignored, did you mean '%s'?",
-                 u->w->path, near);
-    else
-        snprintf(text, sizeof text, "unknown field '%s' was ignored", u->w->path);
+        snprintf(text + n, sizeof text - (size_t)n, ", did you mean '%s%s%s'?", at, dot, near);
     nn_json_push(u->w->warnings, nn_json_new_str(text));
-    u->w->path[back] = 0;
     return true;
 }
 
-static void check_member(walk *w, const nn_member *f, nn_json *object, int depth) {
-    nn_json *v = nn_json_get(object, f->name);
+static void check_member(walk *w, const nn_member *f, const nn_json *object, int depth) {
+    const nn_json *v = nn_json_get(object, f->name);
     bool null = v && nn_json_typeof(v) == NN_JSON_NULL;
     if (!v || (null && !f->required)) {
-        if (f->preset)
-            nn_json_set(object, f->name, preset(f));
-        else if (f->required)
-            violate(w, "missing", "is required");
+        if (f->required && !f->preset) violate(w, "missing", "is required");
         return;
     }
     if (null && (f->nullable || f->type == NN_ANY)) return;
     check_value(w, f, f->type, v, depth);
 }
 
-static void check_object(walk *w, const nn_schema *s, nn_json *v, int depth) {
+static void check_object(walk *w, const nn_schema *s, const nn_json *v, int depth) {
     if (!s->fields || depth > DEPTH) return;
+    if (w->warnings) nn_json_each(v, note_unknown, &(unknown_walk){w, s});
     for (const nn_member *f = s->fields; f->name; f++) {
         size_t back = enter(w, f->name);
         check_member(w, f, v, depth);
         w->path[back] = 0;
     }
-    if (w->warnings) nn_json_each(v, note_unknown, &(unknown_walk){w, s});
 }
 
-nn_status nn_schema_check(const nn_schema *s, nn_json *value, const char *where, nn_json *errors,
-                          nn_json *warnings, nn_err *err) {
+nn_status nn_schema_check(const nn_schema *s, const nn_json *value, const char *where,
+                          nn_json *errors, nn_json *warnings, nn_err *err) {
     walk w = {.where = where, .errors = errors, .warnings = warnings};
     size_t before = nn_json_size(errors);
     if (s->media) return NN_OK;
@@ -314,12 +303,53 @@ nn_status nn_schema_check(const nn_schema *s, nn_json *value, const char *where,
                    *field || value ? " " : ": ", msg, n > 1 ? " (and more)" : "");
 }
 
+/* ---- presets ---- */
+
+static nn_json *preset(const nn_member *f) {
+    switch (f->type) {
+    case NN_INTEGER:
+        return nn_json_new_int(strtoll(f->preset, NULL, 10));
+    case NN_NUMBER:
+        return nn_json_new_num(strtod(f->preset, NULL));
+    case NN_BOOLEAN:
+        return nn_json_new_bool(strcmp(f->preset, "true") == 0);
+    default:
+        return nn_json_new_str(f->preset);
+    }
+}
+
+static bool fill_item(void *ctx, const char *key, nn_json *v) {
+    (void)key;
+    nn_schema_fill(ctx, v);
+    return true;
+}
+
+static void fill_member(const nn_member *f, nn_json *v) {
+    if (!f->of) return;
+    if (f->type == NN_OBJECT) nn_schema_fill(f->of, v);
+    if (f->type == NN_ARRAY)
+        for (size_t i = 0; i < nn_json_size(v); i++) nn_schema_fill(f->of, nn_json_at(v, i));
+    if (f->type == NN_MAP) nn_json_each(v, fill_item, (void *)f->of);
+}
+
+void nn_schema_fill(const nn_schema *s, nn_json *value) {
+    if (nn_json_typeof(value) != NN_JSON_OBJECT) return;
+    for (const nn_member *f = s->fields; f && f->name; f++) {
+        nn_json *v = nn_json_get(value, f->name);
+        if (v && nn_json_typeof(v) != NN_JSON_NULL)
+            fill_member(f, v);
+        else if (f->preset)
+            nn_json_set(value, f->name, preset(f));
+    }
+}
+
 /* ---- texts ---- */
 
 nn_json *nn_schema_text(const nn_member *f, const char *text, const char *where, nn_json *errors) {
     walk w = {.where = where, .errors = errors};
     char *end = NULL;
     nn_json *v = NULL;
+    size_t before = nn_json_size(errors);
     enter(&w, f->name);
     errno = 0;
     if (f->type == NN_INTEGER) {
@@ -341,7 +371,9 @@ nn_json *nn_schema_text(const nn_member *f, const char *text, const char *where,
         return NULL;
     }
     check_value(&w, f, f->type, v, 0);
-    return v;
+    if (nn_json_size(errors) == before) return v;
+    nn_json_unref(v);
+    return NULL;
 }
 
 /* ---- printing ---- */
@@ -380,8 +412,10 @@ static void print_bounds(nn_json *o, const nn_member *f) {
     };
     if ((f->min == 0 && f->max == 0) || !keys[f->type].min) return;
     bool is_number = f->type == NN_INTEGER || f->type == NN_NUMBER;
-    if (f->min != 0 || is_number) nn_json_set(o, keys[f->type].min, print_bound(f->min));
-    if (!isinf(f->max)) nn_json_set(o, keys[f->type].max, print_bound(f->max));
+    const char *min = f->above_min ? "exclusiveMinimum" : keys[f->type].min,
+               *max = f->below_max ? "exclusiveMaximum" : keys[f->type].max;
+    if (f->min != 0 || is_number) nn_json_set(o, min, print_bound(f->min));
+    if (!isinf(f->max)) nn_json_set(o, max, print_bound(f->max));
 }
 
 static nn_json *print_type(nn_member_type t, const nn_schema *of) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Schemas: the violations of rest-api.md section 5, presets, warnings, and the printed form. */
-#include "api/schema.h"
+#include "base/schema.h"
 #include "t.h"
 
 #include <math.h>
@@ -10,7 +10,9 @@
 static const nn_member inner_fields[] = {
     {"epochs",       NN_INTEGER, .preset = "5", .min = 1, .max = 100, .help = "passes"},
     {"rate", NN_NUMBER, .min = 0, .max = INFINITY, .help = "step"},
-    {0   },
+    {"share",    NN_NUMBER, .min = 0, .max = 1, .above_min = true, .below_max = true,
+     .help = "between"},
+    {0             },
 };
 static const nn_schema inner = {.name = "Inner", .fields = inner_fields, .help = "inner"};
 static const nn_member outer_fields[] = {
@@ -49,6 +51,7 @@ static const char *check(const char *text, nn_json **ret) {
         size_t n = strlen(out);
         snprintf(out + n, sizeof out - n, "|%s", nn_json_str(nn_json_at(warnings, i), "?"));
     }
+    if (ret && v) nn_schema_fill(&outer, v);
     if (ret) *ret = nn_json_ref(v);
     return out;
 }
@@ -71,6 +74,11 @@ TEST(violations_are_reported_together) {
         {"{\"name\":\"n\",\"config\":{\"epochs\":2.5}}",                                           "config.epochs:wrong_type"               },
         {"{\"name\":\"n\",\"config\":{\"epochs\":2.0}}",                                           ""                                       },
         {"{\"name\":\"n\",\"config\":{\"rate\":-1}}",                                              "config.rate:out_of_range"               },
+        {"{\"name\":\"n\",\"config\":{\"share\":0}}",                                              "config.share:out_of_range"              },
+        {"{\"name\":\"n\",\"config\":{\"share\":1}}",                                              "config.share:out_of_range"              },
+        {"{\"name\":\"n\",\"config\":{\"share\":0.5}}",                                            ""                                       },
+        {"{\"name\":\"n\",\"config\":{\"epoch\":1}}",
+         "|unknown field 'config.epoch' was ignored, did you mean 'config.epochs'?"                                                         },
         {"{\"name\":\"n\",\"id\":\"nope\"}",                                                       "id:bad_format"                          },
         {"{\"name\":\"n\",\"id\":\"0199b1c2-7d3e-7abc-8def-0123456789ab\"}",                       ""                                       },
         {"{\"name\":null}",                                                                        "name:wrong_type"                        },
@@ -157,5 +165,6 @@ TEST(printed_form) {
         nn_buf_str(&out),
         "{\"description\":\"inner\",\"type\":\"object\",\"properties\":{\"epochs\":{\"type\":\"integer\",\"minimum\":1,"
         "\"maximum\":100,\"default\":5,\"description\":\"passes\"},\"rate\":{\"type\":\"number\",\"minimum\":0,"
-        "\"description\":\"step\"}}}");
+        "\"description\":\"step\"},\"share\":{\"type\":\"number\",\"exclusiveMinimum\":0,"
+        "\"exclusiveMaximum\":1,\"description\":\"between\"}}}");
 }

@@ -13,8 +13,8 @@
  *     static const nn_schema train_request = {.name = "TrainRequest", .fields = train_fields, .help
  * = "a training to run"};
  */
-#ifndef NN_API_SCHEMA_H
-#define NN_API_SCHEMA_H
+#ifndef NN_BASE_SCHEMA_H
+#define NN_BASE_SCHEMA_H
 #include "base/arena.h"
 #include "base/json.h"
 
@@ -40,8 +40,9 @@ typedef struct nn_member {
                       way */
     double min,
         max; /* string: bytes; number: value; array, map: count. Not checked while both are 0 */
-    const char *one_of; /* words separated by one space; of an array of strings: its items */
-    const char *preset; /* the default, as text: filled in when absent */
+    bool above_min, below_max; /* of a number: the limit itself is out */
+    const char *one_of;        /* words separated by one space; of an array of strings: its items */
+    const char *preset; /* the default, as text: nn_schema_fill puts it where nothing was sent */
     const char
         *format; /* "uuid", "date-time", "uri", "binary": printed; the first two are checked */
     const nn_schema *of; /* of NN_OBJECT, or of the items */
@@ -60,14 +61,16 @@ struct nn_schema {
 
 enum { NN_MAX_VIOLATIONS = 100 };
 
-/* Checks value (NULL: no body was sent) against s, fills in presets, and collects every violation
- * as the items of section 5 of the wire contract into errors (an array) and the paths of unknown
- * fields into warnings (an array of sentences). where is the first element of each loc: "body" or
- * "query". NN_E_VALIDATION_ERROR when anything was violated. */
-nn_status nn_schema_check(const nn_schema *s, nn_json *value, const char *where, nn_json *errors,
-                          nn_json *warnings, nn_err *err);
-/* One value of a query string or path, as text, converted by the field's type. Appends to errors as
- * above. */
+/* Checks value (NULL: no body was sent) against s, and collects every violation as the items of
+ * section 5 of the wire contract into errors (an array) and unknown fields into warnings (an array
+ * of sentences; NULL: nobody asks). where is the first element of each loc: "body" or "query".
+ * NN_E_VALIDATION_ERROR when anything was violated. */
+nn_status nn_schema_check(const nn_schema *s, const nn_json *value, const char *where,
+                          nn_json *errors, nn_json *warnings, nn_err *err);
+/* Puts presets where a checked value has nothing or null. */
+void nn_schema_fill(const nn_schema *s, nn_json *value);
+/* One value of a query string or path, as text, converted by the field's type and checked; NULL
+ * with a violation in errors. */
 nn_json *nn_schema_text(const nn_member *f, const char *text, const char *where, nn_json *errors);
 /* Adds one violation to errors; type: missing wrong_type blank out_of_range too_long too_many
  * unknown_value bad_format conflict. path: "training_config.epochs". For handlers that check what a
