@@ -27,6 +27,15 @@ enum { CLIENTS = 100000, SERVE_LIMIT_FACTOR = 60, POOL_MIN = 8 };
 
 /* ---- what handlers stand on ---- */
 
+/* Another directory is the way out of most that can be wrong with this one. */
+static nn_status elsewhere(nn_status s, nn_err *err) {
+    if (s != NN_E_STORAGE_ERROR || !err || strstr(err->hint, "--storage")) return s;
+    char old[sizeof err->hint];
+    snprintf(old, sizeof old, "%s", err->hint);
+    return nn_err_hint(err, s, "%.180s%s`--storage DIR` names another directory", old,
+                       *old ? "; " : "");
+}
+
 static nn_status open_records(nn_app *a, nn_err *err) {
     const char *storage = nn_config_str(a->config, NN_CFG_PATHS_STORAGE);
     nn_status s = nn_mkdirs(storage, err);
@@ -135,7 +144,7 @@ static nn_status open_all(nn_app *a, nn_err *err) {
     nn_status s =
         nn_http_is_loopback(nn_config_str(a->config, NN_CFG_SERVER_HOST), &a->loopback, err);
     if (s == NN_OK) s = listen_on(a, &limits, err);
-    if (s == NN_OK) s = open_records(a, err);
+    if (s == NN_OK) s = elsewhere(open_records(a, err), err);
     if (s == NN_OK) s = open_auth(a, err);
     if (s == NN_OK) s = open_routes(a, err);
     if (s == NN_OK) s = open_pool(a, limits.connections, err);

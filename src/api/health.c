@@ -4,12 +4,15 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "store/store.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ROOM = 1 << 20 }; /* bytes of free disk that taking work needs */
 
 struct nn_health {
     nn_app *app;
@@ -91,13 +94,15 @@ void nn_health_print(nn_health *h, nn_buf *out) {
 
 const char *nn_health_unready(nn_health *h) {
     if (is_draining(h->app)) return "draining";
-    return atomic_load(&h->store_ok) ? NULL : "the store does not answer";
+    return atomic_load(&h->store_ok) ? NULL : "the store cannot be written";
 }
 
 nn_status nn_health_probe(nn_health *h, int64_t *ret_ns, nn_err *err) {
     int64_t begin = nn_clock_mono(), n = 0;
     nn_status s = nn_store_count(h->app->store, NN_TABLE_DEPLOYMENTS, NULL, 0, &n, err);
     *ret_ns = nn_clock_mono() - begin;
+    if (s == NN_OK)
+        s = nn_disk_check(nn_config_str(h->app->config, NN_CFG_PATHS_STORAGE), ROOM, err);
     atomic_store(&h->store_ok, s == NN_OK);
     return s;
 }

@@ -9,6 +9,7 @@
 #include "api/call.h"
 #include "base/pool.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -112,11 +113,8 @@ static bool prefer_wait(nn_text t, int64_t *ret) {
 }
 
 int64_t nn_request_wait_ms(nn_request *q) {
+    const nn_json *asked = nn_json_get(q->query, "wait");
+    if (asked) return (int64_t)ceil(fmin(fmax(nn_json_num(asked, 0), 0), NN_WAIT_MAX_S) * 1000);
     int64_t s = 0;
-    if (nn_json_get(q->query, "wait"))
-        s = (int64_t)nn_json_num(nn_json_get(q->query, "wait"), 0);
-    else if (!prefer_wait(nn_http_get(q->http, "prefer"), &s))
-        return 0;
-    if (s < 0) s = 0;
-    return (s > NN_WAIT_MAX_S ? NN_WAIT_MAX_S : s) * 1000;
+    return prefer_wait(nn_http_get(q->http, "prefer"), &s) ? s * 1000 : 0;
 }

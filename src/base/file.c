@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char *advice(int errnum) {
@@ -275,4 +276,12 @@ static int remove_at(int at, const char *name, int depth) {
 nn_status nn_remove_tree(const char *path, nn_err *err) {
     int e = remove_at(AT_FDCWD, path, 0);
     return e ? nn_file_fail(err, e, "remove", path) : NN_OK;
+}
+
+nn_status nn_disk_check(const char *path, uint64_t need, nn_err *err) {
+    struct statvfs v;
+    if (statvfs(path, &v) != 0) return nn_file_fail(err, errno, "look at", path);
+    if (v.f_flag & ST_RDONLY) return nn_file_fail(err, EROFS, "write to", path);
+    bool full = (uint64_t)v.f_bavail * v.f_frsize < need;
+    return full ? nn_file_fail(err, ENOSPC, "write to", path) : NN_OK;
 }

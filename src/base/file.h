@@ -44,4 +44,6 @@ nn_status nn_remove_tree(const char *path, nn_err *err);
 int nn_write_all(int fd, const void *p, size_t n);
 /* fsync of the directory that holds path: makes a rename or unlink in it durable. */
 nn_status nn_sync_parent(const char *path, nn_err *err);
+/* Whether the file system of path can take `need` more bytes; else NN_E_STORAGE_ERROR says why. */
+nn_status nn_disk_check(const char *path, uint64_t need, nn_err *err);
 #endif

@@ -91,6 +91,13 @@ static const char *health_of(const char *status, bool live) {
     return live ? "healthy" : "unhealthy";
 }
 
+static const char *sentence_of(const char *status) {
+    if (strcmp(status, "deploying") == 0) return "Deployment job submitted successfully";
+    if (strcmp(status, "deployed") == 0) return "The deployment answers predictions";
+    if (strcmp(status, "stopped") == 0) return "The deployment was stopped; its name is free";
+    return "The deployment failed";
+}
+
 void nn_deployment_endpoint(const char *url, const char *id, nn_buf *out) {
     nn_buf_printf(out, "%s/api/v1/deployments/%s/predict", url, id);
 }
@@ -112,11 +119,7 @@ nn_json *nn_deployment_json(nn_row row, bool live, const char *url) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         nn_json_set(o, texts[i], nn_json_new_str(nn_row_text(row, texts[i])));
     nn_json_set(o, "endpoint", endpoint_json(url, nn_row_text(row, "id"), status));
-    nn_json_set(o, "message",
-                nn_json_new_str(error ? error
-                                : strcmp(status, "deploying") == 0
-                                    ? "Deployment job submitted successfully"
-                                    : "Deployment is known"));
+    nn_json_set(o, "message", nn_json_new_str(error ? error : sentence_of(status)));
     nn_json_set(o, "model_version",
                 nn_row_null(row, "model_version")
                     ? nn_json_new_null()
