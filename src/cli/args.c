@@ -97,6 +97,12 @@ static nn_status surplus(const nn_command_row *row, const char *word, nn_err *er
     return nn_err_hint(err, s, "`neural %s --help` shows its arguments", row->name);
 }
 
+/* "--role" and "--role=x" of a command that has such a row; settings of the server follow. */
+static bool is_own_option(const nn_command *c, const char *word) {
+    return c->options && strncmp(word, "--", 2) == 0 &&
+           option_index(c, word + 2, strcspn(word + 2, "=")) >= 0;
+}
+
 nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, nn_args *ret,
                         nn_err *err) {
     const nn_command *c = row->command;
@@ -107,7 +113,7 @@ nn_status nn_args_parse(const nn_command_row *row, int argc, char *const *argv, 
         if (!plain && strcmp(argv[i], "--") == 0) {
             plain = true;
         } else if (!plain && argv[i][0] == '-' && argv[i][1]) {
-            if (c->own_flags) {
+            if (c->own_flags && !is_own_option(c, argv[i])) {
                 a.rest = argv + i;
                 a.n_rest = argc - i;
                 break;

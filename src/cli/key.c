@@ -19,9 +19,9 @@ static nn_status open_store(const nn_args *a, bool *ret_json, nn_store **ret, nn
     return s;
 }
 
-static nn_status create(nn_store *store, const char *name, nn_err *err) {
+static nn_status create(nn_store *store, const char *name, const char *role, nn_err *err) {
     char key[NN_KEY_TEXT], id[37];
-    nn_key_spec spec = {.name = name};
+    nn_key_spec spec = {.name = name, .role = role};
     nn_status s = nn_key_create(store, &spec, key, id, err);
     if (s) return s;
     fprintf(stderr, "key %s for %s; it is shown only now:\n", id, name);
@@ -59,7 +59,8 @@ static nn_status run_key(const nn_args *a, nn_err *err) {
     const char *verb = a->operands[0], *what = a->n_operands > 1 ? a->operands[1] : NULL;
     bool lists = strcmp(verb, "list") == 0, creates = strcmp(verb, "create") == 0,
          revokes = strcmp(verb, "revoke") == 0;
-    if ((!lists && !creates && !revokes) || lists == (what != NULL)) {
+    const char *role = nn_opt(a, "role");
+    if ((!lists && !creates && !revokes) || lists == (what != NULL) || (role && !creates)) {
         nn_status s =
             nn_fail(err, NN_E_USAGE, "key: expected `create NAME`, `list` or `revoke ID`");
         return nn_err_hint(err, s, "`neural key --help`");
@@ -69,19 +70,25 @@ static nn_status run_key(const nn_args *a, nn_err *err) {
     nn_status s = open_store(a, &json, &store, err);
     if (s) return s;
     s = lists     ? list(store, json, err)
-        : creates ? create(store, what, err)
+        : creates ? create(store, what, role, err)
                   : revoke_key(store, what, err);
     nn_store_close(store);
     return s;
 }
+
+static const nn_option options[] = {
+    {"role",  0, "ROLE", "what a new key may do (default user)", "viewer|user|admin"},
+    {0}
+};
 
 const nn_command nn_command_key = {
     .operands = "create NAME | list | revoke ID",
     .min_operands = 1,
     .max_operands = 2,
     .run = run_key,
+    .options = options,
     .own_flags = true,
     .description =
-        "Works on the store named by --storage or --store; the server may be running. A key is printed once and kept as a hash.",
+        "Works on the store named by --storage or --store; the server may be running. A key is printed once and kept as a hash. Settings come after --role.",
     .examples =
-        "  neural key create laptop\n  neural key list --storage ./neural_storage\n  neural key revoke laptop"};
+        "  neural key create laptop\n  neural key create dashboard --role viewer\n  neural key list --storage ./neural_storage\n  neural key revoke laptop"};
