@@ -205,7 +205,9 @@ nn_status nn_api_serve(nn_config *config, const sigset_t *until, FILE *out, nn_e
     fprintf(out, "listening on %s\n", a->url);
     fflush(out);
     sigwait(until, &got);
-    nn_log(NN_LOG_INFO, "stopping", nn_kv_str("signal", strsignal(got)));
+    nn_log(NN_LOG_INFO, "stopping; a second signal ends the program at once",
+           nn_kv_str("signal", strsignal(got)));
+    pthread_sigmask(SIG_UNBLOCK, until, NULL);
     nn_api_stop(a);
     nn_log(NN_LOG_INFO, "stopped");
     return NN_OK;

@@ -37,35 +37,53 @@ static place place_of(nn_jobs *j, nn_row r, int64_t now) {
     return p;
 }
 
-nn_status nn_queue_positions(nn_txn *t, nn_jobs *j, nn_operation **ops, int n, nn_err *err) {
-    static const char *const only[] = {"id", "level", "created_at"};
-    int queued = 0;
-    for (int i = 0; i < n; i++) queued += ops[i]->state == NN_STATE_QUEUED;
-    if (!queued) return NN_OK;
-    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "queue", 0);
-    nn_where w = NN_WHERE_TEXT("state", NN_CMP_EQ, nn_state_name(NN_STATE_QUEUED));
-    nn_query q = {.table = NN_TABLE_OPERATIONS,
-                  .columns = only,
-                  .n_columns = 3,
-                  .where = &w,
-                  .n_where = 1,
-                  .limit = 1 << 20};
-    nn_rows rows;
-    nn_status s = nn_txn_select(t, &q, a, &rows, err);
-    if (s != NN_OK) return s;
-    int64_t now = nn_jobs_now(j);
-    place *turn = NN_NEW_N(a, place, (size_t)rows.n + 1);
-    for (int64_t i = 0; i < rows.n; i++) turn[i] = place_of(j, nn_rows_at(&rows, i), now);
-    qsort(turn, (size_t)rows.n, sizeof *turn, by_turn);
-    for (int i = 0; i < n; i++) {
-        if (ops[i]->state != NN_STATE_QUEUED) continue;
-        place me = {.created_at = ops[i]->created_at};
-        me.level = nn_queue_level(j, ops[i]->level, me.created_at, now);
-        memcpy(me.id, ops[i]->id, sizeof me.id);
-        place *at = bsearch(&me, turn, (size_t)rows.n, sizeof *turn, by_turn);
-        ops[i]->queue_position = at ? at - turn : -1;
+/* How many wait at a level with created_at (and, where it is equal, id) before the given ones. */
+static nn_status count_before(nn_txn *t, int level, int64_t created_at, const char *id,
+                              int64_t *sum, nn_err *err) {
+    nn_where w[] = {NN_WHERE_TEXT("state", NN_CMP_EQ, nn_state_name(NN_STATE_QUEUED)),
+                    NN_WHERE_INT("level", NN_CMP_EQ, level),
+                    NN_WHERE_INT("created_at", NN_CMP_LT, created_at),
+                    NN_WHERE_TEXT("id", NN_CMP_LT, id)};
+    int64_t n = 0;
+    nn_status s = nn_txn_count(t, NN_TABLE_OPERATIONS, w, 3, &n, err);
+    *sum += n;
+    if (s != NN_OK || !id) return s;
+    w[2].cmp = NN_CMP_EQ;
+    s = nn_txn_count(t, NN_TABLE_OPERATIONS, w, 4, &n, err);
+    *sum += n;
+    return s;
+}
+
+/* The latest created_at by which an operation of `level` has risen to `to`. */
+static int64_t risen(const nn_jobs *j, int level, int64_t to, int64_t now) {
+    return level <= to ? INT64_MAX : now - (level - to) * j->ageing_us;
+}
+
+/* Before an operation are those that have risen above its level, and of those at its level the
+ * older ones: at each level a range of the index of the queue. */
+static nn_status position_of(nn_txn *t, nn_jobs *j, nn_operation *op, int64_t now, nn_err *err) {
+    int64_t mine = nn_queue_level(j, op->level, op->created_at, now), sum = 0;
+    nn_status s = NN_OK;
+    for (int level = 0; level < NN_LEVEL_COUNT && s == NN_OK; level++) {
+        int64_t above = mine ? risen(j, level, mine - 1, now) : INT64_MIN,
+                equal = risen(j, level, mine, now);
+        if (above >= op->created_at)
+            s = count_before(t, level, above < INT64_MAX ? above + 1 : above, NULL, &sum, err);
+        else if (equal < op->created_at)
+            s = count_before(t, level, equal + 1, NULL, &sum, err);
+        else
+            s = count_before(t, level, op->created_at, op->id, &sum, err);
     }
-    return NN_OK;
+    if (s == NN_OK) op->queue_position = sum;
+    return s;
+}
+
+nn_status nn_queue_positions(nn_txn *t, nn_jobs *j, nn_operation **ops, int n, nn_err *err) {
+    int64_t now = nn_jobs_now(j);
+    nn_status s = NN_OK;
+    for (int i = 0; i < n && s == NN_OK; i++)
+        if (ops[i]->state == NN_STATE_QUEUED) s = position_of(t, j, ops[i], now, err);
+    return s;
 }
 
 static nn_status head_of(nn_txn *t, nn_level level, nn_where kinds, nn_arena *a, nn_row *ret,

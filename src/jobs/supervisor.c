@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "jobs/work.h"
+#include "store/eventlog.h"
 
 #include <math.h>
 #include <signal.h>
@@ -46,7 +47,8 @@ struct nn_supervisor {
     nn_work *works;
     inline_run *inlines;
     int n_works, n_inlines;
-    int64_t renewed; /* monotonic ns */
+    int64_t renewed, pruned; /* monotonic ns */
+    int64_t said_claim, said_lost, said_prune;
     unsigned child_kinds, inline_kinds;
     bool draining, closed;
     atomic_bool stop;
@@ -56,6 +58,14 @@ struct nn_supervisor {
 
 static void complain(const char *what, const char *id, const nn_err *err) {
     nn_log(NN_LOG_ERROR, what, nn_kv_str("operation", id), nn_kv_err(err));
+}
+
+/* What is tried again on every turn is said at its first failure, then once a minute. */
+static void complain_again(int64_t *said, const char *what, const char *id, const nn_err *err) {
+    int64_t now = nn_clock_mono();
+    if (*said && now - *said < 60 * (int64_t)1000000000) return;
+    *said = now;
+    complain(what, id, err);
 }
 
 static void count_running(nn_supervisor *s) {
@@ -90,7 +100,8 @@ static void settle(nn_supervisor *s, nn_work *w) {
             nn_log(NN_LOG_WARNING, "the operation is no longer ours",
                    nn_kv_str("operation", w->op->id), nn_kv_err(&err));
         else if (st != NN_OK) {
-            complain("cannot store the end of an operation", w->op->id, &err);
+            if (s->draining) w->said = 0; /* the last try */
+            complain_again(&w->said, "cannot store the end of an operation", w->op->id, &err);
             if (nn_status_retryable(st) && !s->draining) return;
         } else
             nn_log(NN_LOG_INFO, "operation ended", nn_kv_str("operation", w->op->id),
@@ -237,7 +248,7 @@ static void check_work(nn_supervisor *s, nn_work *w, bool renew) {
     if (st == NN_E_CONFLICT || st == NN_E_NOT_FOUND)
         lose(w);
     else if (st != NN_OK)
-        complain("cannot look after an operation", w->op->id, &err);
+        complain_again(&w->said, "cannot look after an operation", w->op->id, &err);
     else if (state == NN_STATE_CANCELLING && !w->cancelling) {
         w->cancelling = true;
         nn_process_stop(w->process);
@@ -265,10 +276,23 @@ static void look_after(nn_supervisor *s) {
     s->renewed = now;
     int count = 0; /* ours were renewed first, so these are others' */
     if (nn_operation_recover(s->jobs, false, &count, &err) != NN_OK)
-        complain("cannot look for lost operations", "", &err);
+        complain_again(&s->said_lost, "cannot look for lost operations", "", &err);
     else if (count)
         nn_log(NN_LOG_WARNING, "operations whose owner is gone were taken back",
                nn_kv_int("operations", count));
+}
+
+/* Forgets old events, at the start and then once an hour. */
+static void prune(nn_supervisor *s) {
+    int64_t now = nn_clock_mono(), deleted = 0;
+    nn_err err = {0};
+    if (s->o.event_days <= 0 || (s->pruned && now - s->pruned < 3600 * (int64_t)1000000000)) return;
+    s->pruned = now;
+    int64_t before = nn_jobs_now(s->jobs) - (int64_t)(s->o.event_days * 86400e6);
+    if (nn_eventlog_prune(s->jobs->store, before, &deleted, &err) != NN_OK)
+        complain_again(&s->said_prune, "cannot forget old events", "", &err);
+    else if (deleted)
+        nn_log(NN_LOG_INFO, "old events were forgotten", nn_kv_int("events", deleted));
 }
 
 /* Claims one operation of the kinds; false when there is none. */
@@ -278,7 +302,10 @@ static bool claim(nn_supervisor *s, unsigned kinds,
     nn_operation *op = NULL;
     nn_lease lease;
     nn_status st = nn_operation_claim(s->jobs, s->owner, kinds, &op, &lease, &err);
-    if (st != NN_OK) complain("cannot claim an operation", "", &err);
+    if (st != NN_OK)
+        complain_again(&s->said_claim, "cannot claim an operation", "", &err);
+    else
+        s->said_claim = 0;
     if (op) begin(s, op, &lease);
     return op != NULL;
 }
@@ -317,6 +344,7 @@ static void turn(nn_supervisor *s) {
     }
     look_after(s);
     if (!s->draining) {
+        prune(s);
         while (s->n_works < s->o.workers && claim(s, s->child_kinds, begin_child)) continue;
         while (s->n_inlines < s->o.inline_workers && claim(s, s->inline_kinds, begin_inline))
             continue;
@@ -342,12 +370,10 @@ static void on_flush(uv_timer_t *h) {
         nn_status st = nn_work_flush(w, &err);
         if (st == NN_E_CONFLICT || st == NN_E_NOT_FOUND)
             lose(w);
-        else if (st != NN_OK && !w->complained) {
-            complain("cannot store what an operation reports; it will be tried again", w->op->id,
-                     &err);
-            w->complained = true;
-        } else if (st == NN_OK)
-            w->complained = false;
+        else if (st != NN_OK)
+            complain_again(&w->said, "cannot store what an operation reports", w->op->id, &err);
+        else
+            w->said = 0;
     }
 }
 
@@ -442,6 +468,7 @@ void nn_jobs_configure(const nn_config *c, nn_jobs_options *jobs,
     supervisor->file_mb = nn_config_int(c, NN_CFG_JOBS_FILE);
     supervisor->cpu_s = nn_config_int(c, NN_CFG_JOBS_TIME);
     supervisor->threads = (int)nn_config_int(c, NN_CFG_ENGINE_THREADS);
+    supervisor->event_days = (double)nn_config_int(c, NN_CFG_EVENTS_RETENTION);
 }
 
 nn_status nn_supervisor_start(const nn_supervisor_options *o, nn_supervisor **ret, nn_err *err) {

@@ -25,10 +25,11 @@ typedef struct nn_supervisor_options {
     double poll_s;  /* looks at the queue at least this often; 0: 1 */
     int64_t memory_mb, file_mb, cpu_s; /* rlimits of a child; 0: none */
     int threads;                       /* engine threads of a child; 0: all */
+    double event_days;                 /* events older than this are forgotten; 0: none */
 } nn_supervisor_options;
 
-/* Fills what the configuration decides: storage, queue.*, jobs.*, engine.threads. The texts are the
- * configuration's. */
+/* Fills what the configuration decides: storage, queue.*, jobs.*, engine.threads, events.*. The
+ * texts are the configuration's. */
 void nn_jobs_configure(const nn_config *c, nn_jobs_options *jobs,
                        nn_supervisor_options *supervisor);
 

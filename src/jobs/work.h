@@ -26,7 +26,8 @@ typedef struct nn_work {
     size_t n_tail;
     int64_t deadline; /* monotonic ns; 0: none */
     uv_async_t *wake; /* the supervisor */
-    bool timed_out, cancelling, lost, ended, complained;
+    bool timed_out, cancelling, lost, ended;
+    int64_t said; /* when the last complaint about the store was logged; 0: never */
     int exit_code, signal;
     int tries; /* of keeping its files */
     bool killed;

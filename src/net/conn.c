@@ -54,9 +54,9 @@ static void release(nn_conn *c) {
         nn_loop_recycle(l, c->x);
     }
     nn_buf_done(&c->held);
+    if (!c->lent) nn_server_leave(l->server);
     free(c);
     l->conns--;
-    nn_server_leave(l->server);
     nn_loop_check_end(l);
 }
 
@@ -66,9 +66,11 @@ static void on_closed(uv_handle_t *h) {
     release(c);
 }
 
-/* The client of a parked exchange is gone: the exchange goes on without a connection. */
+/* The client of a parked exchange is gone: the exchange goes on without a connection, and counts as
+ * one until it is over. Otherwise who asks and leaves would pile up work without limit. */
 static void abandon(nn_conn *c) {
     nn_exchange *x = c->x;
+    c->lent = true;
     x->conn = NULL;
     c->x = NULL;
     if (atomic_exchange(&x->gone, true)) return;
@@ -697,6 +699,7 @@ static void run_complete(nn_loop *l, nn_post *p) {
     if (!c) {
         l->options->hooks.sent(l->options->hooks.ctx, &x->q, -1);
         nn_loop_recycle(l, x);
+        nn_server_leave(l->server);
         nn_loop_check_end(l);
         return;
     }

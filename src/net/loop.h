@@ -42,6 +42,7 @@ struct nn_conn {
     bool answering; /* x is parked or its answer is being streamed: what follows is held */
     bool streaming; /* x's body comes from a source or a file */
     bool ending;    /* close once everything is written */
+    bool lent;      /* its admission went to the exchange that it left behind */
     bool peer_is_loopback;
     char peer[48];
 };

@@ -13,7 +13,7 @@ typedef struct nn_http_limits {
     size_t head;           /* bytes of the request line and all fields; past it 431 */
     size_t body;           /* bytes of a body; past it 413, at the header where it is declared */
     size_t arena;          /* cap of a request's arena */
-    unsigned connections;  /* open at once; more are answered 503 and closed */
+    unsigned connections;  /* open at once, with requests whose client left; more get a 503 */
     int head_ms, idle_ms;  /* from the first byte to the end of the head; between requests */
     int body_ms, write_ms; /* per period, in which at least min_rate bytes a second must move */
     int64_t min_rate;

@@ -87,7 +87,22 @@ static const nn_migration migrations[] = {
      " id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT, prefix TEXT NOT NULL,"
      " sha256 TEXT NOT NULL UNIQUE, username TEXT, role TEXT NOT NULL, scopes TEXT,"
      " is_active INTEGER NOT NULL, created_at INTEGER NOT NULL, last_used_at INTEGER,"
-     " expires_at INTEGER) STRICT;"},
+     " expires_at INTEGER) STRICT;"                                                     },
+ /* Statements carry parameters, for which SQLite never takes a partial index. Each index begins
+  * with what is asked for by equality, goes on with the order, and ends with what else is asked,
+  * so that counting and skipping read the index alone. */
+    {2, "indexes for claims, lists and their totals",
+     "DROP INDEX operations_queue; DROP INDEX operations_by_state; DROP INDEX operations_newest;"
+     "CREATE INDEX operations_queue ON operations (state, level, created_at, id, kind);"
+     "CREATE INDEX operations_by_state ON operations (state, created_at DESC, id, kind);"
+     "CREATE INDEX operations_newest ON operations (created_at DESC, id, kind);"
+     "DROP INDEX experiments_newest;"
+     "CREATE INDEX experiments_newest ON experiments (lifecycle, created_at DESC, id, status);"
+     "DROP INDEX models_newest;"
+     "CREATE INDEX models_newest ON models (created_at DESC, id, backend);"
+     "DROP INDEX deployments_newest;"
+     "CREATE INDEX deployments_newest ON deployments (created_at DESC, id DESC, status);"
+     "CREATE INDEX deployments_by_name ON deployments (name, created_at DESC, id DESC);"},
 };
 
 enum { COUNT = sizeof migrations / sizeof *migrations };
