@@ -151,6 +151,7 @@ static void hear(void *arg, const nn_notice *n) {
 /* What went wrong, where the input shape came from, and the rule. */
 static void report(nn_check *c, const nn_layer *l, nn_span at, const char *hint,
                    const nn_span *flatten, const nn_err *e) {
+    if (!hint && e->hint[0]) hint = e->hint;
     if (e->code == NN_E_UNSUPPORTED || e->code == NN_E_LIMIT) {
         nn_diag *d =
             NN_ERROR(c, e->code == NN_E_LIMIT ? "limit" : "not-supported", at, "%s", e->msg);

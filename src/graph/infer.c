@@ -63,8 +63,11 @@ static nn_status too_large(const nn_window *w, int axis, const nn_shape *in, nn_
     snprintf(what, sizeof what,
              "a window of %" PRId64 " is larger than the input's %" PRId64 "%s on axis %d", ke, d,
              d == in->dim[axis] ? "" : " (padding included)", axis);
-    return misfit(err, in, what,
-                  "floor((d + pads - ((k - 1) * dilation + 1)) / stride) + 1 must be at least 1");
+    nn_status s =
+        misfit(err, in, what,
+               "floor((d + pads - ((k - 1) * dilation + 1)) / stride) + 1 must be at least 1");
+    return nn_err_hint(err, s,
+                       "make the window smaller, give padding=\"same\", or shrink less before it");
 }
 
 nn_status nn_window_output(const nn_window *w, const nn_shape *in, int64_t *ret_out, nn_err *err) {
