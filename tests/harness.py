@@ -33,7 +33,8 @@ class Server:
 
     def __init__(self, folder, *flags, env=None):
         self.folder, self.flags = pathlib.Path(folder), flags
-        self.env = {**os.environ, "NEURAL_API_KEY": KEY, **(env or {})}
+        ours = {k: v for k, v in os.environ.items() if k not in ("NEURAL_BIN", "NEURAL_CORPUS")}  # no settings of the server
+        self.env = {**ours, "NEURAL_API_KEY": KEY, **(env or {})}
         self.process = None
         self.start()
 

@@ -17,6 +17,9 @@ POST = "/compile/sync"  # a route that reads a JSON body
 
 
 def corpus():
+    if not CORPUS.is_dir():
+        yield pytest.param("ok", b"", marks=pytest.mark.skip(reason=f"no corpus at {CORPUS}; set NEURAL_CORPUS"), id="corpus")
+        return
     for line in (CORPUS / "http_malformed.jsonl").read_text().splitlines():
         row = json.loads(line)
         data = row["bytes"] if "bytes" in row else row["prefix"] + row["repeat"] * row["times"] + row["suffix"]
