@@ -19,7 +19,7 @@ static nn_status translate(nn_sqlite_conn *c, int rc, const char *doing, nn_err 
     int base = rc & 0xff;
     if (base == SQLITE_FULL || (base == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT)))
         return nn_err_hint(
-            err, nn_fail(err, NN_E_STORAGE_ERROR, "%s: %s: the disk is full", c->path, doing),
+            err, nn_fail(err, NN_E_STORAGE_ERROR, "%s: the disk is full", c->path),
             "free space on its file system; nothing was lost, the change was not made");
     switch (base) {
     case SQLITE_CONSTRAINT:
