@@ -19,6 +19,13 @@ static const char *sentence(const nn_call *c, const nn_err *err) {
     return nn_status_text(err->code);
 }
 
+/* Of failures of ours only the advice on storage is the client's too ("the disk is full: …"), where
+ * it names no path. */
+static bool may_tell_hint(const nn_err *err) {
+    if (!*err->hint || nn_status_http(err->code) != 500) return *err->hint;
+    return err->code == NN_E_STORAGE_ERROR && !strchr(err->hint, '/');
+}
+
 static void write_list(nn_jw *w, const nn_json *list) {
     if (list) {
         nn_jw_value(w, list);
@@ -56,7 +63,7 @@ static void write_body(nn_call *c, const nn_err *err, nn_buf *out) {
     nn_jw_key(&w, "docs");
     nn_jw_str(&w, docs);
     nn_jw_key(&w, "hint");
-    nn_jw_str(&w, nn_status_http(err->code) != 500 && *err->hint ? err->hint : NULL);
+    nn_jw_str(&w, may_tell_hint(err) ? err->hint : NULL);
     nn_jw_end_obj(&w);
 }
 

@@ -996,7 +996,8 @@ def test_full_disk(tmp_path, fresh):
             assert answer.status == 200 or answer.json["code"] == "storage_error", answer.body[:500]
         assert refused, "nothing was refused on a full disk"
         answer = face.ask("POST", "/jobs/train", {"dsl_code": NET, "dataset": data(), "training_config": {"epochs": 1}})
-        assert answer.status == 500 and answer.json["code"] == "storage_error"
+        assert answer.status == 500 and answer.json["code"] == "storage_error" and "space" in answer.json["hint"]
+        assert str(tmp_path) not in answer.body.decode(), "no path of the server"
         assert face.json("GET", f"/jobs/{kept['job_id']}")["status"] == "completed", "what is stored can be read"
         assert face.ask("GET", f"/models/{kept['model_id']}/download").status == 200
         face.alive()
