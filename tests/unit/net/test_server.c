@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -421,6 +422,35 @@ TEST(connections_have_a_cap) {
     close(a);
     close(b);
     close(c);
+    stop();
+}
+
+/* Otherwise who asks and leaves, again and again, would pile up work without limit. */
+TEST(a_request_whose_client_left_counts_as_a_connection) {
+    nn_http_limits k = nn_http_default_limits;
+    k.connections = 1;
+    k.head_ms = 500; /* were it let in, it would be told so soon */
+    start_with(k, 1);
+    NN_BUF out = {0};
+    int fd = dial();
+    say(fd, GET("/park"));
+    sem_wait(&w.is_parked);
+    close(fd);
+    sem_wait(&w.woken);
+    int other = dial();
+    read_all(other, &out);
+    CHECK(strncmp(nn_buf_str(&out), "HTTP/1.1 503 ", 13) == 0);
+    close(other);
+    nn_http_request *q = w.parked;
+    nn_http_answer(q)->status = 200;
+    nn_http_complete(q);
+    while (nn_http_server_stats(w.server).open) sched_yield();
+    fd = dial();
+    say(fd, GET("/a"));
+    char piece[256];
+    assert_true(recv(fd, piece, sizeof piece, 0) > 0);
+    CHECK(strncmp(piece, "HTTP/1.1 200 ", 13) == 0);
+    close(fd);
     stop();
 }
 
