@@ -178,6 +178,7 @@ enum { PIECE_BYTES = 4 << 20 };
 static int64_t piece_rows(const nn_native *x, const nn_unit *u) {
     int64_t bytes = (nn_in(x, u)->elements + nn_out(x, u)->elements) * (int64_t)sizeof(float);
     int64_t rows = 2 * x->threads;
+    if (x->base.options.winograd) return 0; /* it pays for itself only with more rows */
     while (rows * 2 * bytes <= PIECE_BYTES) rows *= 2;
     return rows < x->base.options.batch ? rows : 0;
 }

@@ -31,6 +31,43 @@ TEST(native_convolution_and_pooling_in_pieces) {
                  "max_pool k=8x8 s=8x8; flatten; dense 2");
 }
 
+/* Winograd rounds differently, and where the library has none the direct algorithm runs: close to
+ * the direct one, which test_engines.c compares with the reference. */
+TEST(native_winograd_is_close_to_direct) {
+    enum { ROWS = 16 };
+    nn_graph *g = net_build("input 26 26 32; conv f=64 k=3x3; act relu; conv f=64 k=3x3; "
+                            "act relu; max_pool k=2x2 s=2x2; flatten; dense 3");
+    float *in = net_alloc(ROWS * net_in(g), sizeof *in), *weights = net_alloc(g->slab, sizeof *in);
+    float *out[2], values[3 * ROWS];
+    int32_t labels[ROWS];
+    g->train.optimizer = pair_adam();
+    net_random_f(in, ROWS * net_in(g), 1);
+    net_weights(g, 2, weights);
+    nn_targets t = net_targets(g, ROWS, 3, labels, values);
+    for (int way = 0; way < 2; way++) {
+        nn_exec_options o = {.batch = ROWS, .training = true, .threads = 1, .winograd = way};
+        nn_exec *x = NULL;
+        nn_err err;
+        nn_step step;
+        out[way] = net_alloc(g->slab, sizeof(float));
+        CHECK_OK(native()->open(g, &o, &x, &err), &err);
+        native()->set_weights(x, weights);
+        native()->get_weights(x, out[way]);
+        assert_memory_equal(out[way], weights, (size_t)g->slab * sizeof *weights);
+        memcpy(native()->input(x, 0), in, (size_t)(ROWS * net_in(g)) * sizeof *in);
+        CHECK_OK(native()->gradients(x, ROWS, &t, out[way], &step, &err), &err);
+        CHECK(step.finite);
+        native()->close(x);
+    }
+    for (int i = 0; i < g->n_weights; i++) {
+        const nn_weight *w = &g->weights[i];
+        double d = net_distance(out[1] + w->offset, out[0] + w->offset, w->elements, 1e-3);
+        if (!(d < 2e-3)) fail_msg("%s differs by %g", w->name, d);
+    }
+    free(in), free(weights), free(out[0]), free(out[1]);
+    net_free(g);
+}
+
 /* Without pooling after it, kernels go another way: gradient and update in one pass or in two give
  * the same weights, to rounding. */
 TEST(native_deferred_updates_are_updates) {
