@@ -90,4 +90,7 @@ void nn_print_error(const nn_err *e);
 nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_options *opt,
                          bool quiet, nn_source *ret_source, nn_diags **ret_diags, nn_unit **ret,
                          nn_err *err);
+/* Where an output goes by default: "dir/net.neural" and "_pytorch.py" give "dir/net_pytorch.py";
+ * standard input counts as "network". */
+char *nn_cli_beside(nn_arena *arena, const char *path, const char *end);
 #endif

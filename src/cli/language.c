@@ -8,6 +8,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+char *nn_cli_beside(nn_arena *arena, const char *path, const char *end) {
+    if (strcmp(path, "-") == 0) path = "network";
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    int stem = dot && dot > (slash ? slash + 1 : path) ? (int)(dot - path) : (int)strlen(path);
+    return nn_arena_printf(arena, "%.*s%s", stem, path, end);
+}
+
 nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_options *opt,
                          bool quiet, nn_source *ret_source, nn_diags **ret_diags, nn_unit **ret,
                          nn_err *err) {
@@ -212,16 +219,6 @@ static nn_status find_backend(const char *name, const nn_backend **ret, nn_err *
                    name, nn_buf_str(&list));
 }
 
-/* "dir/net.neural" and "pytorch" give "dir/net_pytorch.py"; standard input gives
- * "network_pytorch.py". */
-static char *default_output(nn_arena *arena, const char *path, const nn_backend *b) {
-    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    int stem = dot && dot > (slash ? slash + 1 : path) ? (int)(dot - path) : (int)strlen(path);
-    bool input = strcmp(path, "-") == 0;
-    return nn_arena_printf(arena, "%.*s_%s.%s", input ? 7 : stem, input ? "network" : path, b->name,
-                           b->extension);
-}
-
 static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, const nn_source *src,
                       const nn_unit *u, nn_err *err) {
     char sha[65];
@@ -235,7 +232,9 @@ static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, co
     bool dry = nn_opt_given(a, "dry-run");
     if (dry) puts("Generated code (dry run):");
     if (dry || (out && strcmp(out, "-") == 0)) return nn_print(nn_buf_str(&code), code.n, err);
-    if (!out) out = default_output(arena, a->operands[0], b);
+    if (!out)
+        out = nn_cli_beside(arena, a->operands[0],
+                            nn_arena_printf(arena, "_%s.%s", b->name, b->extension));
     s = nn_file_write(out, nn_buf_str(&code), code.n, err);
     if (s) return s;
     int lines = 0;

@@ -47,14 +47,6 @@ static nn_status read_options(const nn_args *a, nn_train_job *job, nn_json **ret
     return NN_OK;
 }
 
-/* "dir/net.neural" gives "dir/net.safetensors". */
-static char *default_output(nn_arena *arena, const char *path) {
-    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    int stem = dot && dot > (slash ? slash + 1 : path) ? (int)(dot - path) : (int)strlen(path);
-    return strcmp(path, "-") == 0 ? nn_arena_strdup(arena, "model.safetensors")
-                                  : nn_arena_printf(arena, "%.*s.safetensors", stem, path);
-}
-
 static void on_warning(void *ctx, const char *text) {
     nn_progress_end(ctx);
     fprintf(stderr, "warning: %s\n", text);
@@ -109,7 +101,8 @@ static nn_status train(const nn_args *a, nn_arena *arena, nn_train_job *job, nn_
     job->source_name = src.name;
     job->source = nn_arena_strndup(arena, src.text, src.size);
     job->auto_flatten = opt.auto_flatten;
-    job->output = nn_opt(a, "output") ? nn_opt(a, "output") : default_output(arena, a->operands[0]);
+    job->output = nn_opt(a, "output") ? nn_opt(a, "output")
+                                      : nn_cli_beside(arena, a->operands[0], ".safetensors");
     job->checkpoint = nn_opt(a, "checkpoint")
                           ? nn_opt(a, "checkpoint")
                           : nn_arena_printf(arena, "%s.checkpoint", job->output);

@@ -378,63 +378,24 @@ nn_status nn_experiment_json(nn_track *t, const char *id, bool history, nn_json 
     return s;
 }
 
-typedef struct list {
-    const nn_experiment_filter *f;
-    nn_json *items;
-    int64_t total;
-    char *cursor;
-} list;
-
-static nn_status list_fn(nn_txn *t, void *ctx, nn_err *err) {
-    list *l = ctx;
-    static const nn_sort newest[] = {
-        {"created_at", true },
-        {"id",         false}
-    };
-    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "experiments", 0);
-    nn_where w[3];
-    int n = 0;
-    w[n++] = NN_WHERE_TEXT("lifecycle", NN_CMP_EQ, "active");
-    if (l->f->status) w[n++] = NN_WHERE_TEXT("status", NN_CMP_EQ, l->f->status);
-    if (l->f->name) w[n++] = NN_WHERE_TEXT("name", NN_CMP_CONTAINS, l->f->name);
-    nn_query q = {.table = NN_TABLE_EXPERIMENTS,
-                  .where = w,
-                  .n_where = n,
-                  .sort = newest,
-                  .n_sort = 2,
-                  .limit = l->f->limit,
-                  .offset = l->f->offset,
-                  .after = l->f->cursor,
-                  .want_total = true};
-    nn_rows rows;
-    nn_status s = nn_txn_select(t, &q, a, &rows, err);
-    for (int64_t i = 0; s == NN_OK && i < rows.n; i++) {
-        nn_json *e = NULL;
-        s = read_whole(t, nn_rows_at(&rows, i), false, a, &e, err);
-        if (s == NN_OK) nn_json_push(l->items, e);
-    }
-    if (s != NN_OK) return s;
-    const char *cursor = nn_rows_cursor(&rows, newest, 2, a);
-    l->cursor = cursor ? strdup(cursor) : NULL;
-    l->total = rows.total;
-    return NN_OK;
+static nn_status list_item(nn_txn *t, nn_row r, nn_arena *a, nn_json **ret, nn_err *err) {
+    return read_whole(t, r, false, a, ret, err);
 }
 
 nn_status nn_experiment_list(nn_track *t, const nn_experiment_filter *f, nn_json **ret_items,
                              int64_t *ret_total, char **ret_cursor, nn_err *err) {
-    list l = {f, nn_json_new_array(), 0, NULL};
-    nn_status s = nn_store_read(t->store, list_fn, &l, err);
-    if (s != NN_OK) {
-        nn_json_unref(l.items);
-        return s;
-    }
-    *ret_items = l.items;
-    *ret_total = l.total;
-    if (ret_cursor)
-        *ret_cursor = l.cursor;
-    else
-        free(l.cursor);
-    return NN_OK;
+    nn_where w[3];
+    int n = 0;
+    w[n++] = NN_WHERE_TEXT("lifecycle", NN_CMP_EQ, "active");
+    if (f->status) w[n++] = NN_WHERE_TEXT("status", NN_CMP_EQ, f->status);
+    if (f->name) w[n++] = NN_WHERE_TEXT("name", NN_CMP_CONTAINS, f->name);
+    nn_query q = {.table = NN_TABLE_EXPERIMENTS,
+                  .where = w,
+                  .n_where = n,
+                  .limit = f->limit,
+                  .offset = f->offset,
+                  .after = f->cursor};
+    return nn_track_page(t, q, list_item, ret_items, ret_total, ret_cursor, err);
 }
 
 typedef struct removal {

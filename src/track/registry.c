@@ -298,62 +298,19 @@ nn_status nn_registry_json(nn_track *t, nn_row model, nn_json **ret, nn_err *err
     return s;
 }
 
-typedef struct listing {
-    const nn_registry_filter *f;
-    nn_json *items;
-    int64_t total;
-    char *cursor;
-} listing;
-
-static nn_status list_fn(nn_txn *t, void *ctx, nn_err *err) {
-    listing *l = ctx;
-    static const nn_sort by[] = {
-        {"created_at", true },
-        {"id",         false}
-    };
-    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "models", 0);
+nn_status nn_registry_list(nn_track *t, const nn_registry_filter *f, nn_json **ret_items,
+                           int64_t *ret_total, char **ret_cursor, nn_err *err) {
     nn_where w[2];
     int n = 0;
-    if (l->f->backend) w[n++] = NN_WHERE_TEXT("backend", NN_CMP_EQ, l->f->backend);
-    if (l->f->name) w[n++] = NN_WHERE_TEXT("name", NN_CMP_CONTAINS, l->f->name);
+    if (f->backend) w[n++] = NN_WHERE_TEXT("backend", NN_CMP_EQ, f->backend);
+    if (f->name) w[n++] = NN_WHERE_TEXT("name", NN_CMP_CONTAINS, f->name);
     nn_query q = {.table = NN_TABLE_MODELS,
                   .where = w,
                   .n_where = n,
-                  .sort = by,
-                  .n_sort = 2,
-                  .limit = l->f->limit,
-                  .offset = l->f->offset,
-                  .after = l->f->cursor,
-                  .want_total = true};
-    nn_rows rows;
-    nn_status s = nn_txn_select(t, &q, a, &rows, err);
-    for (int64_t i = 0; s == NN_OK && i < rows.n; i++) {
-        nn_json *m = NULL;
-        s = read_model(t, nn_rows_at(&rows, i), a, &m, err);
-        if (s == NN_OK) nn_json_push(l->items, m);
-    }
-    if (s != NN_OK) return s;
-    const char *cursor = nn_rows_cursor(&rows, by, 2, a);
-    l->cursor = cursor ? strdup(cursor) : NULL;
-    l->total = rows.total;
-    return NN_OK;
-}
-
-nn_status nn_registry_list(nn_track *t, const nn_registry_filter *f, nn_json **ret_items,
-                           int64_t *ret_total, char **ret_cursor, nn_err *err) {
-    listing l = {f, nn_json_new_array(), 0, NULL};
-    nn_status s = nn_store_read(t->store, list_fn, &l, err);
-    if (s != NN_OK) {
-        nn_json_unref(l.items);
-        return s;
-    }
-    *ret_items = l.items;
-    *ret_total = l.total;
-    if (ret_cursor)
-        *ret_cursor = l.cursor;
-    else
-        free(l.cursor);
-    return NN_OK;
+                  .limit = f->limit,
+                  .offset = f->offset,
+                  .after = f->cursor};
+    return nn_track_page(t, q, read_model, ret_items, ret_total, ret_cursor, err);
 }
 
 /* Files. */

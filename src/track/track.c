@@ -37,6 +37,55 @@ nn_status nn_track_rows(nn_txn *t, nn_table table, const nn_where *w, int n_wher
     return nn_txn_select(t, &q, a, ret, err);
 }
 
+typedef struct page {
+    nn_query query;
+    nn_track_item *item;
+    nn_json *items;
+    int64_t total;
+    char *cursor;
+} page;
+
+static nn_status page_fn(nn_txn *t, void *ctx, nn_err *err) {
+    page *p = ctx;
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "page", 0);
+    nn_rows rows;
+    nn_status s = nn_txn_select(t, &p->query, a, &rows, err);
+    for (int64_t i = 0; s == NN_OK && i < rows.n; i++) {
+        nn_json *v = NULL;
+        s = p->item(t, nn_rows_at(&rows, i), a, &v, err);
+        if (s == NN_OK) nn_json_push(p->items, v);
+    }
+    if (s != NN_OK) return s;
+    const char *cursor = nn_rows_cursor(&rows, p->query.sort, p->query.n_sort, a);
+    p->cursor = cursor ? strdup(cursor) : NULL;
+    p->total = rows.total;
+    return NN_OK;
+}
+
+nn_status nn_track_page(nn_track *t, nn_query q, nn_track_item *item, nn_json **ret_items,
+                        int64_t *ret_total, char **ret_cursor, nn_err *err) {
+    static const nn_sort newest[] = {
+        {"created_at", true },
+        {"id",         false}
+    };
+    q.sort = newest;
+    q.n_sort = 2;
+    q.want_total = true;
+    page p = {.query = q, .item = item, .items = nn_json_new_array()};
+    nn_status s = nn_store_read(t->store, page_fn, &p, err);
+    if (s != NN_OK) {
+        nn_json_unref(p.items);
+        return s;
+    }
+    *ret_items = p.items;
+    *ret_total = p.total;
+    if (ret_cursor)
+        *ret_cursor = p.cursor;
+    else
+        free(p.cursor);
+    return NN_OK;
+}
+
 nn_status nn_track_open(nn_store *store, const char *storage, nn_track **ret, nn_err *err) {
     nn_track *t = calloc(1, sizeof *t);
     if (!t) abort();

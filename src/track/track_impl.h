@@ -18,6 +18,12 @@ nn_json *nn_track_value(nn_row r, const char *column, nn_json *otherwise);
 /* All rows of a table under conditions, in an order. */
 nn_status nn_track_rows(nn_txn *t, nn_table table, const nn_where *w, int n_where,
                         const nn_sort *sort, int n_sort, nn_arena *a, nn_rows *ret, nn_err *err);
+/* A page of a table as a list of objects, the newest first (created_at, id): what `item` makes of
+ * each row. limit, offset, after and where are the query's. ret_cursor (NULL allowed): free() it;
+ * NULL at the end. */
+typedef nn_status nn_track_item(nn_txn *t, nn_row r, nn_arena *a, nn_json **ret, nn_err *err);
+nn_status nn_track_page(nn_track *t, nn_query q, nn_track_item *item, nn_json **ret_items,
+                        int64_t *ret_total, char **ret_cursor, nn_err *err);
 /* Names of the newest versions of an experiment's or operation's artifacts (column says which), by
  * name. */
 nn_status nn_track_artifacts(nn_txn *t, const char *column, const char *id, nn_arena *a,
