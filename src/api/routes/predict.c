@@ -5,11 +5,13 @@
  * answer, the loop sends it: two changes of thread. A large body is read on the pool. What is not
  * live is looked for in the store, on the pool too. */
 #include "api/views.h"
+#include "base/metrics.h"
 #include "base/pool.h"
 #include "serve/record.h"
 #include "serve/request.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { INLINE_BODY = 32768 }; /* about 10,000 numbers, 0.1 ms */
@@ -41,6 +43,9 @@ static void on_done(nn_prediction *p) {
                            .duration_ms = (double)(p->ended - p->began) / 1e6};
     if (!s) s = nn_predict_answer_write(&w, &a, &err);
     if (!s) s = nn_reply_written(q, 200, &err);
+    char code[8];
+    snprintf(code, sizeof code, "%d", nn_status_http(s));
+    nn_series_add(nn_metric_series(NN_METRIC_DEPLOYMENT_REQUESTS, a.deployment->name, code), 1);
     job_done(j);
     nn_request_finish(q, s, &err);
 }

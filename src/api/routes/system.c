@@ -8,6 +8,8 @@
 #include "base/config.h"
 #include "base/hash.h"
 #include "base/metrics.h"
+#include "jobs/operation.h"
+#include "net/server.h"
 
 #include <string.h>
 #include <strings.h>
@@ -297,8 +299,24 @@ static nn_status check_metrics_key(nn_request *q, nn_err *err) {
     return nn_fail(err, NN_E_UNAUTHORIZED, "API key required");
 }
 
+/* Gauges of what others hold: read when asked. */
+static nn_status read_gauges(const nn_app *a, nn_err *err) {
+    int64_t counts[NN_STATE_COUNT];
+    nn_status s = nn_operation_counts(a->jobs, counts, err);
+    if (s != NN_OK) return s;
+    for (int i = 0; i < NN_STATE_COUNT; i++)
+        nn_series_set(nn_metric_series(NN_METRIC_OPERATIONS, nn_state_name((nn_state)i)),
+                      (double)counts[i]);
+    nn_series_set(nn_metric_series(NN_METRIC_QUEUE_DEPTH, "operations"),
+                  (double)counts[NN_STATE_QUEUED]);
+    nn_series_set(nn_metric_series(NN_METRIC_HTTP_CONNECTIONS, NULL),
+                  nn_http_server_stats(a->http).open);
+    return NN_OK;
+}
+
 static nn_status get_metrics(nn_request *q, nn_err *err) {
     nn_status s = check_metrics_key(q, err);
+    if (s == NN_OK) s = read_gauges(q->app, err);
     if (s != NN_OK) return s;
     NN_BUF out = {0};
     nn_metrics_print(&out);

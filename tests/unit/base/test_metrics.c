@@ -16,8 +16,8 @@ TEST(metrics_print_as_prometheus_text) {
     nn_series_add(nn_metric_series(NN_METRIC_HTTP_REQUESTS, "GET", "/health", "200"), 2);
     nn_series_add(nn_metric_series(NN_METRIC_HTTP_REQUESTS, "GET", "/health", "200"), 1);
     nn_series_add(nn_metric_series(NN_METRIC_HTTP_REQUESTS, "PO\"ST", "a\\b\nc", "\xff"), 1e15);
-    nn_series_set(nn_metric_series(NN_METRIC_HTTP_IN_FLIGHT), 5);
-    nn_series_add(nn_metric_series(NN_METRIC_HTTP_IN_FLIGHT), -2);
+    nn_series_set(nn_metric_series(NN_METRIC_HTTP_CONNECTIONS), 5);
+    nn_series_add(nn_metric_series(NN_METRIC_HTTP_CONNECTIONS), -2);
     NN_BUF b = {0};
     nn_metrics_print(&b);
     check_line(
@@ -27,7 +27,7 @@ TEST(metrics_print_as_prometheus_text) {
     check_line(
         &b,
         "neural_http_requests_total{method=\"PO\\\"ST\",route=\"a\\\\b\\nc\",code=\"\xef\xbf\xbd\"} 1000000000000000\n");
-    check_line(&b, "# TYPE neural_http_in_flight gauge\nneural_http_in_flight 3\n");
+    check_line(&b, "# TYPE neural_http_connections gauge\nneural_http_connections 3\n");
     check_line(&b, "\nneural_build_info{version=\"" NN_VERSION "\"} 1\n");
     const char *resident = strstr(b.p, "\nprocess_resident_memory_bytes "),
                *fds = strstr(b.p, "\nprocess_open_fds ");
