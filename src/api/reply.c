@@ -32,10 +32,6 @@ int64_t nn_request_query_int(nn_request *q, const char *name, int64_t otherwise)
     return nn_json_int(nn_json_get(q->query, name), otherwise);
 }
 
-bool nn_request_query_bool(nn_request *q, const char *name, bool otherwise) {
-    return nn_json_bool(nn_json_get(q->query, name), otherwise);
-}
-
 bool nn_request_may(const nn_request *q, nn_scope scope) {
     return (q->who->scopes & scope) == scope;
 }

@@ -119,7 +119,6 @@ const char *nn_request_param(nn_request *q, const char *name);
 /* Query parameters; `otherwise` where the client sent none and the row has no preset. */
 const char *nn_request_query(nn_request *q, const char *name, const char *otherwise);
 int64_t nn_request_query_int(nn_request *q, const char *name, int64_t otherwise);
-bool nn_request_query_bool(nn_request *q, const char *name, bool otherwise);
 bool nn_request_may(const nn_request *q, nn_scope scope);
 
 /* Answers; each returns NN_OK, so that it can end a handler. v is taken. */

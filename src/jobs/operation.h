@@ -110,8 +110,6 @@ static inline void nn_operation_freep(nn_operation **op) {
 }
 /* The canonical object of rest-api.md section 2; artifacts as given (a list, taken; NULL: []). */
 nn_json *nn_operation_json(const nn_operation *op, bool with_request, nn_json *artifacts);
-/* The status of error_code; NN_OK when there is none. */
-nn_status nn_operation_status(const nn_operation *op);
 
 /* What to create. Texts and values are borrowed. */
 typedef struct nn_operation_spec {

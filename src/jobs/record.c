@@ -72,10 +72,6 @@ void nn_operation_free(nn_operation *op) {
     free(op);
 }
 
-nn_status nn_operation_status(const nn_operation *op) {
-    return op->error_code ? nn_status_from_code(op->error_code) : NN_OK;
-}
-
 static nn_json *time_json(int64_t us) {
     char text[NN_TIME_TEXT];
     return us ? nn_json_new_str(nn_time_print(us, text)) : nn_json_new_null();

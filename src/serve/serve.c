@@ -111,14 +111,6 @@ void nn_serve_stop(nn_serve *s, const char *id) {
     if (l) live_free(l);
 }
 
-int nn_serve_count(nn_serve *s) {
-    int n = 0;
-    pthread_mutex_lock(&s->lock);
-    for (nn_live *l = s->first; l; l = l->next) n++;
-    pthread_mutex_unlock(&s->lock);
-    return n;
-}
-
 void nn_serve_free(nn_serve *s) {
     if (!s) return;
     while (s->first) nn_serve_stop(s, s->first->spec.id);
@@ -153,11 +145,6 @@ nn_batcher *nn_live_batcher(const nn_live *l) {
 
 const nn_live_spec *nn_live_spec_of(const nn_live *l) {
     return &l->spec;
-}
-
-const nn_shape *nn_live_input_shape(const nn_live *l) {
-    const nn_graph *g = l->model->graph;
-    return &g->nodes[g->inputs[0]].shape;
 }
 
 const nn_shape *nn_live_output_shape(const nn_live *l) {

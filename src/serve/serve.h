@@ -34,7 +34,6 @@ nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err);
 /* Takes it out of the list, waits until nobody uses it, answers what is queued, ends its replicas;
  * one that is not live is fine. Not from a thread that uses it. */
 void nn_serve_stop(nn_serve *s, const char *id);
-int nn_serve_count(nn_serve *s);
 
 /* By id or name; NULL if none is live. The caller unrefs it, from any thread; that never waits. */
 nn_live *nn_live_find(nn_serve *s, const char *id_or_name);
@@ -42,6 +41,5 @@ void nn_live_unref(nn_live *l); /* NULL allowed */
 const nn_model *nn_live_model(const nn_live *l);
 nn_batcher *nn_live_batcher(const nn_live *l);
 const nn_live_spec *nn_live_spec_of(const nn_live *l);
-const nn_shape *nn_live_input_shape(const nn_live *l);
 const nn_shape *nn_live_output_shape(const nn_live *l);
 #endif

@@ -22,10 +22,6 @@ static const struct {
     [NN_EXPERIMENT_CANCELLED] = {"cancelled", true },
 };
 
-const char *nn_experiment_status_name(nn_experiment_status s) {
-    return statuses[s].name;
-}
-
 static bool is_terminal(const char *status) {
     for (int i = 0; i < NN_COUNT_OF(statuses); i++)
         if (!strcmp(statuses[i].name, status)) return statuses[i].terminal;

@@ -28,7 +28,6 @@ typedef enum nn_experiment_status {
     NN_EXPERIMENT_FAILED,
     NN_EXPERIMENT_CANCELLED
 } nn_experiment_status;
-const char *nn_experiment_status_name(nn_experiment_status s);
 
 typedef struct nn_experiment_spec {
     const char *id; /* of its operation, for a training */
