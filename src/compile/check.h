@@ -8,16 +8,33 @@
 #define NN_COMPILE_CHECK_H
 #include "compile/compile.h"
 
-enum { NN_MAX_PARAMS = 32 }; /* of one layer or section, common ones included */
+enum { NN_MAX_PARAMS = 48 }; /* of one layer or section, common ones included */
 
-/* Unique names of layers: an open-addressing set of strings, at most half full. */
+/* What is known of one line of values: the node that holds them and where they came from. */
+typedef struct nn_flow {
+    int node; /* -1: the shape is not known, said in a warning or an error */
+    int mask; /* node of tokens whose zeros are padding, -1: none */
+    int row;  /* of unit->layers */
+    const char *name; /* of the input or branch that left it open; NULL: none */
+} nn_flow;
+
+/* Names to rows: an open-addressing set of strings, at most half full. */
 typedef struct nn_used {
     struct nn_used_slot {
         const char *name;
         nn_span span;
+        nn_flow flow; /* of what the name stands for, once it is built: flow.row >= 0 */
     } * slot;
     size_t n, cap;
 } nn_used;
+
+/* Where layers are added: the flows that are open, in order. */
+typedef struct nn_scope {
+    nn_flow *open;
+    int n, cap;
+    nn_flow stem;  /* what branches that fork start from; stem.row -1: none */
+    bool branched; /* the last item was a branch */
+} nn_scope;
 
 typedef struct nn_check {
     nn_arena *arena;
@@ -26,18 +43,21 @@ typedef struct nn_check {
     nn_diags *mute; /* takes what is said again of a repeated layer; NULL until needed */
     nn_compile_options opt;
     nn_unit *unit;
-    const nn_program *program;
-    const nn_network *network;
+    nn_program *program;
+    nn_network *network;
     nn_graph *graph;
-    int at;              /* node that holds the shape so far; -1: none or unknown */
-    bool input_by_call;  /* by Input(…) rather than input: */
-    bool input_given;    /* an input was declared, rightly or wrongly */
-    bool lost;           /* the shape is unknown, after an error that was reported */
-    nn_span input_span;  /* of the first declaration */
-    nn_used used;        /* names of layers */
-    int *counters;       /* one a layer kind: the last number given out */
+    nn_scope *scope;    /* of the list at hand */
+    bool input_by_call; /* by Input(…) rather than input: */
+    bool input_given;   /* an input was declared, rightly or wrongly */
+    bool lost;          /* a shape is unknown, after an error that was reported */
+    nn_span input_span; /* of the first declaration */
+    nn_used used;       /* names of layers, inputs and branches */
+    int *counters;      /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
+    int parent;           /* row of the layer whose block is being built, -1: none */
+    nn_buf path;          /* of the value at hand, for search points: "layers[2].units" */
+    const char *alias;    /* the same, readable: "dense_2"; NULL: as the path */
     const nn_layer *last; /* the last layer built */
     nn_span output_span;  /* of the last Output; line 0: none */
     bool keys;            /* the arguments at hand are the keys of a section: for the wording */
@@ -56,6 +76,23 @@ void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,
                       const char *const *names);
 /* "known to the language, not built": one wording for all of it. */
 nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what);
+
+/* ---- path.c: where in model_data the value at hand stands ---- */
+
+/* Appends ".<part>" (or the part alone at the beginning; "[3]" as it is); pop takes it off. */
+void nn_check_push(nn_check *c, const char *part);
+void nn_check_push_index(nn_check *c, const char *list, int i); /* "layers[3]" */
+void nn_check_pop(nn_check *c);
+
+/* ---- space.c: search points ---- */
+
+/* For a value of kind HPO: checks the expression (bounds, one type, each candidate against p where
+ * p is not NULL), enters a search point under the path at hand, once, and gives the value chosen by
+ * the settings, else the first one (a range's start). Nested expressions are resolved too. NULL,
+ * reported, if it is no good. Other values are given back as they are. */
+nn_value *nn_check_resolve(nn_check *c, const char *owner, const nn_param *p, nn_value *v);
+/* Reports settings that no search point took. */
+void nn_check_settings(nn_check *c);
 
 /* ---- value.c: one value to one bound argument ---- */
 
@@ -83,16 +120,17 @@ bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_pa
 /* The arguments of a layer of this kind when none is given; NULL when memory is spent. */
 const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n);
 
-/* ---- sections.c, items.c, advice.c ---- */
+/* ---- sections.c, items.c, findings.c ---- */
 
 void nn_check_sections(nn_check *c); /* into graph->train */
 /* Whether a device is one of language.md 8.7; reports it if not. */
 bool nn_check_device(nn_check *c, const nn_bound *b);
 void nn_check_items(nn_check *c);  /* the input and the layers, into the graph */
-void nn_check_advice(nn_check *c); /* what is legal and probably not meant; needs a whole graph */
+/* The findings that every check tells (ALWAYS in findings.def), as diagnostics. */
+void nn_check_findings(nn_check *c);
 /* ---- names.c ---- */
 
 /* Enters a name; NULL, or the entry that has it already. */
-const struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span);
-bool nn_used_has(const nn_used *u, const char *name);
+struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span);
+struct nn_used_slot *nn_used_find(const nn_used *u, const char *name); /* NULL: not there */
 #endif

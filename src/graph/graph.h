@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 typedef enum nn_op {
-#define NN_OP(N, n, i, w) NN_OP_##N,
+#define NN_OP(N, n, lo, hi, w) NN_OP_##N,
 #include "graph/ops.def"
 #undef NN_OP
     NN_OP_COUNT
@@ -33,6 +33,16 @@ typedef enum nn_act {
 #undef NN_ACT
     NN_ACT_COUNT
 } nn_act;
+
+typedef enum nn_merge {
+#define NN_MERGE(N, n) NN_MERGE_##N,
+#include "graph/merges.def"
+#undef NN_MERGE
+    NN_MERGE_COUNT
+} nn_merge;
+
+typedef enum nn_rnn_kind { NN_RNN_SIMPLE, NN_RNN_LSTM, NN_RNN_GRU } nn_rnn_kind;
+typedef enum nn_noise { NN_NOISE_GAUSSIAN, NN_NOISE_GAUSSIAN_DROPOUT, NN_NOISE_ALPHA_DROPOUT } nn_noise;
 
 typedef enum nn_init_kind {
 #define NN_INIT(N, n, a, b) NN_INIT_##N,
@@ -79,7 +89,7 @@ typedef struct nn_weight {
     bool trainable; /* false for moving statistics and frozen layers */
 } nn_weight;
 
-enum { NN_MAX_SPATIAL = 3, NN_MAX_WEIGHTS = 4 };
+enum { NN_MAX_SPATIAL = 3, NN_MAX_WEIGHTS = 4, NN_MAX_INPUTS = 64 };
 
 /* Windows of convolution and pooling; the arrays use the first `spatial` entries. */
 typedef struct nn_window {
@@ -89,6 +99,12 @@ typedef struct nn_window {
     bool same; /* padding was asked for as "same"; the pads hold what that comes to for a known size
                 */
 } nn_window;
+
+/* What PAD adds or CROP takes off on each side of the first `spatial` axes. */
+typedef struct nn_border {
+    int spatial;
+    int64_t before[NN_MAX_SPATIAL], after[NN_MAX_SPATIAL];
+} nn_border;
 
 typedef union nn_attr {
     struct {
@@ -100,19 +116,54 @@ typedef union nn_attr {
         int64_t filters, groups;
         bool bias;
     } conv; /* weights in order: kernel [size..., in / groups, filters], bias [filters] if bias */
+    struct {
+        nn_window window; /* dilation too; `same` as Keras: out = d * stride */
+        int64_t output_padding[NN_MAX_SPATIAL]; /* more rows at the end; 0 unless given */
+        int64_t filters, groups;
+        bool bias;
+    } conv_transpose; /* weights in order: kernel [size..., filters / groups, in] (Keras's order),
+                         bias [filters] if bias */
     nn_window pool;
     struct {
         bool keepdims;
     } global_pool;
+    struct {
+        int spatial;
+        int64_t size[NN_MAX_SPATIAL];
+    } adaptive_pool; /* window i of n over d: floor(i d / n) to ceil((i + 1) d / n), as PyTorch's */
+    struct {
+        int spatial;
+        int64_t factor[NN_MAX_SPATIAL];
+        bool bilinear; /* else nearest; half-pixel centres, two spatial axes only */
+    } upsample;
+    nn_border border; /* PAD (with zeros), CROP */
+    struct {
+        int axis; /* of a sample */
+    } reverse;
     struct {
         double momentum, epsilon; /* moving = momentum * moving + (1 - momentum) * batch */
         bool center, scale;
     } batch_norm; /* weights in order: gamma if scale, beta if center, moving_mean, moving_variance
                    */
     struct {
+        double epsilon;
+        bool center, scale;
+    } layer_norm; /* over the last axis; weights in order: gamma if scale, beta if center, [last] */
+    struct {
+        int64_t groups; /* of channels (the last axis); equal to the channels: instance norm */
+        double epsilon;
+        bool center, scale;
+    } group_norm; /* over the spatial axes and a group's channels; weights as layer_norm */
+    struct {
         nn_act kind;
         double alpha;
     } activation;
+    struct {
+        unsigned shared; /* bit i: one alpha for all of axis i */
+    } prelu; /* weight alpha: the sample's shape, 1 on shared axes */
+    struct {
+        double low, high; /* infinite where there is no bound */
+    } clip;
     struct {
         bool log;
     } softmax;
@@ -122,6 +173,68 @@ typedef union nn_attr {
         uint64_t seed;
         nn_shape noise_shape; /* rank 0: as the input; a 1 shares the draw along that axis */
     } dropout;
+    struct {
+        nn_noise kind;
+        double value; /* GAUSSIAN: standard deviation; else the rate */
+        bool seeded;
+        uint64_t seed;
+    } noise; /* while training; Keras's GaussianNoise, GaussianDropout, AlphaDropout */
+    struct {
+        double l1, l2;
+    } activity_reg; /* the value itself; adds (l1 sum|x| + l2 sum x^2) / rows to the loss */
+    struct {
+        int64_t input_dim, output_dim;
+    } embedding; /* x: whole numbers in [0, input_dim); weight embeddings [input_dim, output_dim] */
+    struct {
+        int64_t max_len;
+        bool learnable;
+    } position; /* x (steps, d) + a row a step; weight embeddings [max_len, d] if learnable, else
+                   sin(i / 10000^(2k/d)) at 2k and the cosine at 2k + 1 (Vaswani et al. 2017) */
+    struct {
+        nn_rnn_kind kind;
+        int64_t units;
+        nn_act activation, recurrent_activation; /* with their default alpha; SIMPLE: the first only */
+        bool bias, sequences; /* sequences: the output of every step, else of the last */
+        bool reverse;         /* from the last step to the first; outputs stay at their step */
+        bool reset_after;     /* GRU */
+        double dropout, recurrent_dropout;
+    } rnn; /* inputs: x (steps, features), and if masked the tokens (steps): a step whose token is 0
+              is passed over. Gates in Keras's order: LSTM i f c o, GRU z r h. Weights in order:
+              kernel [features, g units], recurrent_kernel [units, g units], bias [g units] if bias
+              (GRU with reset_after: [2, 3 units]) */
+    struct {
+        nn_window window; /* of the input; the recurrent convolution is `same`, stride 1 */
+        int64_t filters;
+        nn_act activation, recurrent_activation;
+        bool bias, sequences, reverse;
+        double dropout, recurrent_dropout;
+    } conv_lstm; /* x (steps, spatial..., channels). Weights in order: kernel [size..., in, 4 f],
+                    recurrent_kernel [size..., f, 4 f], bias [4 f] if bias */
+    struct {
+        int64_t heads;
+        double scale; /* of the scores: 1 / sqrt(size of a head) in MultiHeadAttention */
+        bool causal, additive; /* additive: score = sum(scale * tanh(q + k)), one head */
+        bool use_scale;        /* weight scale: [1], additive [size of a head] */
+        double dropout;        /* of the scores after softmax */
+    } attention; /* inputs: q (t, heads dk), k (s, heads dk), v (s, heads dv), and if masked the
+                    tokens of the keys (s): those that are 0 get no weight. Output (t, heads dv) */
+    struct {
+        nn_merge kind;
+    } merge; /* two inputs or more, broadcast as NumPy does; SUBTRACT takes two */
+    struct {
+        int axis; /* of a sample */
+    } concat;
+    struct {
+        int axes[2]; /* of the samples of a and b */
+        bool normalize; /* both to length 1 along their axis first */
+    } dot; /* sum over the two axes; output: the rest of a, then the rest of b; at least (1) */
+    struct {
+        int64_t size;
+    } unfold; /* steps that the last FOLD took into the rows; FOLD has no attributes */
+    struct {
+        const char *text; /* Lambda: the function; else the parameters as JSON */
+    } custom; /* what only Python can run, or nobody: the layer's name is nn_node.layer; its shape is
+                 given */
     struct {
         bool flatten; /* a Flatten rather than a Reshape: how generated code spells it */
     } reshape;
@@ -138,7 +251,9 @@ typedef struct nn_node {
     const char *layer_name; /* unique name of that layer: "conv2d_1" */
     int layer_index;        /* which layer of the network, -1 for inputs */
     nn_span span;           /* of that layer in the source */
-    int n_inputs, inputs[2];
+    int n_inputs;
+    const int *inputs; /* node ids, in the graph's arena */
+    int64_t fold;      /* rows of this node a sample: 1 outside of FOLD ... UNFOLD; may be unknown */
     int n_weights, weights[NN_MAX_WEIGHTS]; /* indices into nn_graph.weights */
     nn_attr attr;
     nn_shape shape; /* of its output */
@@ -167,14 +282,15 @@ enum { NN_MAX_NAME = 200 };
  * nn_arena_free(g->arena)). NULL only when the parent's cap is spent. */
 nn_graph *nn_graph_new(nn_arena *parent, const char *name);
 
-/* What a new node is; `shape` is filled by the op's own rule, except for INPUT and RESHAPE, whose
- * shape is given. */
+/* What a new node is; `shape` is filled by the op's own rule, except for INPUT, RESHAPE and
+ * CUSTOM, whose shape is given. */
 typedef struct nn_node_spec {
     nn_op op;
     const char *name, *layer, *layer_name;
     int layer_index;
     nn_span span;
-    int input; /* node id, -1 for INPUT */
+    const int *inputs; /* copied */
+    int n_inputs;      /* as many as the op takes: nn_op_arity */
     nn_attr attr;
     nn_shape shape;
 } nn_node_spec;
@@ -202,9 +318,19 @@ nn_status nn_graph_check(const nn_graph *g, nn_err *err);
  * (spatial..., channels); ret_out takes w->spatial sizes. */
 nn_status nn_window_output(const nn_window *w, const nn_shape *in, int64_t *ret_out, nn_err *err);
 
-/* Multiply-accumulates times two of one sample through a node: matrix products, convolutions and
- * normalisation; 0 for the other ops. -1 if a dimension is unknown or the count passes 2^62. */
+/* Multiply-accumulates times two of one sample through a node: matrix products, convolutions,
+ * recurrent cells, attention and normalisation; 0 for the other ops. -1 if a dimension is unknown
+ * or the count passes 2^62. */
 int64_t nn_node_flops(const nn_graph *g, const nn_node *n);
+/* What training with batches of `batch` rows takes, in bytes. -1: unknown. */
+typedef struct nn_memory {
+    int64_t weights, gradients, optimizer; /* slabs */
+    int64_t activations; /* values and their gradients alive at once, scratch memory */
+    int64_t total;
+} nn_memory;
+/* An estimate that follows how the native engine plans its memory (values kept for the backward
+ * pass, in-place functions, reuse of blocks); training false: a forward pass alone. */
+nn_memory nn_graph_memory(const nn_graph *g, int64_t batch, bool training);
 int64_t nn_node_params(const nn_graph *g, const nn_node *n, bool trainable_only);
 /* The loss that suits the first output when the program names none: softmax -> sparse categorical,
  * sigmoid -> binary, else mean squared error (language.md 17). */
@@ -214,7 +340,10 @@ nn_loss_kind nn_train_default_loss(const nn_graph *g);
 bool nn_name_equal(const char *a, const char *b);
 const char *nn_op_name(nn_op op);
 int nn_op_find(const char *name); /* -1 if there is none */
-int nn_op_inputs(nn_op op);
+/* Least and most inputs of an op (most: NN_MAX_INPUTS where any number will do). */
+void nn_op_arity(nn_op op, int *ret_least, int *ret_most);
+const char *nn_merge_name(nn_merge m); /* "add" */
+int nn_merge_find(const char *name);
 const char *nn_act_name(nn_act a);
 int nn_act_find(const char *name); /* by name or alias, any letter case; -1 if there is none */
 double nn_act_default_alpha(nn_act a);

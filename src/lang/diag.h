@@ -35,17 +35,34 @@ struct nn_diag {
     struct nn_note {
         nn_span span; /* line 0: no place */
         const char *text;
-    } notes[6]; /* further lines: where the input shape came from, the rule */
-    int n_notes;
+        struct nn_note *next;
+    } * notes; /* further lines, in order */
+    struct nn_step *steps; /* the derivation of a shape, from the input on; NULL: none */
     nn_fix fix; /* what == NULL: none */
     nn_diag *next;
 };
+
+/* One line of a derivation: this layer made `out` of `in` by `rule`. */
+struct nn_step {
+    nn_span span;
+    const char *layer, *in, *rule, *out; /* in NULL: an input; out NULL: here it fails */
+    struct nn_step *next;
+};
+
+/* Where the text at hand was used: a macro's call. Innermost first. */
+typedef struct nn_origin {
+    const char *macro;
+    nn_span span; /* of the call */
+    const struct nn_origin *next;
+} nn_origin;
 
 typedef struct nn_diags {
     nn_arena *arena;
     const nn_source *source;
     nn_diag *first, **tail;
     int errors, warnings; /* counted also past the cap */
+    const nn_origin *origin; /* set by the checker while it is inside of a macro's text: each
+                                diagnostic gets a note for every entry */
     int stored;
     nn_diag *reserve; /* for the first diagnostic after the arena is full: it must be heard */
     nn_diag scratch;  /* what is given out past the cap */
@@ -61,12 +78,20 @@ nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span spa
                      ...) __attribute__((format(printf, 5, 6)));
 void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* A seventh note is dropped. A span with line 0 has no place. */
+/* A span with line 0 has no place. */
 void nn_diag_note(nn_diags *d, nn_diag *g, nn_span span, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void nn_diag_fix(nn_diags *d, nn_diag *g, nn_span span, const char *text, const char *what);
-/* Row i of messages.def, for the reference page; NULL past the last. */
-const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning);
+/* Appends a line to the derivation; texts are copied (in, rule, out may be NULL). */
+void nn_diag_step(nn_diags *d, nn_diag *g, nn_span span, const char *layer, const char *in,
+                  const char *rule, const char *out);
+/* Row i of messages.def, for the reference page; NULL past the last. ret_example is a program that
+ * provokes it. */
+const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning,
+                          const char **ret_example);
+/* The source with all fixes of errors and warnings applied that do not overlap an earlier one;
+ * returns how many were applied. */
+int nn_diags_apply(const nn_diags *d, nn_buf *out);
 
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
  * source line, a caret line, notes, hint; long lines are cut around the caret; what a terminal
@@ -74,7 +99,8 @@ const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **re
 void nn_diags_print(const nn_diags *d, bool colour, nn_buf *out);
 /* The `diagnostics` list of the wire contract (rest-api.md section 5), sorted by place: severity,
  * code, message, line, column, end_line, end_column, snippet, hint, fixes [{description, text,
- * line, column, end_line, end_column}] and notes [{message, line, column}]. Owned by the caller. */
+ * line, column, end_line, end_column}], notes [{message, line, column}] and derivation [{layer,
+ * input, rule, output, line, column}]. Owned by the caller. */
 nn_json *nn_diags_json(const nn_diags *d);
 /* The stored diagnostics in order of place; *ret_n entries in an array to be freed by the caller;
  * NULL if there are none (or no memory). */

@@ -29,6 +29,7 @@ typedef enum nn_value_kind {
     NN_V_DICT, /* items are args, each with a name */
     NN_V_HPO,
     NN_V_CALL, /* a wrapped layer, an initialiser, a schedule */
+    NN_V_ITEM, /* a candidate of choice() that is a group or a branch */
     NN_V_ERROR /* something that did not parse and was reported */
 } nn_value_kind;
 
@@ -45,6 +46,7 @@ struct nn_value {
     int count;        /* of items or args */
     bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
     nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
+    nn_item *item;    /* CALL with kind NN_V_ITEM: a group or branch as a candidate; else NULL */
     nn_value *next;
 };
 
@@ -82,6 +84,8 @@ struct nn_item {
     nn_item *items;   /* BRANCH, GROUP */
     nn_value *hpo;    /* HPO */
     nn_value *repeat; /* after *: INT or HPO; NULL if absent */
+    const nn_origin *origin; /* of what a macro brought: its call; NULL for the program's own text */
+    bool expanded;           /* GROUP that stands for a macro's call */
     nn_item *next;
 };
 
@@ -156,6 +160,26 @@ nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_d
  * whose places lie inside of the quotes. Loss and optimizer have had this done; a checker does it
  * where else a call may be quoted. Anything but such a string is left as it is. */
 void nn_parse_quoted(nn_arena *arena, const nn_source *src, nn_value *v, nn_diags *diags);
+/* One value on its own, as after `name=`: "128", "(3, 3)", "\"relu\"", "ExponentialDecay(0.1, 100)".
+ * Kind ERROR, reported, if it does not parse or something follows it. */
+nn_value *nn_parse_value(nn_arena *arena, const nn_source *src, nn_diags *diags);
+
+/* Puts the bodies of macros where they are called: a call of a macro becomes a GROUP (`expanded`,
+ * with the call's repetition) that holds a copy of the body, parameters replaced ($p, and p where
+ * it stands as a value), followed by the call's own block. Macros of the network come before those
+ * of the file. Reports recursion, missing, unknown and surplus arguments, duplicate macros, and
+ * networks that expand to more than max_items items (saturating count; nothing is copied then).
+ * `is_layer` says which names a macro may not take. Every network of the program is expanded, in
+ * place. Idempotent. */
+void nn_expand(nn_arena *arena, nn_program *program, bool (*is_layer)(const char *name),
+               int64_t max_items, nn_diags *diags);
+
+/* The source in canonical form (lang/README.md says which): statements on lines of their own, four
+ * spaces a level, calls wrapped at 100 columns; comments stay with what they stand at; the meaning
+ * is the same (nn_tree_print gives the same text). Formatting its result changes nothing.
+ * NN_E_DSL_ERROR, reported in diags, for a source with syntax errors. */
+nn_status nn_format(const nn_source *src, nn_diags *diags, nn_buf *out, nn_err *err);
+
 /* The tree as S-expressions, one statement a line, without places: for tests and for people. */
 void nn_tree_print(const nn_program *program, nn_buf *out);
 #endif

@@ -4,20 +4,62 @@
 #include <stdio.h>
 #include <string.h>
 
-nn_status nn_build_op(const nn_layer_ctx *c, nn_op op, const char *suffix, int input,
-                      const nn_attr *attr, const nn_shape *shape, int *ret, nn_err *err) {
+nn_status nn_build_op_n(const nn_layer_ctx *c, nn_op op, const char *suffix, const int *inputs,
+                        int n_inputs, const nn_attr *attr, const nn_shape *shape, int *ret,
+                        nn_err *err) {
     char name[NN_MAX_NAME + 64];
     snprintf(name, sizeof name, "%s%s%s", c->name, *suffix ? "." : "", suffix);
     nn_node_spec s = {.op = op,
                       .name = name,
-                      .layer = c->layer->name,
+                      .layer = c->custom_name ? c->custom_name : c->layer->name,
                       .layer_name = c->name,
                       .layer_index = c->index,
                       .span = c->span,
-                      .input = input};
+                      .inputs = inputs,
+                      .n_inputs = n_inputs};
     if (attr) s.attr = *attr;
     if (shape) s.shape = *shape;
     return nn_graph_add(c->graph, &s, ret, err);
+}
+
+nn_status nn_build_op(const nn_layer_ctx *c, nn_op op, const char *suffix, int input,
+                      const nn_attr *attr, const nn_shape *shape, int *ret, nn_err *err) {
+    return nn_build_op_n(c, op, suffix, &input, op == NN_OP_INPUT ? 0 : 1, attr, shape, ret, err);
+}
+
+/* The op names of an inner layer begin with "<layer>.<suffix>"; in the tables of shapes and in
+ * generated code its ops belong to the wrapper. */
+nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_bound *args,
+                         const char *suffix, int from, int *ret, nn_err *err) {
+    char name[NN_MAX_NAME + 64];
+    snprintf(name, sizeof name, "%s%s%s", c->name, *suffix ? "." : "", suffix);
+    const nn_shape shape = c->graph->nodes[from].shape;
+    int mask = -1;
+    nn_layer_ctx x = *c;
+    x.layer = inner->layer;
+    x.name = name;
+    x.args = args ? args : inner->args;
+    x.inputs = &from;
+    x.n_inputs = 1;
+    x.input = from;
+    x.shape = &shape;
+    x.ret_mask = &mask;
+    x.custom_name = NULL;
+    x.block = inner->block;
+    return inner->layer->build(&x, ret, err);
+}
+
+nn_status nn_build_block(const nn_layer_ctx *c, int from, int *ret, nn_err *err) {
+    int open[NN_MAX_INPUTS], n;
+    nn_status st = c->run_block(c, c->block, from, open, NN_MAX_INPUTS, &n, err);
+    if (st) return st;
+    if (n != 1) {
+        st = nn_fail(err, NN_E_DSL_ERROR, "its block leaves %d branches open", n);
+        return nn_err_hint(err, st, "end the block with a merge layer, such as Add() or "
+                                    "Concatenate()");
+    }
+    *ret = open[0];
+    return NN_OK;
 }
 
 nn_status nn_build_blame(const nn_layer_ctx *c, int i, const char *hint, nn_status st) {
@@ -137,15 +179,17 @@ nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st) {
     return st;
 }
 
-nn_window nn_build_window(const nn_bound *size, const nn_bound *stride, const nn_bound *dilation,
-                          const nn_bound *padding) {
-    nn_window w = {.spatial = 2};
-    for (int i = 0; i < w.spatial; i++) {
+nn_window nn_build_window(int spatial, const nn_bound *size, const nn_bound *stride,
+                          const nn_bound *dilation, const nn_bound *padding) {
+    nn_window w = {.spatial = spatial};
+    for (int i = 0; i < spatial; i++) {
         w.size[i] = size->dims[i];
         w.stride[i] = stride->set ? stride->dims[i] : size->dims[i];
         w.dilation[i] = dilation ? dilation->dims[i] : 1;
         if (padding->padding == NN_PAD_EXPLICIT)
             w.pad_before[i] = w.pad_after[i] = padding->dims[i];
+        if (padding->padding == NN_PAD_CAUSAL)
+            w.pad_before[i] = (w.size[i] - 1) * w.dilation[i]; /* out = ceil(d / stride) */
     }
     w.same = padding->padding == NN_PAD_SAME;
     return w;

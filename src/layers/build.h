@@ -9,6 +9,17 @@
 nn_status nn_build_op(const nn_layer_ctx *c, nn_op op, const char *suffix, int input,
                       const nn_attr *attr, const nn_shape *shape, int *ret, nn_err *err);
 
+/* The same for an op of several inputs. */
+nn_status nn_build_op_n(const nn_layer_ctx *c, nn_op op, const char *suffix, const int *inputs,
+                        int n_inputs, const nn_attr *attr, const nn_shape *shape, int *ret,
+                        nn_err *err);
+/* Builds a wrapped layer on `from`; its nodes are named "<layer>.<suffix>..." ("": as the layer
+ * itself), its inputs beyond the first are none. `args` in place of inner->args unless NULL. */
+nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_bound *args,
+                         const char *suffix, int from, int *ret, nn_err *err);
+/* Builds the block on `from`; NN_E_DSL_ERROR if it leaves more than one branch open. */
+nn_status nn_build_block(const nn_layer_ctx *c, int from, int *ret, nn_err *err);
+
 /* The block of parameters that layers with a kernel share, in this order in their tables. */
 enum {
     NN_K_USE_BIAS,
@@ -79,10 +90,10 @@ nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *
  * rank.
  */
 nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st);
-/* A two-dimensional window from bound DIMS arguments; dilation and padding may be NULL (1, valid).
+/* A window of `spatial` axes from bound DIMS arguments; dilation and padding may be NULL (1, valid).
  */
-nn_window nn_build_window(const nn_bound *size, const nn_bound *stride, const nn_bound *dilation,
-                          const nn_bound *padding);
+nn_window nn_build_window(int spatial, const nn_bound *size, const nn_bound *stride,
+                          const nn_bound *dilation, const nn_bound *padding);
 
 /* Marks the error just reported as being about argument i; returns st. */
 nn_status nn_build_blame(const nn_layer_ctx *c, int i, const char *hint, nn_status st);

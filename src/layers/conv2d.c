@@ -64,7 +64,7 @@ static nn_status build(const nn_layer_ctx *c, int *ret, nn_err *err) {
     nn_build_act act = {.name = a[ACTIVATION].set ? a[ACTIVATION].s : NULL};
     bool late = first && act.name && nn_activation_mixes(act.name);
     nn_attr attr = {
-        .conv = {.window = nn_build_window(&a[KERNEL_SIZE], &a[STRIDES], &a[DILATION], &a[PADDING]),
+        .conv = {.window = nn_build_window(2, &a[KERNEL_SIZE], &a[STRIDES], &a[DILATION], &a[PADDING]),
                  .filters = a[FILTERS].i,
                  .groups = a[GROUPS].i,
                  .bias = a[KERNEL + NN_K_USE_BIAS].b}

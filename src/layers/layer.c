@@ -16,12 +16,6 @@ static const nn_layer *const layers[] = {
 };
 enum { LAYERS = sizeof layers / sizeof layers[0] };
 
-static const char *const planned[] = {
-#define NN_PLANNED(name) #name,
-#include "layers/planned.def"
-#undef NN_PLANNED
-};
-
 /* clang-format off */
 const nn_param nn_layer_common[] = {
     {.name = "name", .type = NN_P_STRING, .help = "unique name: letters, digits, '_'"},
@@ -30,6 +24,8 @@ const nn_param nn_layer_common[] = {
     {.name = "dtype", .type = NN_P_STRING, .fallback = "float32", .help = "float32"},
     {.name = "device", .type = NN_P_STRING,
      .help = "cpu, gpu, cuda, cuda:N, tpu, tpu:N, mps or auto"},
+    {.name = "inputs", .type = NN_P_NAMES,
+     .help = "names of the inputs, branches or layers to take instead of what comes before"},
     {0},
 };
 /* clang-format on */
@@ -66,12 +62,6 @@ __attribute__((constructor)) static void collect_names(void) {
 
 const char *const *nn_layer_names(void) {
     return names;
-}
-
-const char *nn_layer_planned(const char *name) {
-    for (size_t i = 0; i < sizeof planned / sizeof planned[0]; i++)
-        if (strcasecmp(planned[i], name) == 0) return planned[i];
-    return NULL;
 }
 
 int nn_layer_n_params(const nn_layer *l) {

@@ -18,7 +18,12 @@ typedef enum nn_param_type {
     NN_P_ACTIVATION,  /* a name of the activation table, softmax and log_softmax included */
     NN_P_INITIALIZER, /* a name or a call */
     NN_P_REGULARIZER, /* l1(f), l2(f), l1_l2(f, f) or a name */
-    NN_P_CONSTRAINT
+    NN_P_CONSTRAINT,
+    NN_P_BORDER, /* n >= 0 on every side, or a tuple of `rank` numbers or (before, after) pairs */
+    NN_P_AXES,   /* an integer or a tuple of two, each from min to max */
+    NN_P_LAYER,  /* a call of a layer: Bidirectional(LSTM(64)) */
+    NN_P_NAMES,  /* a name or a list of names */
+    NN_P_ANY     /* anything; kept as it is written */
 } nn_param_type;
 
 typedef struct nn_param {
@@ -26,7 +31,7 @@ typedef struct nn_param {
     nn_param_type type;
     bool required;
     bool positional;      /* may be given without its name, in table order */
-    int rank;             /* DIMS: length of the tuple */
+    int rank;             /* DIMS, PADDING, BORDER: length of the tuple */
     double min, max;      /* INT, FLOAT, DIMS; max 0 = none */
     bool above_min;       /* FLOAT: min itself is excluded */
     bool below_max;       /* FLOAT: max itself is excluded */
@@ -36,7 +41,14 @@ typedef struct nn_param {
     const char *help;     /* one line */
 } nn_param;
 
-typedef enum nn_padding_kind { NN_PAD_VALID, NN_PAD_SAME, NN_PAD_EXPLICIT } nn_padding_kind;
+typedef enum nn_padding_kind {
+    NN_PAD_VALID,
+    NN_PAD_SAME,
+    NN_PAD_CAUSAL, /* one axis only: all padding before (language.md 13.2) */
+    NN_PAD_EXPLICIT
+} nn_padding_kind;
+
+typedef struct nn_inner nn_inner;
 
 /* A bound argument: what the program gave, or the default (given == false; for parameters without
  * one, set == false). */
@@ -47,8 +59,12 @@ typedef struct nn_bound {
     double f;
     bool b;
     const char *s; /* STRING, ENUM, ACTIVATION (canonical spelling) */
-    int64_t dims[NN_MAX_SPATIAL];
+    int64_t dims[NN_MAX_SPATIAL]; /* DIMS; AXES in the first two; BORDER: before */
+    int64_t after[NN_MAX_SPATIAL]; /* BORDER */
     nn_shape shape;
+    const nn_inner *inner;    /* LAYER */
+    const char *const *names; /* NAMES, n_names of them */
+    int n_names;
     nn_padding_kind padding; /* EXPLICIT: dims */
     nn_initializer init;
     nn_regularizer reg;
@@ -56,6 +72,15 @@ typedef struct nn_bound {
 } nn_bound;
 
 typedef struct nn_layer nn_layer;
+typedef struct nn_layer_ctx nn_layer_ctx;
+
+/* A bound call inside another: the layer of a wrapper. */
+struct nn_inner {
+    const nn_layer *layer;
+    const nn_bound *args; /* as in nn_layer_ctx */
+    const void *block;    /* its { ... }; NULL if it has none */
+    nn_span span;
+};
 
 /* Something a layer says about itself that is no error. */
 typedef struct nn_notice {
@@ -68,15 +93,28 @@ typedef struct nn_notice {
 
 /* What `build` works with. Arguments stand in the order of layer->params, followed by those of
  * nn_layer_common. */
-typedef struct nn_layer_ctx {
+struct nn_layer_ctx {
     const nn_layer *layer;
     const char *name; /* unique layer name */
     int index;
     nn_span span;
     const nn_bound *args;
     nn_graph *graph;
-    int input;             /* node id of its input, -1 if it has none */
+    const int *inputs; /* node ids of its inputs, in order: min_inputs to max_inputs of its row */
+    int n_inputs;
+    int input;             /* the first of them, -1 if it has none */
     const nn_shape *shape; /* of that input */
+    int mask; /* node of whole numbers (steps) of which 0 marks padding, as Embedding(mask_zero=true)
+                 left it for the first input; -1: none */
+    int *ret_mask; /* of the output; preset to `mask` if the layer passes masks on, else to -1 */
+    const char *custom_name; /* as written: of a custom layer */
+    const void *block;       /* the items of its { ... }; NULL if it has none */
+    /* Builds the items of a block on node `from` as layers of their own; ret takes what they leave
+     * open: one node, or one a branch. Errors inside have been reported: NN_E_DSL_ERROR with an
+     * empty message is to be passed on as it is. */
+    nn_status (*run_block)(const nn_layer_ctx *c, const void *block, int from, int *ret, int cap,
+                           int *ret_n, nn_err *err);
+    void *run_arg;
     nn_span *ret_at; /* where an error belongs if it is about one argument; preset to the layer */
     const char **ret_hint; /* what to do about it; preset to NULL */
     bool *ret_flatten;     /* set to true if inserting Flatten() before this layer would cure it */
@@ -84,9 +122,10 @@ typedef struct nn_layer_ctx {
     bool has_loss, from_logits;
     void (*notice)(void *arg, const nn_notice *n); /* NULL: nobody listens */
     void *notice_arg;
-} nn_layer_ctx;
+};
 
 typedef enum nn_layer_role { NN_ROLE_LAYER, NN_ROLE_INPUT, NN_ROLE_OUTPUT } nn_layer_role;
+typedef enum nn_block_use { NN_BLOCK_NONE, NN_BLOCK_OPTIONAL, NN_BLOCK_REQUIRED } nn_block_use;
 
 struct nn_layer {
     const char *name;    /* canonical spelling: "Conv2D" */
@@ -98,23 +137,38 @@ struct nn_layer {
     nn_layer_role role;
     bool rank1; /* --auto-flatten puts a Flatten before it when the input has more axes */
     const nn_param *params; /* ends with a NULL name */
+    int min_inputs, max_inputs; /* both 0: one (an Input: none) */
+    nn_block_use block;         /* whether { ... } may or must follow */
+    bool passes_mask;           /* the padding of its input is that of its output */
+    bool open_params;           /* custom layers: any further parameter is kept */
+    const char *reserved; /* why no engine runs it: "no engine runs quantum circuits"; NULL: runs */
     /* Adds the layer's ops and weights to ctx->graph; ret is the id of the node that holds its
-     * output. Errors: NN_E_DSL_ERROR; NN_E_UNSUPPORTED for an argument no engine knows yet. After
-     * an error the graph may hold some of the layer's ops: it is to be thrown away. */
+     * output, or -1 when its shape cannot be known (a Lambda without output_shape, said in a
+     * notice): nothing after it is built. Errors: NN_E_DSL_ERROR; NN_E_UNSUPPORTED for an argument
+     * no engine knows yet. After an error the graph may hold some of the layer's ops: it is to be
+     * thrown away. */
     nn_status (*build)(const nn_layer_ctx *ctx, int *ret, nn_err *err);
 };
 
 const nn_layer *
 nn_layer_find(const char *name);         /* any letter case, aliases too; NULL if there is none */
 const nn_layer *nn_layer_at(unsigned i); /* NULL past the end */
+/* The row of layers that the user's own code implements (XxxLayer, `custom` declarations); not in
+ * the table. */
+extern const nn_layer nn_layer_custom;
 /* Canonical names of all layers, NULL-terminated. */
 const char *const *nn_layer_names(void);
-/* A layer that the language has but that is not built yet: its canonical name; NULL for others. */
-const char *nn_layer_planned(const char *name);
 
-enum { NN_COMMON_NAME, NN_COMMON_TRAINABLE, NN_COMMON_DTYPE, NN_COMMON_DEVICE, NN_COMMON_COUNT };
-extern const nn_param
-    nn_layer_common[]; /* name, trainable, dtype, device: what every layer also takes */
+enum {
+    NN_COMMON_NAME,
+    NN_COMMON_TRAINABLE,
+    NN_COMMON_DTYPE,
+    NN_COMMON_DEVICE,
+    NN_COMMON_INPUTS,
+    NN_COMMON_COUNT
+};
+/* name, trainable, dtype, device, inputs: what every layer also takes */
+extern const nn_param nn_layer_common[];
 int nn_layer_n_params(const nn_layer *l); /* without the common ones */
 /* Index of a parameter by name or alias in params, or (after them) in nn_layer_common; -1 if there
  * is none. */

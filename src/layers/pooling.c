@@ -37,7 +37,7 @@ static nn_status build_pool(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *e
     bool first = nn_build_channels_first(&a[FORMAT]) && c->shape->rank == 3;
     nn_bound padding = a[PADDING];
     padding.padding = padding.s[0] == 's' ? NN_PAD_SAME : NN_PAD_VALID;
-    nn_attr attr = {.pool = nn_build_window(&a[POOL_SIZE], &a[STRIDES], NULL, &padding)};
+    nn_attr attr = {.pool = nn_build_window(2, &a[POOL_SIZE], &a[STRIDES], NULL, &padding)};
     int at = c->input;
     nn_status st = NN_OK;
     if (first) st = nn_build_axis_to_last(c, at, 0, &at, err);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* model_data.h - a program as JSON and back (language.md 9, rest-api.md 13.1). */
+#ifndef NN_COMPILE_MODEL_DATA_H
+#define NN_COMPILE_MODEL_DATA_H
+#include "compile/compile.h"
+
+typedef enum nn_model_data_form {
+    NN_MODEL_DATA_CANONICAL, /* {"type": "model", inputs, layers with id and span, ...} */
+    NN_MODEL_DATA_REFERENCE  /* shape generation 1: keys only for what was given */
+} nn_model_data_form;
+
+/* The network of a unit: positional arguments under their names, values as written, macros and
+ * repetitions expanded. Owned by the caller. */
+nn_json *nn_model_data(const nn_unit *u, nn_model_data_form form);
+/* Research, define and layer start rules of the corpus: what the reference gives for them. */
+nn_json *nn_research_data(const nn_program *tree);
+
+/* Either form (and what rest-api.md 13.1 and the corpus show of older ones: sub_layers,
+ * training_config, execution_config, loss as {"value"}) as a tree whose places lie in `src`, the
+ * JSON text. Errors carry line and column there and the JSON path in their message:
+ * "layers[2].params.units: ...". Unknown members warn. NN_E_DSL_ERROR when it cannot be read. */
+nn_status nn_model_data_parse(nn_arena *arena, const nn_source *src, nn_diags *diags,
+                              nn_program **ret, nn_err *err);
+#endif
