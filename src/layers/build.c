@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "layers/build.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_
     x.input = from;
     x.shape = &shape;
     x.ret_mask = &mask;
-    x.custom_name = NULL;
+    x.custom_name = inner->custom_name;
+    x.kept = inner->kept;
     x.block = inner->block;
     return inner->layer->build(&x, ret, err);
 }
@@ -55,8 +57,9 @@ nn_status nn_build_block(const nn_layer_ctx *c, int from, int *ret, nn_err *err)
     if (st) return st;
     if (n != 1) {
         st = nn_fail(err, NN_E_DSL_ERROR, "its block leaves %d branches open", n);
-        return nn_err_hint(err, st, "end the block with a merge layer, such as Add() or "
-                                    "Concatenate()");
+        return nn_err_hint(err, st,
+                           "end the block with a merge layer, such as Add() or "
+                           "Concatenate()");
     }
     *ret = open[0];
     return NN_OK;
@@ -111,11 +114,6 @@ nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, c
 }
 
 nn_status nn_build_kernel(const nn_layer_ctx *c, int node, const nn_bound *k, nn_err *err) {
-    if (k[NN_K_ACTIVITY_REGULARIZER].set)
-        return nn_build_blame(c, (int)(&k[NN_K_ACTIVITY_REGULARIZER] - c->args),
-                              "kernel_regularizer and bias_regularizer are available",
-                              nn_fail(err, NN_E_UNSUPPORTED,
-                                      "activity_regularizer is not available in any engine yet"));
     nn_status st =
         nn_build_weight(c, node, "kernel", &k[NN_K_KERNEL_INITIALIZER], &k[NN_K_KERNEL_REGULARIZER],
                         &k[NN_K_KERNEL_CONSTRAINT], true, err);
@@ -130,7 +128,17 @@ bool nn_activation_mixes(const char *name) {
     return strcmp(name, "softmax") == 0 || strcmp(name, "log_softmax") == 0;
 }
 
-nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_act *a, int *ret,
+/* Keras's PReLU without arguments: a weight for every element of a sample. */
+static nn_status prelu(const nn_layer_ctx *c, const char *suffix, int from, int *ret, nn_err *err) {
+    static const nn_bound zeros = {.set = true, .init = {.kind = NN_INIT_ZEROS}};
+    int node;
+    nn_status st = nn_build_op(c, NN_OP_PRELU, suffix, from, NULL, NULL, &node, err);
+    if (!st) st = nn_build_weight(c, node, "alpha", &zeros, NULL, NULL, true, err);
+    if (!st) *ret = node;
+    return st;
+}
+
+static nn_status add_function(const nn_layer_ctx *c, int from, const nn_build_act *a, int *ret,
                               nn_err *err) {
     const char *name = a->name ? a->name : "linear", *suffix = a->suffix ? a->suffix : name;
     nn_attr attr = {0};
@@ -138,6 +146,7 @@ nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_ac
         attr.softmax.log = strcmp(name, "log_softmax") == 0;
         return nn_build_op(c, NN_OP_SOFTMAX, suffix, from, &attr, NULL, ret, err);
     }
+    if (strcmp(name, "prelu") == 0) return prelu(c, suffix, from, ret, err);
     nn_act kind = (nn_act)nn_act_find(name);
     if (kind == NN_ACT_LINEAR && !a->always) {
         *ret = from;
@@ -146,6 +155,20 @@ nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_ac
     attr.activation.kind = kind;
     attr.activation.alpha = a->has_alpha ? a->alpha : nn_act_default_alpha(kind);
     return nn_build_op(c, NN_OP_ACTIVATION, suffix, from, &attr, NULL, ret, err);
+}
+
+nn_status nn_build_activation(const nn_layer_ctx *c, int from, const nn_build_act *a, int *ret,
+                              nn_err *err) {
+    int at = from, penalty = nn_layer_param(c->layer, "activity_regularizer");
+    nn_status st = add_function(c, from, a, &at, err);
+    if (!st && penalty >= 0 && c->args[penalty].set) {
+        nn_attr attr = {
+            .activity_reg = {c->args[penalty].reg.l1, c->args[penalty].reg.l2}
+        };
+        st = nn_build_op(c, NN_OP_ACTIVITY_REG, "activity", at, &attr, NULL, &at, err);
+    }
+    if (!st) *ret = at;
+    return st;
 }
 
 /* ---- layout ---- */
@@ -168,6 +191,21 @@ nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *
     for (int i = 0; i < rank; i++) a.transpose.perm[i] = i < axis ? i : i - 1;
     a.transpose.perm[axis] = rank - 1;
     return nn_build_op(c, NN_OP_TRANSPOSE, "to_channels_first", from, &a, NULL, ret, err);
+}
+
+nn_status nn_build_axis(int64_t axis, int rank, int *ret, nn_err *err) {
+    int64_t at = axis < 0 ? rank + axis : axis - 1;
+    if (at >= 0 && at < rank) {
+        *ret = (int)at;
+        return NN_OK;
+    }
+    const char *why = axis == 0 || at == -1 ? "is the batch" : "does not exist";
+    if (rank == 0)
+        return nn_fail(err, NN_E_DSL_ERROR, "axis %" PRId64 " %s: its input has no axes", axis,
+                       why);
+    return nn_fail(err, NN_E_DSL_ERROR,
+                   "axis %" PRId64 " %s: an input of %d ax%s has 1 to %d and -1 to -%d", axis, why,
+                   rank, rank == 1 ? "is" : "es", rank, rank);
 }
 
 nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st) {

@@ -46,7 +46,7 @@ enum {
         {.name = "bias_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the bias"},     \
         {.name = "activity_regularizer",                                                           \
          .type = NN_P_REGULARIZER,                                                                 \
-         .help = "penalty on the output; not available yet"},                                      \
+         .help = "penalty on the output"},                                                         \
         {.name = "kernel_constraint",                                                              \
          .type = NN_P_CONSTRAINT,                                                                  \
          .help = "applied to the kernel after each update"},                                       \
@@ -64,7 +64,9 @@ nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, c
 bool nn_build_trainable(const nn_layer_ctx *c); /* the common argument */
 
 /* Adds the activation of that canonical name after `from`, as "<layer>.<name>" (suffix NULL) or
- * with the suffix given; none for linear (then ret = from) unless `always`. */
+ * with the suffix given; none for linear (then ret = from) unless `always`. prelu brings its weight,
+ * of the shape of `from`. Behind it stands the penalty "<layer>.activity" if the layer takes an
+ * activity_regularizer and was given one, so a layer calls this once, for its output. */
 typedef struct nn_build_act {
     const char *name;   /* NULL: linear */
     const char *suffix; /* NULL: the activation's name */
@@ -85,6 +87,9 @@ bool nn_build_channels_first(const nn_bound *data_format);
  * axis to `axis`). */
 nn_status nn_build_axis_to_last(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
 nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *ret, nn_err *err);
+/* An axis as Keras counts it (the batch is 0, negative from the end) as an axis of a sample of
+ * `rank` axes; NN_E_DSL_ERROR for the batch and for one that is not there. */
+nn_status nn_build_axis(int64_t axis, int rank, int *ret, nn_err *err);
 
 /* Adds to a failed shape rule of (height, width, channels) what to do about an input of another
  * rank.

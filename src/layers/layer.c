@@ -94,6 +94,7 @@ static const char *const activations[] = {
 #undef NN_ACT
     "softmax",
     "log_softmax",
+    "prelu",
     NULL,
 };
 

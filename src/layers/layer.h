@@ -15,7 +15,7 @@ typedef enum nn_param_type {
     NN_P_DIMS,    /* an integer, or a tuple of `rank` integers, each >= min; an integer fills all */
     NN_P_SHAPE,   /* a tuple of integers >= min, or None (NN_DIM_UNKNOWN); an integer is one axis */
     NN_P_PADDING, /* "valid", "same", an integer, or a tuple */
-    NN_P_ACTIVATION,  /* a name of the activation table, softmax and log_softmax included */
+    NN_P_ACTIVATION,  /* a name of nn_activation_names: softmax, log_softmax, prelu included */
     NN_P_INITIALIZER, /* a name or a call */
     NN_P_REGULARIZER, /* l1(f), l2(f), l1_l2(f, f) or a name */
     NN_P_CONSTRAINT,
@@ -58,7 +58,7 @@ typedef struct nn_bound {
     int64_t i;
     double f;
     bool b;
-    const char *s; /* STRING, ENUM, ACTIVATION (canonical spelling) */
+    const char *s; /* STRING, ENUM, ACTIVATION (canonical spelling); ANY: as JSON */
     int64_t dims[NN_MAX_SPATIAL]; /* DIMS; AXES in the first two; BORDER: before */
     int64_t after[NN_MAX_SPATIAL]; /* BORDER */
     nn_shape shape;
@@ -79,6 +79,7 @@ struct nn_inner {
     const nn_layer *layer;
     const nn_bound *args; /* as in nn_layer_ctx */
     const void *block;    /* its { ... }; NULL if it has none */
+    const char *custom_name, *kept; /* as in nn_layer_ctx */
     nn_span span;
 };
 
@@ -108,6 +109,8 @@ struct nn_layer_ctx {
                  left it for the first input; -1: none */
     int *ret_mask; /* of the output; preset to `mask` if the layer passes masks on, else to -1 */
     const char *custom_name; /* as written: of a custom layer */
+    const char *kept; /* open_params: what was given beyond the table, as a JSON object; NULL: nothing
+                       */
     const void *block;       /* the items of its { ... }; NULL if it has none */
     /* Builds the items of a block on node `from` as layers of their own; ret takes what they leave
      * open: one node, or one a branch. Errors inside have been reported: NN_E_DSL_ERROR with an
@@ -176,7 +179,8 @@ int nn_layer_param(const nn_layer *l, const char *name);
 /* The parameter at such an index. */
 const nn_param *nn_layer_param_at(const nn_layer *l, int i);
 
-/* Canonical name of an activation, softmax and log_softmax included; NULL if there is none. */
+/* Canonical name of an activation, with softmax, log_softmax and prelu, which are ops of their own
+ * (nn_act_find does not know them); NULL if there is none. */
 const char *nn_activation_find(const char *name);
 const char *const *nn_activation_names(void); /* NULL-terminated */
 /* cpu gpu cuda cuda:N tpu tpu:N mps auto, any letter case (language.md 8.7). */
