@@ -32,28 +32,22 @@ enum {
     NN_K_BIAS_CONSTRAINT,
     NN_K_COUNT
 };
-#define NN_KERNEL_PARAMS                                                                           \
+/* clang-format off */
+#define NN_NAMED_KERNEL_PARAMS(kernel)                                                             \
     {.name = "use_bias", .type = NN_P_BOOL, .fallback = "true", .help = "add a bias"},             \
-        {.name = "kernel_initializer",                                                             \
-         .type = NN_P_INITIALIZER,                                                                 \
-         .fallback = "glorot_uniform",                                                             \
-         .help = "how the kernel starts"},                                                         \
-        {.name = "bias_initializer",                                                               \
-         .type = NN_P_INITIALIZER,                                                                 \
-         .fallback = "zeros",                                                                      \
-         .help = "how the bias starts"},                                                           \
-        {.name = "kernel_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the kernel"}, \
-        {.name = "bias_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the bias"},     \
-        {.name = "activity_regularizer",                                                           \
-         .type = NN_P_REGULARIZER,                                                                 \
-         .help = "penalty on the output"},                                                         \
-        {.name = "kernel_constraint",                                                              \
-         .type = NN_P_CONSTRAINT,                                                                  \
-         .help = "applied to the kernel after each update"},                                       \
-    {                                                                                              \
-        .name = "bias_constraint", .type = NN_P_CONSTRAINT,                                        \
-        .help = "applied to the bias after each update"                                            \
-    }
+    {.name = kernel "_initializer", .type = NN_P_INITIALIZER, .fallback = "glorot_uniform",        \
+     .help = "how the kernel starts"},                                                             \
+    {.name = "bias_initializer", .type = NN_P_INITIALIZER, .fallback = "zeros",                    \
+     .help = "how the bias starts"},                                                               \
+    {.name = kernel "_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the kernel"},    \
+    {.name = "bias_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the bias"},         \
+    {.name = "activity_regularizer", .type = NN_P_REGULARIZER, .help = "penalty on the output"},   \
+    {.name = kernel "_constraint", .type = NN_P_CONSTRAINT,                                        \
+     .help = "applied to the kernel after each update"},                                           \
+    {.name = "bias_constraint", .type = NN_P_CONSTRAINT,                                           \
+     .help = "applied to the bias after each update"}
+#define NN_KERNEL_PARAMS NN_NAMED_KERNEL_PARAMS("kernel")
+/* clang-format on */
 
 /* Adds the kernel and, if use_bias, the bias of `node`; k is the layer's first kernel argument. */
 nn_status nn_build_kernel(const nn_layer_ctx *c, int node, const nn_bound *k, nn_err *err);
@@ -64,9 +58,9 @@ nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, c
 bool nn_build_trainable(const nn_layer_ctx *c); /* the common argument */
 
 /* Adds the activation of that canonical name after `from`, as "<layer>.<name>" (suffix NULL) or
- * with the suffix given; none for linear (then ret = from) unless `always`. prelu brings its weight,
- * of the shape of `from`. Behind it stands the penalty "<layer>.activity" if the layer takes an
- * activity_regularizer and was given one, so a layer calls this once, for its output. */
+ * with the suffix given; none for linear (then ret = from) unless `always`. prelu brings its
+ * weight, of the shape of `from`. Behind it stands the penalty "<layer>.activity" if the layer
+ * takes an activity_regularizer and was given one, so a layer calls this once, for its output. */
 typedef struct nn_build_act {
     const char *name;   /* NULL: linear */
     const char *suffix; /* NULL: the activation's name */
@@ -95,7 +89,8 @@ nn_status nn_build_axis(int64_t axis, int rank, int *ret, nn_err *err);
  * rank.
  */
 nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st);
-/* A window of `spatial` axes from bound DIMS arguments; dilation and padding may be NULL (1, valid).
+/* A window of `spatial` axes from bound DIMS arguments; dilation and padding may be NULL (1,
+ * valid).
  */
 nn_window nn_build_window(int spatial, const nn_bound *size, const nn_bound *stride,
                           const nn_bound *dilation, const nn_bound *padding);
