@@ -126,7 +126,7 @@ static void check_huge_dense(nn_check *c, const nn_node *n) {
     nn_diag_hint(c->diags, d, "GlobalAveragePooling2D in place of Flatten needs far fewer");
 }
 
-void nn_check_advice(nn_check *c) {
+void nn_check_findings(nn_check *c) {
     const nn_graph *g = c->graph;
     size_t last_bias = 0;
     for (int i = 0; i < g->n_nodes; i++) {

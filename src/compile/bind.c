@@ -9,6 +9,7 @@
 typedef struct table {
     const nn_param *params, *more;
     int n, n_more;
+    bool open; /* any further argument is welcome */
 } table;
 
 static int count(const nn_param *p) {
@@ -66,12 +67,12 @@ static int count_positional(const table *t) {
     return n;
 }
 
-/* The parameter that an argument is for; -1, reported, if there is none. `given`: those that have
- * been given; a misspelt name is not taken for one of them. */
+/* The parameter that an argument is for; -1, reported unless the table is open, if there is none.
+ * `given`: those that have been given; a misspelt name is not taken for one of them. */
 static int place(nn_check *c, const char *owner, const table *t, const nn_arg *a, const bool *given,
                  int *positional) {
     if (a->name) {
-        int i = find(t, a->name), near = i < 0 ? unknown(c, owner, t, a) : -1;
+        int i = find(t, a->name), near = i < 0 && !t->open ? unknown(c, owner, t, a) : -1;
         if (i < 0) return near >= 0 && !given[near] ? near : -1;
         if (strcmp(param_at(t, i)->name, a->name) != 0)
             nn_diag_add(c->diags, NN_SEV_NOTE, "alias", a->name_span, "'%s' is read as '%s'",
@@ -79,7 +80,7 @@ static int place(nn_check *c, const char *owner, const table *t, const nn_arg *a
         return i;
     }
     int i = nth_positional(t, (*positional)++);
-    if (i >= 0) return i;
+    if (i >= 0 || t->open) return i;
     int most = count_positional(t);
     nn_diag *d = NN_ERROR(c, "too-many-arguments", a->span, "%s takes %d argument%s without a name",
                           owner, most, most == 1 ? "" : "s");
@@ -99,22 +100,42 @@ static void missing(nn_check *c, const char *owner, nn_span span, const nn_param
     nn_diag_hint(c->diags, d, "%s(%s=…): %s", owner, p->name, p->help);
 }
 
+/* Search points inside of a value have the parameter's name in their path. */
+static bool value(nn_check *c, const char *owner, const nn_param *p, nn_value *v, nn_bound *to) {
+    if (v->kind < NN_V_TUPLE) return nn_check_value(c, owner, p, v, to);
+    size_t mark = nn_check_push(c, p->name);
+    bool ok = nn_check_value(c, owner, p, v, to);
+    nn_check_pop(c, mark);
+    return ok;
+}
+
+/* An argument that only the author of a custom layer understands: it may be searched. */
+static void keep(nn_check *c, const char *owner, const nn_arg *a) {
+    if (!a->name) return;
+    size_t mark = nn_check_push(c, a->name);
+    nn_check_resolve(c, owner, NULL, a->value);
+    nn_check_pop(c, mark);
+}
+
 bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
-                   const nn_param *more, const nn_arg *args, nn_bound *out) {
-    table t = {params, more, count(params), count(more)};
+                   const nn_param *more, bool open, const nn_arg *args, nn_bound *out) {
+    table t = {params, more, count(params), count(more), open};
     nn_span seen[NN_MAX_PARAMS];
     bool given[NN_MAX_PARAMS] = {false}, usable = true;
     int positional = 0;
     for (const nn_arg *a = args; a; a = a->next) {
         int i = place(c, owner, &t, a, given, &positional);
-        if (i < 0) continue;
+        if (i < 0) {
+            if (open) keep(c, owner, a);
+            continue;
+        }
         if (given[i]) {
             duplicate(c, owner, param_at(&t, i), a, seen[i]);
             continue;
         }
         given[i] = true;
         seen[i] = a->span;
-        if (!nn_check_value(c, owner, param_at(&t, i), a->value, &out[i])) usable = false;
+        if (!value(c, owner, param_at(&t, i), a->value, &out[i])) usable = false;
     }
     for (int i = 0; i < t.n + t.n_more; i++) {
         const nn_param *p = param_at(&t, i);
@@ -128,12 +149,12 @@ bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param 
 bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_param *params,
                        const nn_arg *args, nn_bound *out) {
     for (int i = 0; params[i].name; i++) out[i] = nn_check_fallback(&params[i]);
-    return nn_check_bind(c, owner, span, params, NULL, args, out);
+    return nn_check_bind(c, owner, span, params, NULL, false, args, out);
 }
 
 const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n) {
-    unsigned kind = 0;
-    while (nn_layer_at(kind) != l) kind++;
+    unsigned kind = 0; /* the custom layer's comes after those of the table */
+    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
     int n = nn_layer_n_params(l);
     *ret_n = n + NN_COMMON_COUNT;
     if (c->defaults[kind]) return c->defaults[kind];

@@ -36,6 +36,12 @@ typedef struct nn_scope {
     bool branched; /* the last item was a branch */
 } nn_scope;
 
+/* Which copy of what is being built. */
+typedef struct nn_copy {
+    int64_t index; /* 0 for the first and for what is not repeated */
+    bool repeated; /* names need a number */
+} nn_copy;
+
 typedef struct nn_check {
     nn_arena *arena;
     const nn_source *source;
@@ -55,8 +61,11 @@ typedef struct nn_check {
     int *counters;      /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
+    nn_copy copy;         /* of the item at hand */
     int parent;           /* row of the layer whose block is being built, -1: none */
     nn_buf path;          /* of the value at hand, for search points: "layers[2].units" */
+    int point, candidate; /* of space.c: the point in whose candidate we are; -1: none */
+    bool chosen;          /* that candidate is the chosen one */
     const char *alias;    /* the same, readable: "dense_2"; NULL: as the path */
     const nn_layer *last; /* the last layer built */
     nn_span output_span;  /* of the last Output; line 0: none */
@@ -77,12 +86,13 @@ void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,
 /* "known to the language, not built": one wording for all of it. */
 nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what);
 
-/* ---- path.c: where in model_data the value at hand stands ---- */
+/* ---- names.c: where in model_data the value at hand stands ---- */
 
-/* Appends ".<part>" (or the part alone at the beginning; "[3]" as it is); pop takes it off. */
-void nn_check_push(nn_check *c, const char *part);
-void nn_check_push_index(nn_check *c, const char *list, int i); /* "layers[3]" */
-void nn_check_pop(nn_check *c);
+/* Appends ".<part>" (at the beginning, or if it begins with '[', without the dot) and gives the
+ * mark to go back to. */
+size_t nn_check_push(nn_check *c, const char *part);
+size_t nn_check_push_index(nn_check *c, const char *list, int i); /* "layers[3]" */
+void nn_check_pop(nn_check *c, size_t mark);
 
 /* ---- space.c: search points ---- */
 
@@ -108,12 +118,12 @@ const char *nn_check_show(const nn_value *v, char *buf, size_t cap);
 
 /* ---- bind.c: a list of arguments to a table of parameters ---- */
 
-/* Binds args to params (ends with a NULL name) followed by `more` (NULL: none). `out` holds the
- * defaults already. Reports unknown, duplicate, missing and surplus arguments and wrong values. A
+/* Binds args to params (ends with a NULL name) followed by `more` (NULL: none); `open`: arguments
+ * that the tables do not know are welcome. `out` holds the defaults already. Reports unknown, duplicate, missing and surplus arguments and wrong values. A
  * misspelt name is reported and then bound to what it probably means. True if `out` can be worked
  * with: every required argument is there and every value fits. */
 bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
-                   const nn_param *more, const nn_arg *args, nn_bound *out);
+                   const nn_param *more, bool open, const nn_arg *args, nn_bound *out);
 /* As above for a table without `more`; fills the defaults first. */
 bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_param *params,
                        const nn_arg *args, nn_bound *out);
@@ -130,7 +140,32 @@ void nn_check_items(nn_check *c);  /* the input and the layers, into the graph *
 void nn_check_findings(nn_check *c);
 /* ---- names.c ---- */
 
+#define NN_NO_FLOW ((nn_flow){-1, -1, -1, NULL})
 /* Enters a name; NULL, or the entry that has it already. */
 struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span);
 struct nn_used_slot *nn_used_find(const nn_used *u, const char *name); /* NULL: not there */
+/* Says what a name stands for from here on. */
+void nn_used_bind(nn_check *c, const char *name, nn_flow flow);
+
+/* ---- layer.c: one layer ---- */
+
+/* A call whose arguments are bound. */
+typedef struct nn_bound_call {
+    const nn_layer *layer;
+    const nn_call *call;
+    const nn_bound *args;
+    const char *custom_name; /* of a custom layer */
+} nn_bound_call;
+
+/* The layer that a call names: of the table, or a custom one; NULL, reported, if there is none. */
+const nn_layer *nn_check_layer(nn_check *c, const nn_call *call);
+/* Binds a call's arguments, what stands behind the parentheses too. True if a layer can be built. */
+bool nn_check_call(nn_check *c, const nn_layer *l, const nn_call *call, nn_copy k, nn_bound *args);
+/* Binds a call that is a value (of a wrapper): into the arena; NULL, reported, if it is no good. */
+const nn_inner *nn_check_inner(nn_check *c, const nn_call *call);
+/* Builds a layer on `inputs` and records its row; gives what it leaves open. */
+nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *inputs, int n,
+                       nn_copy k, int index);
+/* Builds a block on `from` in a scope of its own; gives the flows it leaves open, at most cap. */
+int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *open, int cap);
 #endif

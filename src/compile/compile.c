@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* compile.c - the order of the work: parse, pick the network, sections, layers, advice. Sections
- * come first because Output's default activation depends on the loss. */
+/* compile.c - the order of the work: parse, expand macros, pick the network, sections, layers,
+ * findings. Sections come first because Output's default activation depends on the loss. */
 #include "compile/check.h"
+#include "compile/space.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,19 +38,6 @@ nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what) {
     return NN_ERROR(c, "not-supported", span, "%s is not supported yet", what);
 }
 
-/* Constructs of the language that nothing runs yet, once each where they are defined. */
-static void refuse_constructs(nn_check *c) {
-    for (const nn_define *d = c->program->defines; d; d = d->next)
-        nn_check_unsupported(c, d->name_span, "a macro (define)");
-    for (const nn_define *d = c->network->defines; d; d = d->next)
-        nn_check_unsupported(c, d->name_span, "a macro (define)");
-    for (const nn_custom *x = c->program->customs; x; x = x->next)
-        nn_check_unsupported(c, x->name_span, "a custom layer");
-    for (const nn_network *n = c->network->next; n; n = n->next)
-        nn_check_unsupported(c, n->name_span.line ? n->name_span : n->span,
-                             "more than one network in a program");
-}
-
 static void check_network_name(nn_check *c) {
     const char *name = c->network->name;
     bool printable = strlen(name) <= NN_MAX_NAME;
@@ -62,6 +50,7 @@ static void check_network_name(nn_check *c) {
 static void add_up(nn_unit *u) {
     for (int i = 0; i < u->n_layers; i++) {
         const nn_unit_layer *l = &u->layers[i];
+        if (l->parent >= 0) continue; /* in its parent's row already */
         u->params += l->params;
         u->trainable += l->trainable;
         if (l->flops < 0 || u->flops < 0 || __builtin_add_overflow(u->flops, l->flops, &u->flops))
@@ -82,37 +71,55 @@ static void derive_loss(nn_check *c) {
 
 static void finish(nn_check *c) {
     nn_err e;
-    nn_status st = nn_graph_add_output(c->graph, c->at, &e);
-    if (!st) st = nn_graph_check(c->graph, &e);
-    if (st) {
+    if (c->unit->incomplete) {
+        nn_check_findings(c);
+        add_up(c->unit);
+        return;
+    }
+    if (nn_graph_check(c->graph, &e)) {
         NN_ERROR(c, "shape", c->network->span, "%s", e.msg);
         return;
     }
     derive_loss(c);
-    nn_check_advice(c);
+    nn_check_findings(c);
     add_up(c->unit);
 }
 
 static bool start(nn_check *c, nn_program *tree) {
-    unsigned kinds = 0;
-    while (nn_layer_at(kinds)) kinds++;
+    unsigned kinds = 1; /* the custom layer's comes last */
+    while (nn_layer_at(kinds - 1)) kinds++;
     c->unit = nn_check_alloc(c, sizeof *c->unit);
     c->counters = nn_check_alloc(c, kinds * sizeof *c->counters);
     c->defaults = nn_check_alloc(c, kinds * sizeof *c->defaults);
+    nn_space *space = nn_check_alloc(c, sizeof *space);
     c->graph = c->full ? NULL : nn_graph_new(c->arena, c->network->name);
     if (!c->graph) return false;
-    c->unit->tree = tree;
-    c->unit->graph = c->graph;
+    *c->unit = (nn_unit){.tree = tree,
+                         .graph = c->graph,
+                         .source = c->source,
+                         .network = c->network,
+                         .space = space};
     return true;
+}
+
+/* One program, one network: what else it holds could only be lost. */
+static void check_single(nn_check *c) {
+    for (const nn_network *n = c->network->next; n; n = n->next) {
+        nn_diag *d = NN_ERROR(c, "not-supported", n->name_span.line ? n->name_span : n->span,
+                              "a file holds one network; '%s' is another", n->name);
+        nn_diag_hint(c->diags, d, "put it into a file of its own");
+    }
 }
 
 static void check(nn_check *c, nn_program *tree) {
     if (!start(c, tree)) return;
-    refuse_constructs(c);
+    check_single(c);
     check_network_name(c);
     nn_check_sections(c);
     nn_check_items(c);
-    if (!c->lost && !c->full && c->diags->errors == 0) finish(c);
+    nn_check_settings(c);
+    if (!c->full && c->diags->errors == 0) finish(c);
+    nn_buf_done(&c->path);
 }
 
 /* The first error of the list, by place, as an error record. */
@@ -134,22 +141,55 @@ static nn_status first_error(const nn_diags *diags, nn_err *err) {
     return st;
 }
 
-nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_options *opt,
-                     nn_diags *diags, nn_unit **ret, nn_err *err) {
-    nn_program *tree = nn_parse(arena, src, NN_START_PROGRAM, diags);
+static bool is_layer(const char *name) {
+    return nn_layer_find(name) != NULL;
+}
+
+nn_status nn_compile_tree(nn_arena *arena, const nn_source *src, nn_program *tree,
+                          const nn_compile_options *opt, nn_diags *diags, nn_unit **ret,
+                          nn_err *err) {
     nn_check c = {.arena = arena,
                   .source = src,
                   .diags = diags,
                   .program = tree,
-                  .network = tree->networks,
-                  .at = -1};
-    if (opt) c.opt = *opt;
+                  .point = -1,
+                  .candidate = -1};
     const nn_span top = {.line = 1, .col = 1, .end_line = 1, .end_col = 1};
+    if (opt) c.opt = *opt;
+    nn_expand(arena, tree, is_layer, NN_MAX_LAYERS, diags);
+    c.network = tree->networks;
     if (c.network)
         check(&c, tree);
     else if (diags->errors == 0)
         NN_ERROR(&c, "missing-network", top, "the program has no network");
     if (diags->errors || !c.unit) return first_error(diags, err);
     *ret = c.unit;
+    return NN_OK;
+}
+
+nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_options *opt,
+                     nn_diags *diags, nn_unit **ret, nn_err *err) {
+    nn_program *tree = nn_parse(arena, src, NN_START_PROGRAM, diags);
+    return nn_compile_tree(arena, src, tree, opt, diags, ret, err);
+}
+
+nn_status nn_unit_runnable(const nn_unit *u, nn_err *err) {
+    if (u->incomplete) {
+        nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' cannot run: %s",
+                               u->graph->name, u->incomplete);
+        return nn_err_hint(err, st,
+                           "give the layer its output_shape, or declare it: custom Name(…) -> "
+                           "(shape)");
+    }
+    for (int i = 0; i < u->space->n; i++) {
+        const nn_point *p = &u->space->points[i];
+        if (p->set || !p->active) continue;
+        nn_status st = nn_fail(err, NN_E_UNSUPPORTED,
+                               "network '%s' is a search space: '%s' has no value yet",
+                               u->graph->name, p->path);
+        return nn_err_hint(err, st, "give each point one: --set %s=…; `neural search-space` lists "
+                                    "them",
+                           p->alias);
+    }
     return NN_OK;
 }

@@ -11,11 +11,11 @@
 /* A layer of the checked network, for shape tables, pages and pictures: inputs first, then each
  * layer (repetitions apart); the layers of a block follow the layer that the block belongs to. */
 typedef struct nn_unit_layer {
-    const char *name; /* unique: "conv2d_1"; a layer of a block "residual_1/conv2d_1" */
+    const char *name; /* unique in the network: "conv2d_1" */
     const nn_layer *layer;
     const char *type; /* "Conv2D"; of a custom layer the name as written */
     nn_span span;     /* of the call in the source */
-    int index;        /* of the layer item in model_data's `layers`, -1 for inputs */
+    int index; /* in model_data's `layers` (of a block: its layer's `sublayers`), -1 for inputs */
     int parent;       /* row of the layer whose block it stands in, -1 if none */
     const int *inputs; /* rows that its values come from */
     int n_inputs;

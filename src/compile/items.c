@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* items.c - the input and the layers of a network, in order, into the graph.
+/* items.c - the input and the layers of a network, in order, into the graph: which values each
+ * layer takes, branches, blocks, groups and repetition.
  *
- * Repetition expands here: `* n` and groups. The number of layers is counted first, saturating, so
- * that a hostile count costs nothing. What binding says about a repeated layer is said once; its
- * shapes are checked for every copy. */
+ * A scope holds the flows that are open, in order: the network's inputs at first, then what layers
+ * and branches leave. A layer of one input takes the only open flow; a merge takes all of them; a
+ * layer with inputs=[…] takes what it names and ends the line at hand. A branch goes on from the
+ * open flow of its name, else it forks from the line at hand, the stem, and so do the branches
+ * after it. What is open at the end are the outputs.
+ *
+ * Repetition expands here. The number of layers is counted first, saturating, so that a hostile
+ * count costs nothing. What binding says about a repeated layer is said once; its shapes are
+ * checked for every copy. */
 #include "compile/check.h"
 
 #include <inttypes.h>
@@ -11,28 +18,32 @@
 #include <string.h>
 #include <strings.h>
 
-/* Which copy of what is being built. */
-typedef struct copy {
-    int64_t index; /* 0 for the first and for what is not repeated */
-    bool repeated; /* names need a number */
-} copy;
+/* The list at hand: where its items stand in model_data. */
+typedef struct list {
+    const char *key; /* "layers", "sublayers" */
+    int next;
+} list;
 
-static void add_items(nn_check *c, const nn_item *list, copy k);
+static void add_items(nn_check *c, const nn_item *items, nn_copy k, list *l);
 
 /* ---- counting ---- */
 
-static int64_t times(const nn_item *it) {
+static int64_t written_times(const nn_item *it) {
     return it->repeat && it->repeat->kind == NN_V_INT && it->repeat->i > 0 ? it->repeat->i : 1;
+}
+
+static const nn_item *items_of(const nn_item *it) {
+    return it->kind == NN_ITEM_CALL ? it->call->block : it->items;
 }
 
 /* Layers that a list expands to, at most NN_MAX_LAYERS + 1. An item without layers counts as one:
  * repeating nothing takes time too. */
-static int64_t count_layers(const nn_item *list) {
+static int64_t count_layers(const nn_item *items) {
     int64_t n = 0;
-    for (const nn_item *it = list; it && n <= NN_MAX_LAYERS; it = it->next) {
-        int64_t inner = it->kind == NN_ITEM_CALL ? 1 : count_layers(it->items), sum;
+    for (const nn_item *it = items; it && n <= NN_MAX_LAYERS; it = it->next) {
+        int64_t inner = count_layers(items_of(it)) + (it->kind == NN_ITEM_CALL), sum;
         if (inner == 0) inner = 1;
-        if (__builtin_mul_overflow(inner, times(it), &inner) ||
+        if (__builtin_mul_overflow(inner, written_times(it), &inner) ||
             __builtin_add_overflow(n, inner, &sum) || sum > NN_MAX_LAYERS)
             return NN_MAX_LAYERS + 1;
         n = sum;
@@ -40,22 +51,7 @@ static int64_t count_layers(const nn_item *list) {
     return n;
 }
 
-static void check_repeats(nn_check *c, const nn_item *list) {
-    for (const nn_item *it = list; it; it = it->next) {
-        const nn_value *r = it->repeat;
-        if (r && r->kind == NN_V_HPO)
-            nn_check_unsupported(c, r->span, "searching the number of repetitions with HPO(…)");
-        else if (r && r->kind == NN_V_INT && r->i < 1)
-            NN_ERROR(c, "bad-repeat", r->span,
-                     "a layer is repeated once or more, got %" PRId64 " times", r->i);
-        else if (r && r->kind == NN_V_NAME)
-            NN_ERROR(c, "bad-repeat", r->span,
-                     "the number of repetitions must be a positive integer, got '%s'", r->text);
-        if (it->kind == NN_ITEM_GROUP) check_repeats(c, it->items);
-    }
-}
-
-/* ---- names ---- */
+/* ---- names that the program gives ---- */
 
 static bool is_identifier(const char *s) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
@@ -63,220 +59,380 @@ static bool is_identifier(const char *s) {
     return n > 0 && n <= 64 && strspn(s, letters) == n && !(s[0] >= '0' && s[0] <= '9');
 }
 
-/* Enters the names that the program gives, so that none is given out to another layer. */
-static void collect_names(nn_check *c, const nn_item *list, bool repeated) {
-    for (const nn_item *it = list; it; it = it->next) {
-        bool many = repeated || times(it) > 1;
-        if (it->kind == NN_ITEM_GROUP) collect_names(c, it->items, many);
-        if (it->kind != NN_ITEM_CALL) continue;
-        for (const nn_arg *a = it->call->args; a; a = a->next) {
-            const char *name =
-                a->name && strcmp(a->name, "name") == 0 ? nn_check_word(a->value) : NULL;
-            if (!name) continue;
-            if (!is_identifier(name)) {
-                NN_ERROR(c, "out-of-range", a->value->span,
-                         "a layer's name is a letter or '_', then letters, digits or '_', at most "
-                         "64, got '%.40s'",
-                         name);
-                continue;
-            }
-            const struct nn_used_slot *had = many ? NULL : nn_used_add(c, name, a->value->span);
-            if (!had) continue;
-            nn_diag *d =
-                NN_ERROR(c, "duplicate-name", a->value->span, "two layers are named '%s'", name);
-            nn_diag_note(c->diags, d, had->span, "the first one is here");
-        }
+static void enter_name(nn_check *c, const nn_value *v, bool many) {
+    const char *name = nn_check_word(v);
+    if (!name) return;
+    if (!is_identifier(name)) {
+        NN_ERROR(c, "out-of-range", v->span,
+                 "a layer's name is a letter or '_', then letters, digits or '_', at most 64, got "
+                 "'%.40s'",
+                 name);
+        return;
+    }
+    const struct nn_used_slot *had = many ? NULL : nn_used_add(c, name, v->span);
+    if (!had) return;
+    nn_diag *d = NN_ERROR(c, "duplicate-name", v->span, "two layers are named '%s'", name);
+    nn_diag_note(c->diags, d, had->span, "the first one is here");
+}
+
+/* Enters them all, so that none is given out to another layer. */
+static void collect_names(nn_check *c, const nn_item *items, bool repeated) {
+    for (const nn_item *it = items; it; it = it->next) {
+        bool many = repeated || it->repeat || it->origin;
+        collect_names(c, items_of(it), many);
+        for (const nn_arg *a = it->kind == NN_ITEM_CALL ? it->call->args : NULL; a; a = a->next)
+            if (a->name && strcmp(a->name, "name") == 0) enter_name(c, a->value, many);
     }
 }
 
-/* "<base>_<k>" for the first k from *k on that is free; entered. NULL when memory is spent. */
-static const char *numbered(nn_check *c, const char *base, int *k) {
-    for (;; ++*k) {
-        char text[NN_MAX_NAME];
-        snprintf(text, sizeof text, "%s_%d", base, *k);
-        if (nn_used_has(&c->used, text)) continue;
-        const char *name = nn_arena_strdup(c->arena, text);
-        if (name) nn_used_add(c, name, (nn_span){0});
-        ++*k;
-        return name;
+/* ---- flows ---- */
+
+static bool open_flow(nn_check *c, nn_flow f) {
+    nn_scope *s = c->scope;
+    if (s->n == s->cap) {
+        int cap = s->cap ? 2 * s->cap : 4;
+        nn_flow *open = nn_check_alloc(c, (size_t)cap * sizeof *open);
+        if (!open) return false;
+        if (s->n) memcpy(open, s->open, (size_t)s->n * sizeof *open);
+        s->open = open;
+        s->cap = cap;
     }
+    s->open[s->n++] = f;
+    return true;
 }
 
-static const char *layer_name(nn_check *c, const nn_layer *l, const nn_bound *given, copy k) {
-    bool own = given->given && is_identifier(given->s);
-    if (own && !k.repeated && !nn_graph_has_name(c->graph, given->s)) return given->s;
-    if (own) {
-        int from = (int)k.index + 1;
-        return numbered(c, given->s, &from);
+static void close_flow(nn_scope *s, int i) {
+    memmove(&s->open[i], &s->open[i + 1], (size_t)(--s->n - i) * sizeof s->open[0]);
+}
+
+static const char *flow_name(const nn_check *c, const nn_flow *f) {
+    return f->name ? f->name : f->row >= 0 ? c->unit->layers[f->row].name : "?";
+}
+
+/* "image, text": the flows that are open. */
+static const char *open_names(const nn_check *c, char *buf, size_t cap) {
+    size_t at = 0;
+    buf[0] = 0;
+    for (int i = 0; i < c->scope->n && at < cap; i++)
+        at += (size_t)snprintf(buf + at, cap - at, "%s%s", i ? ", " : "",
+                               flow_name(c, &c->scope->open[i]));
+    return buf;
+}
+
+/* The value that a name stands for; NULL, reported, if there is none. */
+static const nn_flow *named_flow(nn_check *c, const nn_bound *b, const char *name) {
+    for (int i = 0; i < c->scope->n; i++) {
+        const nn_flow *f = &c->scope->open[i];
+        if (f->name && strcmp(f->name, name) == 0) return f;
     }
-    if (l->role != NN_ROLE_LAYER && !nn_used_has(&c->used, l->base)) {
-        nn_used_add(c, l->base, (nn_span){0});
-        return l->base;
+    const struct nn_used_slot *s = nn_used_find(&c->used, name);
+    if (s && s->flow.row >= 0) return &s->flow;
+    nn_diag *d = NN_ERROR(c, "unknown-name", b->span,
+                          s ? "layer '%s' stands after this one" : "no input, branch or layer is named '%s'",
+                          name);
+    if (s) {
+        nn_diag_hint(c->diags, d, "values flow downwards: take them from layers above");
+        return NULL;
     }
-    unsigned kind = 0;
-    while (nn_layer_at(kind) != l) kind++;
-    if (!c->counters[kind]) c->counters[kind] = 1;
-    return numbered(c, l->base, &c->counters[kind]);
+    enum { MOST = 64 };
+    const char *names[MOST + 1];
+    int n = 0;
+    for (size_t i = 0; i < c->used.cap && n < MOST; i++)
+        if (c->used.slot[i].name && c->used.slot[i].flow.row >= 0)
+            names[n++] = c->used.slot[i].name;
+    names[n] = NULL;
+    nn_check_suggest(c, d, b->span, name, names);
+    return NULL;
 }
 
-/* ---- building one layer ---- */
-
-typedef struct place {
-    nn_span span, name_span; /* of the call; of its name */
-} place;
-
-typedef struct listener {
-    nn_check *c;
-    const place *at;
-    bool mute;
-} listener;
-
-static void flatten_fix(nn_check *c, nn_diag *d, nn_span at) {
-    nn_span before = at;
-    before.end = before.begin;
-    before.end_line = before.line;
-    before.end_col = before.col;
-    nn_diag_fix(c->diags, d, before, "Flatten() ", "insert Flatten() before this layer");
+/* inputs=[a, b]: these, and the line at hand ends; they and it are taken from what is open. */
+static int take_named(nn_check *c, const nn_bound *b, nn_flow *in) {
+    nn_scope *s = c->scope;
+    int n = 0;
+    for (int i = 0; i < b->n_names && n < NN_MAX_INPUTS; i++) {
+        const nn_flow *f = named_flow(c, b, b->names[i]);
+        if (!f) return -1;
+        in[n++] = *f;
+    }
+    if (s->n && !s->open[s->n - 1].name) s->n--;
+    for (int i = 0; i < n; i++)
+        for (int j = s->n - 1; j >= 0; j--)
+            if (s->open[j].row == in[i].row) close_flow(s, j);
+    return n;
 }
 
-static void hear(void *arg, const nn_notice *n) {
-    listener *l = arg;
-    if (l->mute) return;
-    nn_diag *d = nn_diag_add(l->c->diags, n->warning ? NN_SEV_WARNING : NN_SEV_NOTE, n->code, n->at,
-                             "%s", n->message);
-    if (n->hint) nn_diag_hint(l->c->diags, d, "%s", n->hint);
-    if (n->flatten) flatten_fix(l->c, d, l->at->span);
-}
-
-/* What went wrong, where the input shape came from, and the rule. */
-static void report(nn_check *c, const nn_layer *l, nn_span at, const char *hint,
-                   const nn_span *flatten, const nn_err *e) {
-    if (!hint && e->hint[0]) hint = e->hint;
-    if (e->code == NN_E_UNSUPPORTED || e->code == NN_E_LIMIT) {
+static void wrong_count(nn_check *c, const nn_layer *l, const nn_call *call, int n) {
+    int least = l->max_inputs ? l->min_inputs : 1, most = l->max_inputs ? l->max_inputs : 1;
+    char names[256];
+    if (n > most) {
+        nn_diag *d = NN_ERROR(c, "bad-branch", call->name_span,
+                              "%s takes %d input%s, but %d are open: %s", l->name, most,
+                              most == 1 ? "" : "s", n, open_names(c, names, sizeof names));
+        nn_diag_hint(c->diags, d,
+                     "merge them first, with Concatenate() or Add(), or choose with inputs=[…]");
+    } else if (n > 0) {
         nn_diag *d =
-            NN_ERROR(c, e->code == NN_E_LIMIT ? "limit" : "not-supported", at, "%s", e->msg);
-        if (hint) nn_diag_hint(c->diags, d, "%s", hint);
-        return;
-    }
-    nn_diag *d = NN_ERROR(c, "shape", at, "%s: %s", l->name, e->msg);
-    if (c->at >= 0) {
-        const nn_node *from = &c->graph->nodes[c->at];
-        char s[160];
-        nn_diag_note(c->diags, d, from->span, "input shape %s comes from %s at %d:%d",
-                     nn_shape_print(&from->shape, false, s, sizeof s), from->layer, from->span.line,
-                     from->span.col);
-        nn_diag_note(c->diags, d, (nn_span){0}, "rule: %s", l->rule);
-    }
-    if (hint) nn_diag_hint(c->diags, d, "%s", hint);
-    if (flatten) flatten_fix(c, d, *flatten);
-}
-
-static nn_unit_layer *new_row(nn_check *c) {
-    nn_unit *u = c->unit;
-    if (u->n_layers == c->cap_layers) {
-        int cap = c->cap_layers ? 2 * c->cap_layers : 16;
-        nn_unit_layer *rows = nn_check_alloc(c, (size_t)cap * sizeof *rows);
-        if (!rows) return NULL;
-        if (u->n_layers) memcpy(rows, u->layers, (size_t)u->n_layers * sizeof *rows);
-        u->layers = rows;
-        c->cap_layers = cap;
-    }
-    return &u->layers[u->n_layers++];
-}
-
-/* Adds the row of a layer whose nodes begin at `first`, and its cost. */
-static void record(nn_check *c, const nn_layer *l, const char *name, nn_span span, nn_shape in,
-                   int first) {
-    nn_unit_layer *row = new_row(c);
-    if (!row) return;
-    const nn_graph *g = c->graph;
-    *row = (nn_unit_layer){.name = name,
-                           .type = l->name,
-                           .span = span,
-                           .in = in,
-                           .out = g->nodes[c->at].shape,
-                           .first_node = first,
-                           .last_node = g->n_nodes - 1};
-    for (int i = first; i < g->n_nodes; i++) {
-        int64_t flops = nn_node_flops(g, &g->nodes[i]);
-        bool known = flops >= 0 && row->flops >= 0 &&
-                     !__builtin_add_overflow(row->flops, flops, &row->flops);
-        if (!known) row->flops = -1;
-        row->params += nn_node_params(g, &g->nodes[i], false);
-        row->trainable += nn_node_params(g, &g->nodes[i], true);
+            NN_ERROR(c, "bad-branch", call->name_span, "%s takes %s%d inputs, but %d is open",
+                     l->name, least == most ? "" : "at least ", least, n);
+        nn_diag_hint(c->diags, d,
+                     "open branches before it (left: { … } right: { … }) or name layers: "
+                     "inputs=[a, b]");
     }
 }
 
-/* Builds a layer on the shape so far, unless that is unknown. */
-static void build(nn_check *c, const nn_layer *l, const nn_bound *args, const place *at, copy k) {
-    if (c->lost || c->full) return;
-    const char *name = layer_name(c, l, &args[nn_layer_n_params(l) + NN_COMMON_NAME], k);
-    if (!name) {
-        c->lost = true;
-        return;
+/* What a layer takes, out of what is open; -1, reported, if that does not fit. */
+static int take_inputs(nn_check *c, const nn_layer *l, const nn_call *call, const nn_bound *args,
+                       nn_flow *in) {
+    nn_scope *s = c->scope;
+    int least = l->max_inputs ? l->min_inputs : 1, most = l->max_inputs ? l->max_inputs : 1;
+    const nn_bound *named = &args[nn_layer_n_params(l) + NN_COMMON_INPUTS];
+    int n = s->n;
+    if (named->given) {
+        n = take_named(c, named, in);
+        if (n >= 0 && (n < least || n > most)) {
+            NN_ERROR(c, "bad-branch", named->span, "%s takes %d to %d inputs, got %d", l->name,
+                     least, most, n);
+            return -1;
+        }
+        return n;
     }
-    nn_graph *g = c->graph;
-    nn_span where = at->name_span;
-    const char *hint = NULL;
-    bool flatten = false;
-    nn_shape in = c->at >= 0 ? g->nodes[c->at].shape : (nn_shape){0};
-    listener ear = {c, at, k.index > 0};
-    nn_layer_ctx x = {.layer = l,
-                      .name = name,
-                      .index = l->role == NN_ROLE_INPUT ? -1 : c->n_layers,
-                      .span = at->span,
-                      .args = args,
-                      .graph = g,
-                      .input = c->at,
-                      .shape = &in,
-                      .ret_at = &where,
-                      .ret_hint = &hint,
-                      .ret_flatten = &flatten,
-                      .loss = g->train.loss,
-                      .has_loss = g->train.has_loss,
-                      .from_logits = g->train.from_logits,
-                      .notice = hear,
-                      .notice_arg = &ear};
-    int first = g->n_nodes, out;
-    nn_err e;
-    if (l->build(&x, &out, &e)) {
-        report(c, l, where, hint, flatten ? &at->span : NULL, &e);
-        c->lost = true;
-        return;
-    }
-    c->at = out;
-    c->n_layers += l->role != NN_ROLE_INPUT;
-    c->last = l;
-    if (l->role == NN_ROLE_OUTPUT) c->output_span = at->span;
-    record(c, l, name, at->span, in, first);
+    bool fits = n >= least && n <= most && n <= NN_MAX_INPUTS;
+    if (fits) memcpy(in, s->open, (size_t)n * sizeof *in);
+    if (!fits) wrong_count(c, l, call, n);
+    s->n = 0;
+    s->stem = NN_NO_FLOW;
+    return fits ? n : -1;
 }
 
-static void flatten_first(nn_check *c, const nn_layer *l, const place *at, copy k) {
-    if (!c->opt.auto_flatten || !l->rank1 || c->lost || c->at < 0) return;
-    if (c->graph->nodes[c->at].shape.rank <= 1) return;
+/* ---- layers ---- */
+
+static void flatten_first(nn_check *c, const nn_bound_call *b, nn_flow *in, nn_copy k, int index) {
+    if (!c->opt.auto_flatten || !b->layer->rank1 || in->node < 0) return;
+    if (c->graph->nodes[in->node].shape.rank <= 1) return;
     const nn_layer *flatten = nn_layer_find("Flatten");
     int n;
     const nn_bound *args = nn_check_defaults(c, flatten, &n);
     if (!args) return;
     if (k.index == 0)
-        nn_diag_add(c->diags, NN_SEV_NOTE, "default", at->name_span,
-                    "Flatten() inserted before %s, as asked for", l->name);
-    build(c, flatten, args, at, k);
+        nn_diag_add(c->diags, NN_SEV_NOTE, "default", b->call->name_span,
+                    "Flatten() inserted before %s, as asked for", b->layer->name);
+    nn_call bare = *b->call; /* its place, without its block */
+    bare.block = NULL;
+    *in = nn_check_build(c, &(nn_bound_call){flatten, &bare, args, NULL}, in, 1, k, index);
+}
+
+static void add_layer(nn_check *c, const nn_bound_call *b, nn_copy k, int index) {
+    nn_flow in[NN_MAX_INPUTS];
+    int n = take_inputs(c, b->layer, b->call, b->args, in);
+    if (n == 0) return; /* there is no input: said elsewhere */
+    if (n > 0) flatten_first(c, b, &in[0], k, index);
+    nn_flow lost = NN_NO_FLOW;
+    nn_flow out = n > 0 ? nn_check_build(c, b, in, n, k, index) : lost;
+    open_flow(c, out);
+}
+
+/* How often an item stands there; 0, reported, if that makes no sense. */
+static int64_t times(nn_check *c, const nn_item *it) {
+    static const nn_param count = {.name = "repeat", .type = NN_P_INT, .min = 1, .max = NN_MAX_LAYERS};
+    nn_value *r = it->repeat;
+    if (!r) return 1;
+    size_t mark = nn_check_push(c, "repeat");
+    r = nn_check_resolve(c, "a repetition", &count, r);
+    nn_check_pop(c, mark);
+    if (!r || r->kind == NN_V_ERROR) return 1;
+    if (r->kind == NN_V_INT && r->i >= 1) return r->i;
+    char got[64];
+    NN_ERROR(c, "bad-repeat", r->span,
+             "a layer is repeated a positive number of times, got %s", nn_check_show(r, got, sizeof got));
+    return 1;
+}
+
+static nn_copy copy_of(nn_copy k, int64_t i, int64_t count) {
+    return (nn_copy){k.index * count + i, k.repeated || count > 1};
+}
+
+static void add_input(nn_check *c, const nn_call *call, const nn_layer *l, const nn_bound *args,
+                      bool usable);
+
+/* The name that a layer would get, for the readable paths of its search points. */
+static const char *guess_name(nn_check *c, const nn_layer *l, const nn_call *call) {
+    for (const nn_arg *a = call->args; a; a = a->next)
+        if (a->name && strcmp(a->name, "name") == 0 && nn_check_word(a->value))
+            return nn_check_word(a->value);
+    unsigned kind = 0;
+    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
+    int k = c->counters[kind] ? c->counters[kind] : 1;
+    return nn_arena_printf(c->arena, "%s_%d", l->base, k);
+}
+
+static bool has_hpo(const nn_arg *args) {
+    for (; args; args = args->next)
+        if (args->value->kind >= NN_V_TUPLE) return true; /* or a sequence, call, dict of them */
+    return false;
+}
+
+static void add_copies(nn_check *c, const nn_bound_call *b, bool usable, nn_copy k, int64_t count,
+                       list *li) {
+    if (!usable)
+        for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
+    int errors = c->diags->errors;
+    for (int64_t i = 0; i < count && !c->full; i++) {
+        add_layer(c, b, copy_of(k, i, count), li->next++);
+        if (c->diags->errors != errors) break; /* the rest would say the same */
+    }
+}
+
+static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
+    const nn_call *call = it->call;
+    const nn_layer *l = nn_check_layer(c, call);
+    if (!l) {
+        c->n_layers++;
+        c->scope->n = 0;
+        c->scope->stem = NN_NO_FLOW;
+        open_flow(c, NN_NO_FLOW);
+        return;
+    }
+    int n, index = li->next;
+    const nn_bound *defaults = nn_check_defaults(c, l, &n);
+    if (!defaults) return;
+    nn_bound args[NN_MAX_PARAMS];
+    memcpy(args, defaults, (size_t)n * sizeof args[0]);
+    bool input = l->role == NN_ROLE_INPUT, points = has_hpo(call->args) || it->repeat;
+    size_t mark = points || call->block ? nn_check_push_index(c, li->key, index) : c->path.n;
+    c->alias = points && !input ? guess_name(c, l, call) : NULL;
+    bool usable = nn_check_call(c, l, call, k, args);
+    int64_t count = times(c, it);
+    c->alias = NULL;
+    if (input)
+        add_input(c, call, l, args, usable);
+    else
+        add_copies(c, &(nn_bound_call){l, call, args, l == &nn_layer_custom ? call->name : NULL},
+                   usable, k, count, li);
+    nn_check_pop(c, mark);
+}
+/* A group's items again: what binding has to say was said for the first copy. */
+static void add_group(nn_check *c, const nn_item *it, nn_copy k, list *li) {
+    size_t mark = nn_check_push_index(c, li->key, li->next);
+    int64_t count = times(c, it);
+    nn_check_pop(c, mark);
+    int errors = c->diags->errors;
+    for (int64_t i = 0; i < count && !c->full; i++) {
+        add_items(c, it->items, copy_of(k, i, count), li);
+        if (c->diags->errors != errors) break;
+    }
+}
+
+/* A chosen layer, group or branch in the place of HPO(choice(…)). */
+static void add_choice(nn_check *c, const nn_item *it, nn_copy k, list *li) {
+    size_t mark = nn_check_push_index(c, li->key, li->next);
+    nn_value *v = nn_check_resolve(c, "layers", NULL, it->hpo);
+    nn_check_pop(c, mark);
+    if (!v || v->kind == NN_V_ERROR) {
+        for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
+        return;
+    }
+    nn_item one = {.kind = NN_ITEM_CALL, .span = v->span, .origin = it->origin};
+    if (v->kind == NN_V_CALL) {
+        one.call = v->call;
+        one.repeat = v->repeat ? v->repeat : it->repeat;
+    } else if (v->kind == NN_V_ITEM) {
+        one = *v->item;
+        one.next = NULL;
+    } else {
+        char got[64];
+        nn_diag *d = NN_ERROR(c, "bad-hpo", v->span, "a choice of layers holds layers, got %s",
+                              nn_check_show(v, got, sizeof got));
+        nn_diag_hint(c->diags, d, "HPO(choice(Dense(64), Dense(128)))");
+        return;
+    }
+    nn_item *kept = nn_check_alloc(c, sizeof *kept);
+    if (!kept) return;
+    *kept = one;
+    add_items(c, kept, k, li);
+}
+
+/* ---- branches and blocks ---- */
+
+int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *open, int cap) {
+    nn_scope scope = {.stem = NN_NO_FLOW}, *outer = c->scope;
+    list l = {"sublayers", 0};
+    c->scope = &scope;
+    open_flow(c, from);
+    add_items(c, block, c->copy, &l);
+    c->scope = outer;
+    int n = scope.n < cap ? scope.n : cap;
+    if (n) memcpy(open, scope.open, (size_t)n * sizeof *open);
+    return n;
+}
+
+/* Where a branch starts: the open flow of its name, else the stem. False if neither is there. */
+static bool branch_start(nn_check *c, const nn_item *it, nn_flow *ret) {
+    nn_scope *s = c->scope;
+    for (int i = 0; i < s->n; i++)
+        if (s->open[i].name && strcmp(s->open[i].name, it->name) == 0) {
+            *ret = s->open[i];
+            close_flow(s, i);
+            return true;
+        }
+    if (s->stem.row < 0 && s->n == 1) {
+        s->stem = s->open[0];
+        s->n = 0;
+    }
+    *ret = s->stem;
+    if (s->stem.row >= 0) return true;
+    if (s->n == 0) return false; /* no input: said elsewhere */
+    char names[256];
+    nn_diag *d = NN_ERROR(c, "bad-branch", it->span, "branch '%s' has no input of that name",
+                          it->name);
+    nn_diag_hint(c->diags, d, "open are: %s", open_names(c, names, sizeof names));
+    return false;
+}
+
+static void add_branch(nn_check *c, const nn_item *it, nn_copy k, list *li) {
+    nn_flow from = NN_NO_FLOW, open[NN_MAX_INPUTS];
+    bool found = branch_start(c, it, &from);
+    size_t mark = nn_check_push_index(c, li->key, li->next++);
+    nn_copy outer = c->copy;
+    c->copy = k;
+    int n = nn_check_block(c, it->items, from, open, NN_MAX_INPUTS);
+    c->copy = outer;
+    nn_check_pop(c, mark);
+    if (n > 1) {
+        nn_diag *d = NN_ERROR(c, "bad-branch", it->span, "branch '%s' leaves %d branches open",
+                              it->name, n);
+        nn_diag_hint(c->diags, d, "merge them at its end, with Concatenate() or Add()");
+    }
+    nn_flow out = n == 1 && found ? open[0] : NN_NO_FLOW;
+    out.name = it->name;
+    open_flow(c, out);
+    nn_used_bind(c, it->name, out);
+}
+
+static void add_items(nn_check *c, const nn_item *items, nn_copy k, list *li) {
+    static void (*const add[])(nn_check *, const nn_item *, nn_copy, list *) = {
+        [NN_ITEM_CALL] = add_call,
+        [NN_ITEM_BRANCH] = add_branch,
+        [NN_ITEM_GROUP] = add_group,
+        [NN_ITEM_HPO] = add_choice,
+    };
+    for (const nn_item *it = items; it && !c->full; it = it->next) {
+        const nn_origin *outer = c->diags->origin;
+        if (it->origin) c->diags->origin = it->origin;
+        add[it->kind](c, it, k, li);
+        c->diags->origin = outer;
+    }
 }
 
 /* ---- the input ---- */
 
-/* Whether an input was declared before; if so, this one is refused. */
+/* Whether an input was declared before in a way that does not go with this one; reports it. */
 static bool second_input(nn_check *c, nn_span span, bool by_call) {
-    if (!c->input_given) {
+    bool first = !c->input_given;
+    if (first || (by_call && c->input_by_call)) {
+        if (first) c->input_span = span;
         c->input_given = true;
         c->input_by_call = by_call;
-        c->input_span = span;
         return false;
-    }
-    if (by_call && c->input_by_call) {
-        nn_check_unsupported(c, span, "a network of several inputs");
-        return true;
     }
     nn_diag *d = NN_ERROR(c, "duplicate-input", span, "duplicate input; first given at %d:%d",
                           c->input_span.line, c->input_span.col);
@@ -284,9 +440,22 @@ static bool second_input(nn_check *c, nn_span span, bool by_call) {
     return true;
 }
 
-static void set_input(nn_check *c, nn_span span, nn_span name_span, const nn_bound *args) {
-    c->lost = !args;
-    if (args) build(c, nn_layer_find("Input"), args, &(place){span, name_span}, (copy){0});
+static void open_input(nn_check *c, const nn_call *call, const nn_layer *l, const nn_bound *args,
+                       bool usable) {
+    const nn_bound *name = &args[nn_layer_n_params(l) + NN_COMMON_NAME];
+    nn_flow f = NN_NO_FLOW;
+    if (usable)
+        f = nn_check_build(c, &(nn_bound_call){l, call, args, NULL}, NULL, 0, (nn_copy){0}, -1);
+    if (name->given) f.name = name->s;
+    open_flow(c, f);
+}
+
+static void add_input(nn_check *c, const nn_call *call, const nn_layer *l, const nn_bound *args,
+                      bool usable) {
+    if (c->n_layers > 0 || c->parent >= 0)
+        NN_ERROR(c, "unexpected", call->name_span, "Input must stand before the first layer");
+    else if (!second_input(c, call->name_span, true))
+        open_input(c, call, l, args, usable);
 }
 
 /* In `input:` a leading None is the batch (language.md 8.9). */
@@ -295,230 +464,72 @@ static void drop_batch(nn_shape *s) {
     memmove(s->dim, s->dim + 1, (size_t)--s->rank * sizeof s->dim[0]);
 }
 
-static void section_input(nn_check *c, const nn_section *s) {
-    if (second_input(c, s->word_span, false)) return;
-    nn_value *v = s->config ? s->config->value : s->value;
-    if ((s->config && s->config->next) || (!s->config && v && v->next)) {
-        nn_check_unsupported(c, s->word_span, "a network of several inputs");
-        return;
-    }
-    if (!v) {
-        NN_ERROR(c, "bad-shape", s->span, "the input has no shape");
-        return;
-    }
+/* One shape of `input:`, perhaps with a name. */
+static void section_shape(nn_check *c, const nn_section *s, nn_value *v, const nn_arg *named) {
     const nn_layer *l = nn_layer_find("Input");
     int n;
     const nn_bound *defaults = nn_check_defaults(c, l, &n);
-    if (!defaults) return;
+    nn_call *call = nn_check_alloc(c, sizeof *call);
+    if (!defaults || !call) return;
+    *call = (nn_call){.name = l->name,
+                      .name_span = named ? named->name_span : s->word_span,
+                      .span = named ? named->span : s->span};
     nn_bound args[NN_MAX_PARAMS];
     memcpy(args, defaults, (size_t)n * sizeof args[0]);
-    if (!nn_check_value(c, "input", &l->params[0], v, &args[0])) return;
+    bool usable = nn_check_value(c, "input", &l->params[0], v, &args[0]);
     drop_batch(&args[0].shape);
-    if (s->config) { /* input: { name: shape } */
+    if (named) {
         nn_bound *name = &args[nn_layer_n_params(l) + NN_COMMON_NAME];
-        *name = (nn_bound){.set = true, .given = true, .s = s->config->name};
-        nn_used_add(c, s->config->name, s->config->name_span);
-    }
-    set_input(c, s->span, s->word_span, args);
-}
-
-/* Input(28, 28, 1): the numbers are one shape. */
-static nn_arg *gather_numbers(nn_check *c, const nn_call *call) {
-    int n = 0;
-    for (const nn_arg *a = call->args; a; a = a->next) {
-        bool dim = !a->name && (a->value->kind == NN_V_INT || a->value->kind == NN_V_NONE ||
-                                a->value->kind == NN_V_FLOAT);
-        if (!dim && !a->name) return call->args;
-        n += dim;
-    }
-    if (n < 2) return call->args;
-    nn_value *tuple = nn_check_alloc(c, sizeof *tuple);
-    nn_arg *first = nn_check_alloc(c, sizeof *first);
-    if (!tuple || !first) return call->args;
-    *tuple = (nn_value){.kind = NN_V_TUPLE, .span = call->span, .count = n};
-    *first = (nn_arg){.span = call->span, .value = tuple};
-    nn_value **values = &tuple->items;
-    nn_arg **named = &first->next;
-    for (const nn_arg *a = call->args; a; a = a->next) {
-        if (a->name) {
-            nn_arg *to = *named = nn_check_alloc(c, sizeof *to);
-            if (!to) break;
-            *to = *a;
-            to->next = NULL;
-            named = &to->next;
-        } else {
-            nn_value *to = *values = nn_check_alloc(c, sizeof *to);
-            if (!to) break;
-            *to = *a->value;
-            to->next = NULL;
-            values = &to->next;
+        *name = (nn_bound){.set = true, .given = true, .s = named->name};
+        const struct nn_used_slot *had = nn_used_add(c, named->name, named->name_span);
+        if (had) {
+            nn_diag *d = NN_ERROR(c, "duplicate-name", named->name_span,
+                                  "two inputs are named '%s'", named->name);
+            nn_diag_note(c->diags, d, had->span, "the first one is here");
+            return;
         }
     }
-    return first;
+    open_input(c, call, l, args, usable);
 }
 
-/* ---- calls ---- */
-
-static bool is_macro(const nn_check *c, const char *name) {
-    for (const nn_define *d = c->network->defines; d; d = d->next)
-        if (strcmp(d->name, name) == 0) return true;
-    for (const nn_define *d = c->program->defines; d; d = d->next)
-        if (strcmp(d->name, name) == 0) return true;
-    return false;
+static void section_input(nn_check *c, const nn_section *s) {
+    if (second_input(c, s->word_span, false)) return;
+    if (!s->config && !s->value) NN_ERROR(c, "bad-shape", s->span, "the input has no shape");
+    for (const nn_arg *a = s->config; a; a = a->next) section_shape(c, s, a->value, a);
+    for (nn_value *v = s->config ? NULL : s->value; v; v = v->next) section_shape(c, s, v, NULL);
 }
 
-static bool is_custom(const nn_check *c, const char *name) {
-    size_t n = strlen(name);
-    if (n > 5 && strcmp(name + n - 5, "Layer") == 0) return true;
-    for (const nn_custom *x = c->program->customs; x; x = x->next)
-        if (strcmp(x->name, name) == 0) return true;
-    return false;
-}
+/* ---- the network ---- */
 
-/* Why there is no such layer. Macros were refused where they are defined. */
-static void refuse_layer(nn_check *c, const nn_call *call) {
-    enum { MOST = 160 };
-    const char *planned = nn_layer_planned(call->name);
-    if (is_macro(c, call->name)) return;
-    if (planned) {
-        nn_diag *d = NN_ERROR(c, "not-supported", call->name_span,
-                              "layer '%s' is not available yet", planned);
-        char list[512];
-        size_t at = 0;
-        for (const char *const *p = nn_layer_names(); *p && at < sizeof list; p++)
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", *p);
-        nn_diag_hint(c->diags, d, "available: %s", list);
-        return;
-    }
-    if (is_custom(c, call->name)) {
-        nn_check_unsupported(c, call->name_span, "a custom layer");
-        return;
-    }
-    nn_diag *d = NN_ERROR(c, "unknown-layer", call->name_span, "unknown layer '%s'", call->name);
-    nn_check_suggest(c, d, call->name_span, call->name, nn_layer_names());
-}
-
-/* dtype and device, which every layer takes. */
-static void check_common(nn_check *c, const nn_layer *l, const nn_bound *args) {
-    const nn_bound *common = args + nn_layer_n_params(l);
-    const nn_bound *dtype = &common[NN_COMMON_DTYPE], *device = &common[NN_COMMON_DEVICE];
-    if (dtype->given && strcasecmp(dtype->s, "float32") != 0)
-        nn_check_unsupported(c, dtype->span, "a dtype other than float32");
-    if (device->given) nn_check_device(c, device);
-}
-
-/* What stands behind the parentheses: @ device and { block }. */
-static bool check_trailers(nn_check *c, const nn_layer *l, const nn_call *call, nn_bound *args) {
-    if (call->has_block)
-        NN_ERROR(c, "unexpected-block", call->span, "%s takes no block { … }", l->name);
-    if (!call->device) return true;
-    int i = nn_layer_n_params(l) + NN_COMMON_DEVICE;
-    if (args[i].given) {
-        nn_diag *d = NN_ERROR(c, "duplicate-parameter", call->device->span,
-                              "the device of %s is given twice", l->name);
-        nn_diag_note(c->diags, d, args[i].span, "first given here");
-        return true;
-    }
-    return nn_check_value(c, l->name, nn_layer_param_at(l, i), call->device, &args[i]);
-}
-
-static void add_input(nn_check *c, const nn_call *call, const nn_bound *args) {
-    if (c->n_layers > 0)
-        NN_ERROR(c, "unexpected", call->name_span, "Input must stand before the first layer");
-    else if (!second_input(c, call->name_span, true))
-        set_input(c, call->span, call->name_span, args);
-}
-
-/* Binds a call's arguments; copies after the first say nothing again. */
-static bool bind(nn_check *c, const nn_layer *l, const nn_call *call, copy k, nn_bound *args) {
-    nn_diags *loud = c->diags;
-    if (k.index > 0) {
-        if (!c->mute) c->mute = nn_diags_new(c->arena, c->source);
-        if (!c->mute) return false;
-        c->diags = c->mute;
-    }
-    const nn_arg *list = l->role == NN_ROLE_INPUT ? gather_numbers(c, call) : call->args;
-    bool usable =
-        nn_check_bind(c, l->name, call->name_span, l->params, nn_layer_common, list, args);
-    usable = check_trailers(c, l, call, args) && usable;
-    check_common(c, l, args);
-    c->diags = loud;
-    return usable;
-}
-
-static void add_call(nn_check *c, const nn_item *it, copy k) {
-    const nn_call *call = it->call;
-    const nn_layer *l = nn_layer_find(call->name);
-    if (!l) {
-        if (k.index == 0) refuse_layer(c, call);
-        c->lost = true;
-        c->n_layers++;
-        return;
-    }
-    int n;
-    const nn_bound *defaults = nn_check_defaults(c, l, &n);
-    if (!defaults) return;
-    nn_bound args[NN_MAX_PARAMS];
-    memcpy(args, defaults, (size_t)n * sizeof args[0]);
-    bool usable = bind(c, l, call, k, args);
-    if (l->role == NN_ROLE_INPUT) {
-        add_input(c, call, usable ? args : NULL);
-        return;
-    }
-    if (!usable) c->lost = true;
-    if (c->lost) c->n_layers++; /* so that an Input after it is out of place */
-    place at = {call->span, call->name_span};
-    int64_t count = times(it);
-    for (int64_t i = 0; i < count && !c->lost && !c->full; i++) {
-        copy each = {k.index * count + i, k.repeated || count > 1};
-        flatten_first(c, l, &at, each);
-        build(c, l, args, &at, each);
-    }
-}
-
-/* A group's items again: what binding has to say was said for the first copy. */
-static void add_group(nn_check *c, const nn_item *it, copy k) {
-    int64_t count = times(it);
-    for (int64_t i = 0; i < count && !c->full; i++) {
-        add_items(c, it->items, (copy){k.index * count + i, k.repeated || count > 1});
-        if (c->lost) break; /* the rest would say the same */
-    }
-}
-
-static void add_items(nn_check *c, const nn_item *list, copy k) {
-    for (const nn_item *it = list; it && !c->full; it = it->next) {
-        switch (it->kind) {
-        case NN_ITEM_CALL:
-            add_call(c, it, k);
-            break;
-        case NN_ITEM_GROUP:
-            add_group(c, it, k);
-            break;
-        case NN_ITEM_BRANCH:
-            nn_check_unsupported(c, it->span, "a branch");
-            c->lost = true;
-            break;
-        case NN_ITEM_HPO:
-            nn_check_unsupported(c, it->span, "a choice of layers with HPO(…)");
-            c->lost = true;
-            break;
-        }
-    }
-}
-
-static bool only_inputs(const nn_item *list) {
-    for (const nn_item *it = list; it; it = it->next) {
+static bool only_inputs(const nn_item *items) {
+    for (const nn_item *it = items; it; it = it->next) {
         const nn_layer *l = it->kind == NN_ITEM_CALL ? nn_layer_find(it->call->name) : NULL;
         if (!l || l->role != NN_ROLE_INPUT) return false;
     }
     return true;
 }
 
+/* What is open at the end is the output; an input that nothing took is not. */
+static void add_outputs(nn_check *c) {
+    for (int i = 0; i < c->scope->n; i++) {
+        const nn_flow *f = &c->scope->open[i];
+        nn_err e;
+        if (f->row >= 0 && c->unit->layers[f->row].layer->role == NN_ROLE_INPUT && c->n_layers) {
+            nn_diag *d = NN_WARN(c, "unused-input", c->unit->layers[f->row].span,
+                                 "no layer takes the input '%s'", flow_name(c, f));
+            nn_diag_hint(c->diags, d, "write a branch of its name, or leave it out");
+        } else if (f->node >= 0 && nn_graph_add_output(c->graph, f->node, &e)) {
+            NN_ERROR(c, "shape", c->network->span, "%s", e.msg);
+        }
+    }
+}
+
 void nn_check_items(nn_check *c) {
     const nn_network *n = c->network;
-    c->at = -1;
-    c->lost = true; /* until there is an input */
-    check_repeats(c, n->items);
+    nn_scope scope = {.stem = NN_NO_FLOW};
+    list l = {"layers", 0};
+    c->scope = &scope;
+    c->parent = -1;
     if (count_layers(n->items) > NN_MAX_LAYERS) {
         NN_ERROR(c, "limit", n->name_span.line ? n->name_span : n->span,
                  "the network has more than %d layers, repetitions counted", NN_MAX_LAYERS);
@@ -527,12 +538,13 @@ void nn_check_items(nn_check *c) {
     collect_names(c, n->items, false);
     for (const nn_section *s = n->sections; s; s = s->next)
         if (strcmp(s->word, "input") == 0) section_input(c, s);
-    add_items(c, n->items, (copy){0});
+    add_items(c, n->items, (nn_copy){0}, &l);
     const char *name = n->name[0] ? n->name : "(unnamed)";
     nn_span at = n->name_span.line ? n->name_span : n->span;
-    if (!c->input_given)
+    if (!c->input_given && !n->damaged)
         NN_ERROR(c, "missing-input", at,
                  "network '%s' has no input (add input: (…) or Input(shape=…))", name);
-    if (only_inputs(n->items))
+    if (only_inputs(n->items) && !n->damaged)
         NN_ERROR(c, "missing-layers", at, "network '%s' has no layers", name);
+    if (c->diags->errors == 0 && !c->full) add_outputs(c);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/* names.c - what names stand for: layers, inputs, branches; and the path of the value at hand. */
 #include "compile/check.h"
 
 #include <string.h>
+
+/* ---- names ---- */
 
 static size_t slot_of(const nn_used *u, const char *name) {
     uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
@@ -11,8 +14,10 @@ static size_t slot_of(const nn_used *u, const char *name) {
     return i;
 }
 
-bool nn_used_has(const nn_used *u, const char *name) {
-    return u->cap && u->slot[slot_of(u, name)].name;
+struct nn_used_slot *nn_used_find(const nn_used *u, const char *name) {
+    if (!u->cap) return NULL;
+    struct nn_used_slot *s = &u->slot[slot_of(u, name)];
+    return s->name ? s : NULL;
 }
 
 static bool grow(nn_check *c) {
@@ -27,11 +32,36 @@ static bool grow(nn_check *c) {
     return true;
 }
 
-const struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span) {
+struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span) {
     if (!grow(c)) return NULL;
     struct nn_used_slot *s = &c->used.slot[slot_of(&c->used, name)];
     if (s->name) return s;
-    *s = (struct nn_used_slot){name, span};
+    *s = (struct nn_used_slot){name, span, NN_NO_FLOW};
     c->used.n++;
     return NULL;
+}
+
+void nn_used_bind(nn_check *c, const char *name, nn_flow flow) {
+    nn_used_add(c, name, (nn_span){0});
+    struct nn_used_slot *s = nn_used_find(&c->used, name);
+    if (s) s->flow = flow;
+}
+
+/* ---- the path ---- */
+
+size_t nn_check_push(nn_check *c, const char *part) {
+    size_t mark = c->path.n;
+    nn_buf_printf(&c->path, "%s%s", mark && *part != '[' ? "." : "", part);
+    return mark;
+}
+
+size_t nn_check_push_index(nn_check *c, const char *list, int i) {
+    size_t mark = c->path.n;
+    nn_buf_printf(&c->path, "%s%s[%d]", mark && *list ? "." : "", list, i);
+    return mark;
+}
+
+void nn_check_pop(nn_check *c, size_t mark) {
+    c->path.n = mark;
+    if (c->path.p) c->path.p[mark] = 0;
 }

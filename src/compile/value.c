@@ -57,11 +57,6 @@ const char *nn_check_show(const nn_value *v, char *buf, size_t cap) {
 static bool wrong_type(want w, const nn_value *v, const char *expected) {
     char got[64];
     if (v->kind == NN_V_ERROR) return false; /* the parser reported it */
-    if (v->kind == NN_V_HPO) {
-        nn_diag *d = nn_check_unsupported(w.c, v->span, "searching with HPO(…)");
-        nn_diag_hint(w.c->diags, d, "give '%s' one value", w.p->name);
-        return false;
-    }
     NN_ERROR(w.c, "wrong-type", v->span, "%s: '%s' must be %s, got %s", w.owner, w.p->name,
              expected, nn_check_show(v, got, sizeof got));
     return false;
@@ -238,16 +233,97 @@ static bool to_enum(want w, const nn_value *v, nn_bound *to) {
 }
 
 static bool to_padding(want w, const nn_value *v, nn_bound *to) {
+    static const char *const words[] = {
+        [NN_PAD_VALID] = "valid", [NN_PAD_SAME] = "same", [NN_PAD_CAUSAL] = "causal"};
+    char expected[80];
+    snprintf(expected, sizeof expected, "valid, same, %san integer or %d integers",
+             w.p->rank == 1 ? "causal, " : "", w.p->rank);
     const char *word = nn_check_word(v);
     if (!word) {
         to->padding = NN_PAD_EXPLICIT;
         if (v->kind == NN_V_INT || v->kind == NN_V_FLOAT || is_sequence(v))
             return to_dims(w, v, to);
-        return wrong_type(w, v, "valid, same, an integer or a pair of integers");
+        return wrong_type(w, v, expected);
     }
-    to->padding = strcasecmp(word, "same") == 0 ? NN_PAD_SAME : NN_PAD_VALID;
-    if (to->padding == NN_PAD_SAME || strcasecmp(word, "valid") == 0) return true;
-    return out_of_range(w, v, "valid, same, an integer or a pair of integers");
+    for (int i = 0; i <= (w.p->rank == 1 ? NN_PAD_CAUSAL : NN_PAD_SAME); i++)
+        if (strcasecmp(word, words[i]) == 0) {
+            to->padding = (nn_padding_kind)i;
+            return true;
+        }
+    return out_of_range(w, v, expected);
+}
+
+/* One axis of a border: n on both sides, or (before, after). */
+static bool border_side(want w, const nn_value *v, const char *expected, int64_t *before,
+                        int64_t *after) {
+    if (!is_sequence(v)) {
+        if (!one_dim(w, v, expected, before)) return false;
+        *after = *before;
+        return true;
+    }
+    if (v->count != 2) return wrong_type(w, v, expected);
+    return one_dim(w, v->items, expected, before) && one_dim(w, v->items->next, expected, after);
+}
+
+/* Keras: of one axis, (1, 2) is before and after; of more, a tuple has an entry an axis. */
+static bool to_border(want w, const nn_value *v, nn_bound *to) {
+    char expected[96];
+    snprintf(expected, sizeof expected,
+             w.p->rank == 1 ? "a non-negative integer or (before, after)"
+                            : "a non-negative integer or %d of them, each an integer or (before, "
+                              "after)",
+             w.p->rank);
+    int n = 0;
+    if (!is_sequence(v) || w.p->rank == 1) {
+        if (!border_side(w, v, expected, &to->dims[0], &to->after[0])) return false;
+        for (n = 1; n < w.p->rank; n++) to->dims[n] = to->dims[0], to->after[n] = to->after[0];
+        return true;
+    }
+    if (v->count != w.p->rank) return wrong_type(w, v, expected);
+    for (const nn_value *e = v->items; e; e = e->next, n++)
+        if (!border_side(w, e, expected, &to->dims[n], &to->after[n])) return false;
+    return true;
+}
+
+static bool to_axes(want w, const nn_value *v, nn_bound *to) {
+    char expected[96];
+    snprintf(expected, sizeof expected, "an integer from %.0f to %.0f, or two of them", w.p->min,
+             w.p->max);
+    if (is_sequence(v) && v->count != 2) return wrong_type(w, v, expected);
+    const nn_value *e = is_sequence(v) ? v->items : v;
+    for (int i = 0; i < 2; i++, e = is_sequence(v) ? e->next : e) {
+        if (!whole(w, e, expected, &to->dims[i])) return false;
+        if ((double)to->dims[i] < w.p->min || (double)to->dims[i] > w.p->max)
+            return out_of_range(w, e, expected);
+    }
+    return true;
+}
+
+static bool to_layer(want w, const nn_value *v, nn_bound *to) {
+    if (v->kind != NN_V_CALL) return wrong_type(w, v, "a layer, such as LSTM(64)");
+    to->inner = nn_check_inner(w.c, v->call);
+    return to->inner != NULL;
+}
+
+static bool to_names(want w, const nn_value *v, nn_bound *to) {
+    static const char expected[] = "the name of a layer, or a list of names";
+    int n = is_sequence(v) ? v->count : 1;
+    const char **names = nn_check_alloc(w.c, (size_t)(n ? n : 1) * sizeof *names);
+    if (!names || n == 0 || n > NN_MAX_INPUTS) return wrong_type(w, v, expected);
+    const nn_value *e = is_sequence(v) ? v->items : v;
+    for (int i = 0; i < n; i++, e = e->next) {
+        names[i] = nn_check_word(e);
+        if (!names[i]) return wrong_type(w, e, expected);
+    }
+    to->names = names;
+    to->n_names = n;
+    return true;
+}
+
+static bool to_any(want w, const nn_value *v, nn_bound *to) {
+    (void)w;
+    to->s = nn_check_word(v);
+    return v->kind != NN_V_ERROR;
 }
 
 static bool to_activation(want w, const nn_value *v, nn_bound *to) {
@@ -413,6 +489,11 @@ static bool (*const converters[])(want, const nn_value *, nn_bound *) = {
     [NN_P_INITIALIZER] = to_initializer,
     [NN_P_REGULARIZER] = to_regularizer,
     [NN_P_CONSTRAINT] = to_constraint,
+    [NN_P_BORDER] = to_border,
+    [NN_P_AXES] = to_axes,
+    [NN_P_LAYER] = to_layer,
+    [NN_P_NAMES] = to_names,
+    [NN_P_ANY] = to_any,
 };
 
 /* None is a size in a shape and the linear activation; elsewhere it is as if the argument was left
@@ -427,7 +508,56 @@ static bool takes_calls(nn_param_type t) {
     return t == NN_P_INITIALIZER || t == NN_P_REGULARIZER || t == NN_P_CONSTRAINT;
 }
 
+/* Values that come before anything is built, or that others refer to. */
+static bool may_be_searched(const nn_param *p) {
+    return p->type != NN_P_NAMES && strcmp(p->name, "shape") != 0 &&
+           strcmp(p->name, "batch_shape") != 0 && strcmp(p->name, "name") != 0 &&
+           strcmp(p->name, "device") != 0;
+}
+
+static bool has_searched(const nn_value *v) {
+    if (v->kind == NN_V_HPO) return true;
+    for (const nn_value *e = is_sequence(v) ? v->items : NULL; e; e = e->next)
+        if (has_searched(e)) return true;
+    return false;
+}
+
+/* A sequence with its search points resolved: a copy, the program's own stays as it is. */
+static nn_value *resolve_elements(nn_check *c, const char *owner, const nn_param *p, nn_value *v) {
+    nn_param one = *p;
+    one.type = NN_P_INT;
+    nn_value *copy = nn_check_alloc(c, sizeof *copy), **tail = copy ? &copy->items : NULL;
+    if (!copy) return NULL;
+    *copy = *v;
+    int i = 0;
+    for (nn_value *e = v->items; e; e = e->next, i++) {
+        size_t mark = nn_check_push_index(c, "", i);
+        nn_value *r = is_sequence(e) ? resolve_elements(c, owner, p, e)
+                                     : nn_check_resolve(c, owner, &one, e);
+        nn_check_pop(c, mark);
+        nn_value *kept = r ? nn_check_alloc(c, sizeof *kept) : NULL;
+        if (!kept) return NULL;
+        *kept = *r;
+        kept->next = NULL;
+        *tail = kept;
+        tail = &kept->next;
+    }
+    return copy;
+}
+
 bool nn_check_value(nn_check *c, const char *owner, const nn_param *p, nn_value *v, nn_bound *to) {
+    if (is_sequence(v) && p->type != NN_P_ANY && may_be_searched(p) && has_searched(v)) {
+        v = resolve_elements(c, owner, p, v);
+        if (!v) return false;
+    }
+    if (v->kind == NN_V_HPO) {
+        if (!may_be_searched(p)) {
+            NN_ERROR(c, "bad-hpo", v->span, "%s: '%s' cannot be searched", owner, p->name);
+            return false;
+        }
+        v = nn_check_resolve(c, owner, p, v);
+        if (!v) return false;
+    }
     if (means_absent(p, v)) return true;
     int errors = c->diags->errors;
     if (takes_calls(p->type)) nn_parse_quoted(c->arena, c->source, v, c->diags);

@@ -43,6 +43,7 @@ struct nn_value {
     nn_arg *args;     /* DICT */
     nn_call *call;    /* CALL */
     struct nn_hpo *hpo;
+    int point; /* HPO: the checker's mark, its search point + 1; 0 before */
     int count;        /* of items or args */
     bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
     nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
