@@ -15,6 +15,12 @@ nn_json *nn_model_data(const nn_unit *u, nn_model_data_form form);
 /* Research, define and layer start rules of the corpus: what the reference gives for them. */
 nn_json *nn_research_data(const nn_program *tree);
 
+/* Parts of it in the reference's form: a value as written (search expressions as {"hpo": ...}), a
+ * layer's call, an item. Owned by the caller. */
+nn_json *nn_value_json(const nn_value *v);
+nn_json *nn_call_json(const nn_call *c);
+nn_json *nn_item_json(const nn_item *it);
+
 /* Either form (and what rest-api.md 13.1 and the corpus show of older ones: sub_layers,
  * training_config, execution_config, loss as {"value"}) as a tree whose places lie in `src`, the
  * JSON text. Errors carry line and column there and the JSON path in their message:
