@@ -208,15 +208,6 @@ nn_status nn_build_axis(int64_t axis, int rank, int *ret, nn_err *err) {
                    rank, rank == 1 ? "is" : "es", rank, rank);
 }
 
-nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st) {
-    if (st && c->shape->rank == 2)
-        *c->ret_hint = "the channels are an axis too: (28, 28, 1) rather than (28, 28)";
-    if (st && c->shape->rank < 2)
-        *c->ret_hint = "it works on images: put it before Flatten and Dense, or insert "
-                       "Reshape((height, width, channels))";
-    return st;
-}
-
 nn_window nn_build_window(int spatial, const nn_bound *size, const nn_bound *stride,
                           const nn_bound *dilation, const nn_bound *padding) {
     nn_window w = {.spatial = spatial};

@@ -85,10 +85,6 @@ nn_status nn_build_last_to_axis(const nn_layer_ctx *c, int from, int axis, int *
  * `rank` axes; NN_E_DSL_ERROR for the batch and for one that is not there. */
 nn_status nn_build_axis(int64_t axis, int rank, int *ret, nn_err *err);
 
-/* Adds to a failed shape rule of (height, width, channels) what to do about an input of another
- * rank.
- */
-nn_status nn_build_image_hint(const nn_layer_ctx *c, nn_status st);
 /* A window of `spatial` axes from bound DIMS arguments; dilation and padding may be NULL (1,
  * valid).
  */

@@ -1,24 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* pooling.c - MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D by Keras's rules. */
-#include "layers/build.h"
+/* pooling.c - pooling over windows, over all spatial axes, and to a given size (adaptive), by
+ * Keras's rules; the adaptive windows are PyTorch's. One to three spatial axes. */
+#include "layers/spatial.h"
+
+#include <string.h>
+
+/* ---- windows ---- */
 
 enum { POOL_SIZE, STRIDES, PADDING, FORMAT };
 
 /* clang-format off */
-static const nn_param pool_params[] = {
-    {.name = "pool_size", .type = NN_P_DIMS, .positional = true, .rank = 2, .min = 1,
-     .fallback = "2", .aliases = "kernel_size|kernel",
-     .help = "height and width of the window"},
-    {.name = "strides", .type = NN_P_DIMS, .positional = true, .rank = 2, .min = 1,
-     .aliases = "stride",
-     .help = "step of the window; pool_size by default"},
-    {.name = "padding", .type = NN_P_ENUM, .positional = true, .words = "valid|same",
-     .fallback = "valid",
-     .help = "same keeps ceil(size / stride) positions"},
-    NN_DATA_FORMAT_PARAM,
-    {0},
-};
+#define POOL_PARAMS(r, size_help)                                                                  \
+    static const nn_param pool##r[] = {                                                            \
+        {.name = "pool_size", .type = NN_P_DIMS, .positional = true, .rank = r, .min = 1,          \
+         .fallback = "2", .aliases = "kernel_size|kernel",                                         \
+         .help = size_help " of the window"},                                                      \
+        {.name = "strides", .type = NN_P_DIMS, .positional = true, .rank = r, .min = 1,            \
+         .aliases = "stride",                                                                      \
+         .help = "step of the window; pool_size by default"},                                      \
+        {.name = "padding", .type = NN_P_ENUM, .positional = true, .words = "valid|same",          \
+         .fallback = "valid",                                                                      \
+         .help = "same keeps ceil(size / stride) positions"},                                      \
+        NN_DATA_FORMAT_PARAM,                                                                      \
+        {0},                                                                                       \
+    };
+POOL_PARAMS(1, "length")
+POOL_PARAMS(2, "height and width")
+POOL_PARAMS(3, "depth, height and width")
 /* clang-format on */
+
+static nn_status build_pool(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *err) {
+    const nn_bound *a = c->args;
+    nn_bound padding = a[PADDING];
+    padding.padding = padding.s[0] == 's' ? NN_PAD_SAME : NN_PAD_VALID;
+    nn_attr attr = {.pool = nn_build_window(nn_spatial_rank(c->layer), &a[POOL_SIZE], &a[STRIDES],
+                                            NULL, &padding)};
+    return nn_spatial_op(c, &a[FORMAT], op, &attr, ret, err);
+}
+
+static nn_status build_max(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_pool(c, NN_OP_MAX_POOL, ret, err);
+}
+
+static nn_status build_average(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_pool(c, NN_OP_AVG_POOL, ret, err);
+}
+
+/* ---- all spatial axes ---- */
 
 enum { KEEPDIMS, GLOBAL_FORMAT };
 
@@ -31,83 +59,110 @@ static const nn_param global_params[] = {
 };
 /* clang-format on */
 
-/* channels first: transpose, pool, transpose back. */
-static nn_status build_pool(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *err) {
+/* The op takes the tokens of padded sequences as its second input, as Keras takes the mask. */
+static nn_status masked_inputs(const nn_layer_ctx *c, nn_op op, int *inputs, int *ret_n,
+                               nn_err *err) {
+    *ret_n = 1;
+    if (op != NN_OP_GLOBAL_AVG_POOL || nn_spatial_rank(c->layer) != 1 || c->mask < 0) return NN_OK;
+    if (nn_build_channels_first(&c->args[GLOBAL_FORMAT]))
+        return nn_build_blame(c, GLOBAL_FORMAT,
+                              "leave data_format out: embeddings are channels_last",
+                              nn_fail(err, NN_E_DSL_ERROR,
+                                      "a padded sequence is (steps, channels), not (channels, "
+                                      "steps)"));
+    inputs[(*ret_n)++] = c->mask;
+    return NN_OK;
+}
+
+static nn_status build_global(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *err) {
     const nn_bound *a = c->args;
-    bool first = nn_build_channels_first(&a[FORMAT]) && c->shape->rank == 3;
-    nn_bound padding = a[PADDING];
-    padding.padding = padding.s[0] == 's' ? NN_PAD_SAME : NN_PAD_VALID;
-    nn_attr attr = {.pool = nn_build_window(2, &a[POOL_SIZE], &a[STRIDES], NULL, &padding)};
-    int at = c->input;
-    nn_status st = NN_OK;
-    if (first) st = nn_build_axis_to_last(c, at, 0, &at, err);
-    if (!st) st = nn_build_op(c, op, "", at, &attr, NULL, &at, err);
-    if (!st && first) st = nn_build_last_to_axis(c, at, 0, &at, err);
-    if (!st) *ret = at;
-    return nn_build_image_hint(c, st);
-}
-
-static nn_status build_max(const nn_layer_ctx *c, int *ret, nn_err *err) {
-    return build_pool(c, NN_OP_MAX_POOL, ret, err);
-}
-
-static nn_status build_average(const nn_layer_ctx *c, int *ret, nn_err *err) {
-    return build_pool(c, NN_OP_AVG_POOL, ret, err);
-}
-
-static nn_status build_global(const nn_layer_ctx *c, int *ret, nn_err *err) {
-    const nn_bound *a = c->args;
-    if (c->shape->rank != 3) {
-        char s[160];
-        return nn_build_image_hint(
-            c, nn_fail(err, NN_E_DSL_ERROR,
-                       "expected 3 axes, got %d: (height, width, channels) with input %s",
-                       c->shape->rank, nn_shape_print(c->shape, false, s, sizeof s)));
-    }
-    bool first = nn_build_channels_first(&a[GLOBAL_FORMAT]), keep = a[KEEPDIMS].b;
-    nn_attr attr = {.global_pool = {keep}};
-    int at = c->input;
-    nn_status st = NN_OK;
-    if (first) st = nn_build_axis_to_last(c, at, 0, &at, err);
-    if (!st) st = nn_build_op(c, NN_OP_GLOBAL_AVG_POOL, "", at, &attr, NULL, &at, err);
-    if (!st && first && keep) st = nn_build_last_to_axis(c, at, 0, &at, err);
+    nn_attr attr = {.global_pool = {a[KEEPDIMS].b}};
+    int inputs[2], n, at;
+    nn_status st = nn_spatial_enter(c, &a[GLOBAL_FORMAT], &inputs[0], err);
+    if (!st) st = masked_inputs(c, op, inputs, &n, err);
+    if (!st) st = nn_build_op_n(c, op, "", inputs, n, &attr, NULL, &at, err);
+    if (!st && a[KEEPDIMS].b) st = nn_spatial_leave(c, &a[GLOBAL_FORMAT], at, &at, err);
     if (!st) *ret = at;
     return st;
 }
 
-#define POOL_RULE                                                                                  \
-    "(h, w, c) -> (h', w', c); valid: floor((d - k) / s) + 1, same: ceil(d / s); "                 \
-    "s is pool_size unless given"
+static nn_status build_global_max(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_global(c, NN_OP_GLOBAL_MAX_POOL, ret, err);
+}
 
-const nn_layer nn_layer_max_pooling2d = {
-    .name = "MaxPooling2D",
-    .base = "max_pooling2d",
-    .summary = "the maximum of each window",
-    .family = "pooling",
-    .rule = POOL_RULE,
-    .aliases = "MaxPool2D",
-    .params = pool_params,
-    .build = build_max,
-};
+static nn_status build_global_average(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_global(c, NN_OP_GLOBAL_AVG_POOL, ret, err);
+}
 
-const nn_layer nn_layer_average_pooling2d = {
-    .name = "AveragePooling2D",
-    .base = "average_pooling2d",
-    .summary = "the mean of each window, padding not counted",
-    .family = "pooling",
-    .rule = POOL_RULE,
-    .aliases = "AvgPool2D",
-    .params = pool_params,
-    .build = build_average,
-};
+/* ---- adaptive ---- */
 
-const nn_layer nn_layer_global_average_pooling2d = {
-    .name = "GlobalAveragePooling2D",
-    .base = "global_average_pooling2d",
-    .summary = "the mean of each channel",
-    .family = "pooling",
-    .rule = "(h, w, c) -> (c), or (1, 1, c) with keepdims",
-    .aliases = "GlobalAvgPool2D",
-    .params = global_params,
-    .build = build_global,
-};
+enum { OUTPUT_SIZE, ADAPTIVE_FORMAT };
+
+/* clang-format off */
+#define ADAPTIVE_PARAMS(r)                                                                         \
+    static const nn_param adaptive##r[] = {                                                        \
+        {.name = "output_size", .type = NN_P_DIMS, .required = true, .positional = true,           \
+         .rank = r, .min = 1,                                                                      \
+         .help = "size of each spatial axis of the output; may be more than the input's"},         \
+        NN_DATA_FORMAT_PARAM,                                                                      \
+        {0},                                                                                       \
+    };
+ADAPTIVE_PARAMS(1)
+ADAPTIVE_PARAMS(2)
+ADAPTIVE_PARAMS(3)
+/* clang-format on */
+
+static nn_status build_adaptive(const nn_layer_ctx *c, nn_op op, int *ret, nn_err *err) {
+    const nn_bound *a = c->args;
+    nn_attr attr = {.adaptive_pool = {.spatial = nn_spatial_rank(c->layer)}};
+    memcpy(attr.adaptive_pool.size, a[OUTPUT_SIZE].dims, sizeof attr.adaptive_pool.size);
+    return nn_spatial_op(c, &a[ADAPTIVE_FORMAT], op, &attr, ret, err);
+}
+
+static nn_status build_adaptive_max(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_adaptive(c, NN_OP_ADAPTIVE_MAX_POOL, ret, err);
+}
+
+static nn_status build_adaptive_average(const nn_layer_ctx *c, int *ret, nn_err *err) {
+    return build_adaptive(c, NN_OP_ADAPTIVE_AVG_POOL, ret, err);
+}
+
+/* ---- the layers ---- */
+
+#define POOL_RULE(r)                                                                               \
+    "(" NN_AXES(r) ", c) -> (" NN_AXES_(r) ", c); valid: floor((d - k) / s) + 1, "                 \
+                                           "same: ceil(d / s); s is pool_size unless given"
+#define GLOBAL_RULE(r)   "(" NN_AXES(r) ", c) -> (c), or (" ONES##r ", c) with keepdims"
+#define ONES1            "1"
+#define ONES2            "1, 1"
+#define ONES3            "1, 1, 1"
+#define ADAPTIVE_RULE(r) "(" NN_AXES(r) ", c) -> (output_size, c)"
+
+/* One layer: its name and alias without the number of axes. */
+#define POOL(symbol, Name, alias, r, table, fn, rule_, text)                                       \
+    const nn_layer nn_layer_##symbol##_pooling##r##d = {                                           \
+        .name = Name "Pooling" #r "D",                                                             \
+        .base = #symbol "_pooling" #r "d",                                                         \
+        .summary = text,                                                                           \
+        .family = "pooling",                                                                       \
+        .rule = rule_,                                                                             \
+        .aliases = alias "Pool" #r "D",                                                            \
+        .params = table,                                                                           \
+        .build = fn,                                                                               \
+    };
+#define POOLINGS(r)                                                                                \
+    POOL(max, "Max", "Max", r, pool##r, build_max, POOL_RULE(r), "the maximum of each window")     \
+    POOL(average, "Average", "Avg", r, pool##r, build_average, POOL_RULE(r),                       \
+         "the mean of each window, padding not counted")                                           \
+    POOL(global_max, "GlobalMax", "GlobalMax", r, global_params, build_global_max, GLOBAL_RULE(r), \
+         "the maximum of each channel")                                                            \
+    POOL(global_average, "GlobalAverage", "GlobalAvg", r, global_params, build_global_average,     \
+         GLOBAL_RULE(r), "the mean of each channel")                                               \
+    POOL(adaptive_max, "AdaptiveMax", "AdaptiveMax", r, adaptive##r, build_adaptive_max,           \
+         ADAPTIVE_RULE(r), "the maximum of as many windows as asked for")                          \
+    POOL(adaptive_average, "AdaptiveAverage", "AdaptiveAvg", r, adaptive##r,                       \
+         build_adaptive_average, ADAPTIVE_RULE(r), "the mean of as many windows as asked for")
+
+POOLINGS(1)
+POOLINGS(2)
+POOLINGS(3)
