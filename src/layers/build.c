@@ -35,7 +35,7 @@ nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_
     char name[NN_MAX_NAME + 64];
     snprintf(name, sizeof name, "%s%s%s", c->name, *suffix ? "." : "", suffix);
     const nn_shape shape = c->graph->nodes[from].shape;
-    int mask = -1;
+    *c->ret_mask = inner->layer->passes_mask ? c->mask : -1;
     nn_layer_ctx x = *c;
     x.layer = inner->layer;
     x.name = name;
@@ -44,7 +44,6 @@ nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_
     x.n_inputs = 1;
     x.input = from;
     x.shape = &shape;
-    x.ret_mask = &mask;
     x.custom_name = inner->custom_name;
     x.kept = inner->kept;
     x.block = inner->block;
