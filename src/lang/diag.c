@@ -1,32 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* diag.c - the list. Reporting never fails: past the cap, or when the arena is full, the record is
  * counted and forgotten, except that the first one which finds the arena full gets a record that
- * was set aside when the list was made. */
+ * was set aside when the list was made. Texts are copied into the list's arena. */
 #include "lang/diag.h"
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { RESERVE_TEXT = 240 };
+enum { RESERVE_TEXT = 240, MAX_ORIGINS = 4 };
 
 typedef struct message {
     const char *code;
     nn_severity severity;
-    const char *meaning;
+    const char *meaning, *example;
 } message;
+/* A row that forgot its example gets an empty one, and fails the test of all rows. */
 static const message messages[] = {
-#define NN_MESSAGE(code, severity, meaning) {code, NN_SEV_##severity, meaning},
+#define NN_MESSAGE(code, severity, meaning, ...) {code, NN_SEV_##severity, meaning, "" __VA_ARGS__},
 #include "lang/messages.def"
 #undef NN_MESSAGE
 };
 enum { N_MESSAGES = sizeof messages / sizeof *messages };
 
-const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning) {
+const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning,
+                          const char **ret_example) {
     if (i >= N_MESSAGES) return NULL;
     *ret_severity = messages[i].severity;
     *ret_meaning = messages[i].meaning;
+    *ret_example = messages[i].example;
     return messages[i].code;
 }
 
@@ -85,6 +90,12 @@ __attribute__((format(printf, 2, 0))) static nn_diag *make(nn_diags *d, const ch
     return g;
 }
 
+static void note_origins(nn_diags *d, nn_diag *g) {
+    const nn_origin *o = d->origin;
+    for (int i = 0; o && i < MAX_ORIGINS; i++, o = o->next)
+        nn_diag_note(d, g, o->span, "in macro '%s', used here", o->macro);
+}
+
 nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span span, const char *fmt,
                      ...) {
     assert(known_code(code));
@@ -103,6 +114,7 @@ nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span spa
     *d->tail = g;
     d->tail = &g->next;
     d->stored++;
+    note_origins(d, g);
     return g;
 }
 
@@ -115,18 +127,76 @@ void nn_diag_hint(nn_diags *d, nn_diag *g, const char *fmt, ...) {
 }
 
 void nn_diag_note(nn_diags *d, nn_diag *g, nn_span span, const char *fmt, ...) {
-    if (g == &d->scratch || g->n_notes == (int)(sizeof g->notes / sizeof *g->notes)) return;
+    if (g == &d->scratch) return;
     va_list ap;
     va_start(ap, fmt);
     const char *text = format(d->arena, fmt, ap);
     va_end(ap);
-    if (!text) return;
-    g->notes[g->n_notes].span = span;
-    g->notes[g->n_notes++].text = text;
+    struct nn_note *n = text ? NN_NEW(d->arena, struct nn_note) : NULL;
+    if (!n) return;
+    *n = (struct nn_note){.span = span, .text = text};
+    *(g->last_note ? &g->last_note->next : &g->notes) = n;
+    g->last_note = n;
 }
+
+/* Copies s; false if there is a text and no room for it. */
+static bool keep(nn_diags *d, const char *s, const char **ret) {
+    *ret = s ? nn_arena_strdup(d->arena, s) : NULL;
+    return !s || *ret;
+}
+
+void nn_diag_step(nn_diags *d, nn_diag *g, nn_span span, const char *layer, const char *in,
+                  const char *rule, const char *out) {
+    if (g == &d->scratch) return;
+    struct nn_step *s = NN_NEW(d->arena, struct nn_step);
+    if (!s || !keep(d, layer, &s->layer) || !keep(d, in, &s->in) || !keep(d, rule, &s->rule) ||
+        !keep(d, out, &s->out))
+        return;
+    s->span = span;
+    *(g->last_step ? &g->last_step->next : &g->steps) = s;
+    g->last_step = s;
+    g->n_steps++;
+}
+
+/* ---- fixes ---- */
 
 void nn_diag_fix(nn_diags *d, nn_diag *g, nn_span span, const char *text, const char *what) {
     if (g == &d->scratch) return;
     g->fix = (nn_fix){span, nn_arena_strdup(d->arena, text), nn_arena_strdup(d->arena, what)};
     if (!g->fix.text) g->fix.what = NULL;
+}
+
+static int by_begin(const void *a, const void *b) {
+    const nn_fix *x = &(*(const nn_diag *const *)a)->fix, *y = &(*(const nn_diag *const *)b)->fix;
+    if (x->span.begin != y->span.begin) return x->span.begin < y->span.begin ? -1 : 1;
+    if (x->span.end != y->span.end) return x->span.end < y->span.end ? -1 : 1;
+    return strcmp(x->text, y->text);
+}
+
+static bool can_be_applied(const nn_diags *d, const nn_diag *g) {
+    nn_span s = g->fix.span;
+    return g->severity != NN_SEV_NOTE && g->fix.what && s.line && s.begin <= s.end &&
+           s.end <= d->source->size;
+}
+
+int nn_diags_apply(const nn_diags *d, nn_buf *out) {
+    const nn_diag *list[NN_DIAGS_MAX];
+    int n = 0, applied = 0;
+    for (const nn_diag *g = d->first; g && n < NN_DIAGS_MAX; g = g->next)
+        if (can_be_applied(d, g)) list[n++] = g;
+    qsort(list, (size_t)n, sizeof list[0], by_begin);
+    size_t pos = 0,
+           inserted = SIZE_MAX; /* where the last one ended; where the last insertion was */
+    for (int i = 0; i < n; i++) {
+        const nn_fix *f = &list[i]->fix;
+        bool insertion = f->span.begin == f->span.end;
+        if (f->span.begin < pos || (insertion && f->span.begin == inserted)) continue;
+        nn_buf_append(out, d->source->text + pos, f->span.begin - pos);
+        nn_buf_puts(out, f->text);
+        pos = f->span.end;
+        if (insertion) inserted = f->span.begin;
+        applied++;
+    }
+    nn_buf_append(out, d->source->text + pos, d->source->size - pos);
+    return applied;
 }

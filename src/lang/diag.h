@@ -38,6 +38,9 @@ struct nn_diag {
         struct nn_note *next;
     } * notes; /* further lines, in order */
     struct nn_step *steps; /* the derivation of a shape, from the input on; NULL: none */
+    struct nn_note *last_note; /* ends of the two lists */
+    struct nn_step *last_step;
+    int n_steps;
     nn_fix fix; /* what == NULL: none */
     nn_diag *next;
 };
@@ -89,18 +92,21 @@ void nn_diag_step(nn_diags *d, nn_diag *g, nn_span span, const char *layer, cons
  * provokes it. */
 const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning,
                           const char **ret_example);
-/* The source with all fixes of errors and warnings applied that do not overlap an earlier one;
- * returns how many were applied. */
+/* The source with all fixes of errors and warnings applied, in order of place, that do not overlap
+ * an earlier one; returns how many were applied. Of two insertions at one place the first is made. */
 int nn_diags_apply(const nn_diags *d, nn_buf *out);
 
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
- * source line, a caret line, notes, hint; long lines are cut around the caret; what a terminal
- * would obey is shown as U+FFFD. colour: ANSI colours. */
+ * source line, a caret line, the derivation (of a long one the first two lines and the last six),
+ * up to twelve notes, the hint; long lines are cut around the caret; what a terminal would obey is
+ * shown as U+FFFD. colour: ANSI colours. */
 void nn_diags_print(const nn_diags *d, bool colour, nn_buf *out);
 /* The `diagnostics` list of the wire contract (rest-api.md section 5), sorted by place: severity,
  * code, message, line, column, end_line, end_column, snippet, hint, fixes [{description, text,
  * line, column, end_line, end_column}], notes [{message, line, column}] and derivation [{layer,
- * input, rule, output, line, column}]. Owned by the caller. */
+ * input, rule, output, line, column}; null where nothing is known]. Of a derivation of more than 64
+ * lines the first two and the last 61 are given, between them one whose layer is "… 83 more …".
+ * Owned by the caller. */
 nn_json *nn_diags_json(const nn_diags *d);
 /* The stored diagnostics in order of place; *ret_n entries in an array to be freed by the caller;
  * NULL if there are none (or no memory). */

@@ -2,7 +2,10 @@
 /* diag_json.c - diagnostics on the wire (rest-api.md section 5). */
 #include "lang/diag.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { MAX_STEPS = 64, FIRST_STEPS = 2 };
 
 static void set_int(nn_json *o, const char *key, int v) {
     nn_json_set(o, key, v ? nn_json_new_int(v) : nn_json_new_null());
@@ -29,11 +32,34 @@ static nn_json *fixes(const nn_diag *g) {
 
 static nn_json *notes(const nn_diag *g) {
     nn_json *list = nn_json_new_array();
-    for (int i = 0; i < g->n_notes; i++) {
+    for (const struct nn_note *n = g->notes; n; n = n->next) {
         nn_json *o = nn_json_new_object();
-        nn_json_set(o, "message", nn_json_new_str(g->notes[i].text));
-        set_place(o, g->notes[i].span, false);
+        nn_json_set(o, "message", nn_json_new_str(n->text));
+        set_place(o, n->span, false);
         nn_json_push(list, o);
+    }
+    return list;
+}
+
+static void push_step(nn_json *list, const struct nn_step *s) {
+    nn_json *o = nn_json_new_object();
+    nn_json_set(o, "layer", nn_json_new_str(s->layer));
+    nn_json_set(o, "input", nn_json_new_str(s->in));
+    nn_json_set(o, "rule", nn_json_new_str(s->rule));
+    nn_json_set(o, "output", nn_json_new_str(s->out));
+    set_place(o, s->span, false);
+    nn_json_push(list, o);
+}
+
+static nn_json *derivation(const nn_diag *g) {
+    nn_json *list = nn_json_new_array();
+    int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (MAX_STEPS - 1) : 0, i = 0;
+    for (const struct nn_step *s = g->steps; s; s = s->next, i++) {
+        if (!left_out || i < FIRST_STEPS || i >= FIRST_STEPS + left_out) push_step(list, s);
+        if (!left_out || i != FIRST_STEPS) continue;
+        char more[40];
+        snprintf(more, sizeof more, "… %d more …", left_out);
+        push_step(list, &(struct nn_step){.layer = more});
     }
     return list;
 }
@@ -51,6 +77,7 @@ static nn_json *one(const nn_diags *d, const nn_diag *g) {
     nn_json_set(o, "hint", nn_json_new_str(g->hint));
     nn_json_set(o, "fixes", fixes(g));
     nn_json_set(o, "notes", notes(g));
+    nn_json_set(o, "derivation", derivation(g));
     return o;
 }
 

@@ -6,10 +6,13 @@
 #include "lang/cells.h"
 #include "lang/diag.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { TAB = 4, WINDOW = 100, BEFORE = 60 };
+/* Longer derivations are printed with their first and last steps only. */
+enum { MAX_STEPS = 9, FIRST_STEPS = 2, LAST_STEPS = 6, MAX_NOTES = 12 };
 
 static int by_place(const void *a, const void *b) {
     const nn_diag *x = *(const nn_diag *const *)a, *y = *(const nn_diag *const *)b;
@@ -135,6 +138,78 @@ static void print_source(const nn_source *src, nn_span span, const char *colour,
     nn_buf_printf(out, "%s\n", s->off);
 }
 
+/* ---- the derivation of a shape ---- */
+
+static int layer_cells(const struct nn_step *s) {
+    int len, width, cells = 0;
+    NN_BUF none = {0};
+    for (const char *t = s->layer ? s->layer : ""; *t; t += len, cells += width)
+        put_char(t, strlen(t), &len, &width, &none);
+    return cells;
+}
+
+/* "line 4   Conv2D               (28, 28, 1) -> (26, 26, 32)    the rule" */
+static void print_step(const struct nn_step *s, int line_width, int name_width, nn_buf *out) {
+    if (s->span.line)
+        nn_buf_printf(out, "line %-*d", line_width, s->span.line);
+    else
+        nn_buf_printf(out, "%*s", line_width + 5, "");
+    put_text(s->layer ? s->layer : "", out);
+    nn_buf_printf(out, "%*s", name_width - layer_cells(s), "");
+    if (s->in) {
+        put_text(s->in, out);
+        nn_buf_puts(out, " -> ");
+    }
+    put_text(s->out ? s->out : "?", out);
+    if (s->rule) {
+        nn_buf_puts(out, "    ");
+        put_text(s->rule, out);
+    }
+    nn_buf_putc(out, '\n');
+}
+
+static void print_steps(const nn_diag *g, const style *s, nn_buf *out) {
+    int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (FIRST_STEPS + LAST_STEPS) : 0;
+    int line_width = 4, name_width = 21, i = 0;
+    for (const struct nn_step *t = g->steps; t; t = t->next, i++) {
+        if (left_out && i >= FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
+        int cells = layer_cells(t), digits = snprintf(NULL, 0, "%d", t->span.line);
+        if (digits >= line_width) line_width = digits + 1;
+        if (cells >= name_width) name_width = cells + 1;
+    }
+    i = 0;
+    for (const struct nn_step *t = g->steps; t; t = t->next, i++) {
+        if (left_out && i > FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
+        if (i == 0)
+            nn_buf_printf(out, "      = %sshapes:%s ", s->blue, s->off);
+        else
+            nn_buf_printf(out, "%16s", "");
+        if (left_out && i == FIRST_STEPS)
+            nn_buf_printf(out, "… %d more …\n", left_out);
+        else
+            print_step(t, line_width, name_width, out);
+    }
+}
+
+/* ---- a diagnostic ---- */
+
+static void print_notes(const nn_diags *d, const nn_diag *g, const style *s, nn_buf *out) {
+    int n = 0;
+    for (const struct nn_note *t = g->notes; t; t = t->next) {
+        if (n++ >= MAX_NOTES) continue;
+        if (t->span.line)
+            print_place(d->source, t->span, s, out);
+        else
+            nn_buf_puts(out, "      = ");
+        nn_buf_printf(out, "%snote:%s ", s->blue, s->off);
+        put_text(t->text, out);
+        nn_buf_putc(out, '\n');
+        print_source(d->source, t->span, s->blue, s, out);
+    }
+    if (n > MAX_NOTES)
+        nn_buf_printf(out, "      = %snote:%s ... and %d more\n", s->blue, s->off, n - MAX_NOTES);
+}
+
 static void print_one(const nn_diags *d, const nn_diag *g, const style *s, nn_buf *out) {
     const char *colour = g->severity == NN_SEV_ERROR     ? s->red
                          : g->severity == NN_SEV_WARNING ? s->yellow
@@ -144,16 +219,8 @@ static void print_one(const nn_diags *d, const nn_diag *g, const style *s, nn_bu
     put_text(g->message, out);
     nn_buf_printf(out, "%s [%s]\n", s->off, g->code);
     print_source(d->source, g->span, colour, s, out);
-    for (int i = 0; i < g->n_notes; i++) {
-        if (g->notes[i].span.line)
-            print_place(d->source, g->notes[i].span, s, out);
-        else
-            nn_buf_puts(out, "      = ");
-        nn_buf_printf(out, "%snote:%s ", s->blue, s->off);
-        put_text(g->notes[i].text, out);
-        nn_buf_putc(out, '\n');
-        print_source(d->source, g->notes[i].span, s->blue, s, out);
-    }
+    print_steps(g, s, out);
+    print_notes(d, g, s, out);
     const char *hint = g->hint ? g->hint : g->fix.what;
     if (!hint) return;
     nn_buf_printf(out, "      = %shelp:%s ", s->green, s->off);

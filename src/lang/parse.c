@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* parse.c - the file level: networks, macros, custom layers, research files. */
+/* parse.c - the file level: networks, macros, custom layers, research files; the start rules. */
 #include "lang/parser.h"
 
 #include <string.h>
@@ -9,13 +9,14 @@ typedef struct tails {
     nn_network **networks;
     nn_define **defines;
     nn_research **research;
-    nn_custom **customs;
 } tails;
 
 /* ---- network ---- */
 
+/* At the word network. */
 static nn_network *network(nn_parser *p) {
     nn_span begin = p->tok[0].span;
+    int errors = p->diags->errors;
     nn_network *n = NN_P_NEW(p, nn_network);
     if (!n) return NULL;
     nn_p_advance(p);
@@ -35,101 +36,15 @@ static nn_network *network(nn_parser *p) {
                  .close = '}'};
     if (!nn_p_accept(p, '{')) {
         nn_diag *g = nn_p_unexpected(p, "unexpected", "'{' and the body of the network");
-        nn_diag_fix(p->diags, g, nn_p_after(p), " {", "insert '{'");
+        nn_p_fix(p, g, nn_p_after(p), " {", "insert '{'");
+        n->damaged = true;
         if (p->tok[0].kind != NN_T_NAME || !p->tok[0].first) return n;
     }
     if (nn_p_enter(p)) nn_p_body(p, &b);
     nn_p_leave(p);
+    n->damaged = p->diags->errors != errors;
     n->span = nn_p_join(begin, p->prev.span);
     return n;
-}
-
-/* ---- custom Name(params) -> (shape) ---- */
-
-static nn_custom *custom(nn_parser *p) {
-    nn_span begin = p->tok[0].span;
-    nn_custom *c = NN_P_NEW(p, nn_custom);
-    if (!c) return NULL;
-    nn_p_advance(p);
-    c->name = p->tok[0].text;
-    c->name_span = p->tok[0].span;
-    if (!nn_p_accept(p, NN_T_NAME)) {
-        nn_p_unexpected(p, "missing-name", "the name of a layer after 'custom'");
-        c->name = "";
-    }
-    nn_span open = p->tok[0].span;
-    int n;
-    if (nn_p_accept(p, '(') && !nn_p_args(p, open, &c->params, &n)) return NULL;
-    if (nn_p_accept(p, NN_T_ARROW) && !(c->shape = nn_p_shape(p))) return NULL;
-    c->span = nn_p_join(begin, p->prev.span);
-    return c;
-}
-
-/* ---- research ---- */
-
-/* Metrics of a research file are numbers, whatever their names. */
-static void check_metrics(nn_parser *p, const nn_arg *entry) {
-    if (strcmp(entry->name, "metrics") || entry->value->kind != NN_V_DICT) return;
-    for (const nn_arg *m = entry->value->args; m; m = m->next) {
-        nn_value_kind k = m->value->kind;
-        if (k == NN_V_INT || k == NN_V_FLOAT || k == NN_V_ERROR) continue;
-        p->error_at = SIZE_MAX;
-        nn_diag *g =
-            nn_p_error(p, "bad-metric", m->value->span, "the metric '%s' is not a number", m->name);
-        nn_diag_hint(p->diags, g, "write it like %s: 0.95", m->name);
-    }
-}
-
-/* NAME [":"] ( config | value ) */
-static nn_arg *research_entry(nn_parser *p) {
-    nn_arg *a = NN_P_NEW(p, nn_arg);
-    if (!a) return NULL;
-    a->name = p->tok[0].text;
-    a->name_span = p->tok[0].span;
-    nn_p_advance(p);
-    nn_p_accept(p, ':');
-    if (!(a->value = nn_p_value(p))) return NULL;
-    a->span = nn_p_join(a->name_span, p->prev.span);
-    check_metrics(p, a);
-    return a;
-}
-
-static void research_body(nn_parser *p, nn_span open, nn_arg **tail) {
-    for (;;) {
-        int k = p->tok[0].kind;
-        if (k == NN_T_EOF) nn_p_unclosed(p, open, "'}'");
-        if (k == NN_T_EOF || nn_p_accept(p, '}')) return;
-        if (k == ',' || k == ';')
-            nn_p_advance(p);
-        else if (k == NN_T_NAME) {
-            nn_arg *a = research_entry(p);
-            if (!a) return;
-            *tail = a;
-            tail = &a->next;
-        } else {
-            nn_p_unexpected(p, "unexpected", "an entry such as metrics { ... } or '}'");
-            if (k == ')' || k == ']')
-                nn_p_advance(p);
-            else
-                nn_p_sync(p);
-        }
-    }
-}
-
-static nn_research *research(nn_parser *p) {
-    nn_span begin = p->tok[0].span;
-    nn_research *r = NN_P_NEW(p, nn_research);
-    if (!r) return NULL;
-    nn_p_advance(p);
-    r->name = p->tok[0].kind == NN_T_NAME ? p->tok[0].text : "";
-    nn_p_accept(p, NN_T_NAME);
-    nn_span open = p->tok[0].span;
-    if (nn_p_accept(p, '{'))
-        research_body(p, open, &r->entries);
-    else
-        nn_p_unexpected(p, "unexpected", "'{' and the entries of the research");
-    r->span = nn_p_join(begin, p->prev.span);
-    return p->stop ? NULL : r;
 }
 
 /* ---- the file ---- */
@@ -147,9 +62,9 @@ static void construct(nn_parser *p, tails *t, const char *word) {
     if (*word == 'd') {
         if ((*t->defines = nn_p_define(p))) t->defines = &(*t->defines)->next;
     } else if (*word == 'c') {
-        if ((*t->customs = custom(p))) t->customs = &(*t->customs)->next;
+        nn_p_custom(p);
     } else if (*word == 'r') {
-        if ((*t->research = research(p))) t->research = &(*t->research)->next;
+        if ((*t->research = nn_p_research(p))) t->research = &(*t->research)->next;
     } else if ((*t->networks = network(p)))
         t->networks = &(*t->networks)->next;
 }
@@ -171,7 +86,7 @@ static void no_keyword(nn_parser *p, tails *t) {
         nn_diag *g = nn_p_error(p, "unknown-keyword", p->tok[0].span, "unknown keyword '%s'",
                                 p->tok[0].text);
         nn_diag_hint(p->diags, g, "did you mean '%s'?", near);
-        nn_diag_fix(p->diags, g, p->tok[0].span, near, "correct the keyword");
+        nn_p_fix(p, g, p->tok[0].span, near, "correct the keyword");
         construct(p, t, near);
         return;
     }
@@ -211,6 +126,7 @@ static void end_of_text(nn_parser *p) {
 static void layer(nn_parser *p, tails *t) {
     nn_network *n = NN_P_NEW(p, nn_network);
     if (!n) return;
+    int errors = p->diags->errors;
     n->name = "";
     n->span = p->tok[0].span;
     *t->networks = n;
@@ -218,6 +134,7 @@ static void layer(nn_parser *p, tails *t) {
         n->items = nn_p_item(p);
     else
         nn_p_unexpected(p, "unexpected", "a layer");
+    n->damaged = p->diags->errors != errors;
     n->span = nn_p_join(n->span, p->prev.span);
 }
 
@@ -239,7 +156,8 @@ nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_d
     bool dead = p.stop;
     nn_program *prog = dead ? NN_NEW(arena, nn_program) : NN_P_NEW(&p, nn_program);
     if (!prog || dead) return prog ? prog : &nothing;
-    tails t = {&prog->networks, &prog->defines, &prog->research, &prog->customs};
+    tails t = {&prog->networks, &prog->defines, &prog->research};
+    p.customs = &prog->customs;
     switch (start) {
     case NN_START_PROGRAM:
         program(&p, prog, &t);
@@ -256,4 +174,17 @@ nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_d
     }
     end_of_text(&p);
     return prog;
+}
+
+nn_value *nn_parse_value(nn_arena *arena, const nn_source *src, nn_diags *diags) {
+    static nn_value nothing = {.kind = NN_V_ERROR}; /* when there is no room; never written to */
+    nn_parser p;
+    nn_p_start(&p, arena, src, diags);
+    int errors = diags->errors;
+    nn_value *v = p.stop ? NULL : nn_p_value(&p);
+    if (v && p.tok[0].kind != NN_T_EOF) nn_p_unexpected(&p, "unexpected", "the end of the value");
+    if (!v) v = NN_NEW(arena, nn_value);
+    if (!v) return &nothing;
+    if (p.stop || diags->errors != errors) v->kind = NN_V_ERROR;
+    return v;
 }

@@ -47,14 +47,14 @@ static bool call_block(nn_parser *p, nn_call *c) {
 }
 
 static void missing_parentheses(nn_parser *p, nn_call *c) {
-    if (c->parens || c->has_block || nn_p_macro_known(p, c->name)) return;
+    if (c->parens || c->has_block || nn_p_macro_anywhere(p, c->name)) return;
     nn_diag *g =
         nn_p_error(p, "missing-parentheses", c->name_span,
                    "expected '(' after '%s': a layer is written with parentheses", c->name);
     nn_span end = c->name_span;
     end.line = end.end_line, end.col = end.end_col, end.begin = end.end;
-    nn_diag_hint(p->diags, g, "write %s(...); only a macro defined above may go without", c->name);
-    nn_diag_fix(p->diags, g, end, "()", "add parentheses");
+    nn_diag_hint(p->diags, g, "write %s(...); only a macro may go without", c->name);
+    nn_p_fix(p, g, end, "()", "add parentheses");
 }
 
 nn_call *nn_p_call(nn_parser *p) {
@@ -95,23 +95,21 @@ static nn_item *item_end(nn_parser *p, nn_item *it, nn_span begin) {
     return p->stop ? NULL : it;
 }
 
-static nn_item *group(nn_parser *p) {
-    nn_span open = p->tok[0].span;
-    nn_p_advance(p);
+nn_item *nn_p_group(nn_parser *p, nn_span open, nn_item *first) {
     nn_item *it = item_new(p, NN_ITEM_GROUP);
     if (!it) return NULL;
-    nn_body b = {.items = &it->items, .open = open, .close = ')'};
+    it->items = first;
+    nn_body b = {.items = first ? &first->next : &it->items, .open = open, .close = ')'};
     if (nn_p_enter(p)) nn_p_body(p, &b);
     nn_p_leave(p);
-    return it;
+    return item_end(p, it, open);
 }
 
 nn_item *nn_p_item(nn_parser *p) {
     nn_span begin = p->tok[0].span;
     nn_item *it = NULL;
-    if (p->tok[0].kind == '(')
-        it = group(p);
-    else if (nn_p_hpo_ahead(p)) {
+    if (nn_p_accept(p, '(')) return nn_p_group(p, begin, NULL);
+    if (nn_p_hpo_ahead(p)) {
         if ((it = item_new(p, NN_ITEM_HPO)) && !(it->hpo = nn_p_value(p))) return NULL;
     } else if ((it = item_new(p, NN_ITEM_CALL))) {
         if (!(it->call = nn_p_call(p))) return NULL;

@@ -72,27 +72,6 @@ static bool input_value(nn_parser *p, nn_section *s) {
     }
 }
 
-/* One value; several numbers, as in batch_size: 16, 32, are a LIST. */
-static nn_value *setting_value(nn_parser *p) {
-    nn_value *first = nn_p_value(p), *list = NULL;
-    nn_value **tail = first ? &first->next : NULL;
-    while (first && p->tok[0].kind == ',' &&
-           (p->tok[1].kind == NN_T_INT || p->tok[1].kind == NN_T_FLOAT)) {
-        nn_p_advance(p);
-        if (!list && !(list = nn_p_value_new(p, NN_V_LIST, first->span))) return NULL;
-        nn_value *v = nn_p_value(p);
-        if (!v) return NULL;
-        *tail = v;
-        tail = &v->next;
-        list->count++;
-    }
-    if (!list) return first;
-    list->items = first;
-    list->count++;
-    list->span = nn_p_join(first->span, p->prev.span);
-    return list;
-}
-
 static bool config_value(nn_parser *p, nn_section *s) {
     nn_span open = p->tok[0].span;
     int n;
@@ -111,7 +90,7 @@ static bool section_value(nn_parser *p, section_kind kind, nn_section *s) {
         s->value = nn_p_scalar(p, "a name or a string");
         break;
     case SECTION_VALUE:
-        s->value = setting_value(p);
+        if ((s->value = nn_p_value(p))) s->value = nn_p_more_values(p, s->value, true);
         break;
     case SECTION_METRICS:
         s->value = p->tok[0].kind == '[' ? nn_p_value(p)
@@ -176,17 +155,17 @@ static void add_item(nn_body *b, nn_item *it) {
     b->items = &it->next;
 }
 
-static void misplaced(nn_parser *p, const nn_token *word) {
+static void misplaced(nn_parser *p, const nn_token *word, const char *in, const char *owner) {
     nn_diag *g =
         nn_p_error(p, "misplaced-section", word->span,
-                   "'%s' cannot stand inside of a block: it belongs to the network", word->text);
-    nn_diag_hint(p->diags, g, "close the block with '}' before it");
+                   "'%s' cannot stand inside of a %s: it belongs to the %s", word->text, in, owner);
+    nn_diag_hint(p->diags, g, "close the %s with '}' before it", in);
 }
 
 static void known_section(nn_parser *p, nn_body *b, const section_row *row) {
     nn_token word = p->tok[0];
     int next = p->tok[1].kind;
-    if (!b->net) misplaced(p, &word);
+    if (!b->net) misplaced(p, &word, "block", "network");
     nn_p_advance(p);
     if (next == ':')
         nn_p_advance(p);
@@ -195,7 +174,7 @@ static void known_section(nn_parser *p, nn_body *b, const section_row *row) {
         nn_span at = equals ? p->tok[0].span : word.span;
         if (!equals) at.line = at.end_line, at.col = at.end_col, at.begin = at.end;
         nn_diag *g = nn_p_error(p, "missing-colon", at, "missing ':' after '%s'", word.text);
-        nn_diag_fix(p->diags, g, at, ":", equals ? "write ':' instead of '='" : "insert ':'");
+        nn_p_fix(p, g, at, ":", equals ? "write ':' instead of '='" : "insert ':'");
         if (equals) nn_p_advance(p);
         if (!nn_p_value_ahead(p)) return;
     }
@@ -209,7 +188,7 @@ static void unknown_section(nn_parser *p, nn_body *b, const nn_token *name) {
     nn_diag *g = nn_p_error(p, "unknown-section", name->span, "unknown section '%s'", name->text);
     if (near) {
         nn_diag_hint(p->diags, g, "did you mean '%s'?", near->word);
-        nn_diag_fix(p->diags, g, name->span, near->word, "correct the section's name");
+        nn_p_fix(p, g, name->span, near->word, "correct the section's name");
     } else
         nn_diag_hint(p->diags, g,
                      "sections are input, layers, loss, optimizer, metrics, train, "
@@ -237,7 +216,7 @@ static bool misspelt_config(nn_parser *p, nn_body *b, const nn_token *name, nn_s
     if (!near || near->kind != SECTION_CONFIG || !entries_ahead(p)) return false;
     nn_diag *g = nn_p_error(p, "unknown-section", name->span, "unknown section '%s'", name->text);
     nn_diag_hint(p->diags, g, "did you mean '%s'?", near->word);
-    nn_diag_fix(p->diags, g, name->span, near->word, "correct the section's name");
+    nn_p_fix(p, g, name->span, near->word, "correct the section's name");
     nn_section *s = NN_P_NEW(p, nn_section);
     int n;
     if (!s || !nn_p_entries(p, open, false, &s->config, &n) || !b->net) return true;
@@ -274,7 +253,7 @@ static void braced(nn_parser *p, nn_body *b) {
 }
 
 static void definition(nn_parser *p, nn_body *b) {
-    if (!b->net) misplaced(p, &p->tok[0]);
+    if (!b->net) misplaced(p, &p->tok[0], "block", "network");
     nn_define *d = nn_p_define(p);
     if (!d || !b->net) return;
     *b->defines = d;
@@ -284,7 +263,7 @@ static void definition(nn_parser *p, nn_body *b) {
 /* NAME alone: a macro, a section without its colon, or a layer without its parentheses. */
 static void bare(nn_parser *p, nn_body *b) {
     nn_token name = p->tok[0];
-    const section_row *near = nn_p_macro_known(p, name.text) ? NULL : nearest(name.text);
+    const section_row *near = nn_p_macro_anywhere(p, name.text) ? NULL : nearest(name.text);
     bool value = p->tok[1].kind == NN_T_NAME || p->tok[1].kind == NN_T_STRING ||
                  p->tok[1].kind == NN_T_INT || p->tok[1].kind == NN_T_FLOAT;
     if (near && value && !p->tok[1].first) {
@@ -299,7 +278,17 @@ static void bare(nn_parser *p, nn_body *b) {
         nn_p_sync(p);
 }
 
+/* custom NAME, where only the file may have it: read as if it stood there. */
+static bool misplaced_custom(nn_parser *p, const nn_body *b) {
+    if (strcmp(p->tok[0].text, "custom") || p->tok[1].kind != NN_T_NAME || p->tok[1].first)
+        return false;
+    misplaced(p, &p->tok[0], b->net ? "network" : "block", "file");
+    nn_p_custom(p);
+    return true;
+}
+
 void nn_p_statement(nn_parser *p, nn_body *b) {
+    if (misplaced_custom(p, b)) return;
     const section_row *row = find(p->tok[0].text);
     int next = p->tok[1].kind;
     if (row && row->kind == SECTION_DEFINE && next == NN_T_NAME)
@@ -331,6 +320,8 @@ static bool parameters(nn_parser *p, nn_arg **tail) {
             if (nn_p_value_ahead(p)) nn_p_advance(p);
             continue;
         }
+        if (n == NN_MAX_MACRO_PARAMS)
+            nn_p_error(p, "limit", p->tok[0].span, "more than %d parameters", NN_MAX_MACRO_PARAMS);
         nn_arg *a = NN_P_NEW(p, nn_arg);
         if (!a) return false;
         a->name = p->tok[0].text;
@@ -339,6 +330,7 @@ static bool parameters(nn_parser *p, nn_arg **tail) {
         if ((nn_p_accept(p, '=') || nn_p_accept(p, ':')) && !(a->value = nn_p_value(p)))
             return false;
         a->span = nn_p_join(begin, p->prev.span);
+        if (n >= NN_MAX_MACRO_PARAMS) continue;
         *tail = a;
         tail = &a->next;
     }
@@ -360,11 +352,33 @@ nn_define *nn_p_define(nn_parser *p) {
     nn_span open = p->tok[0].span;
     if (nn_p_accept(p, '{')) {
         nn_body b = {.items = &d->items, .open = open, .close = '}'};
+        const nn_arg *outer = p->params;
+        p->params = d->params;
         if (nn_p_enter(p)) nn_p_body(p, &b);
         nn_p_leave(p);
+        p->params = outer;
     } else
         nn_p_unexpected(p, "unexpected", "'{' and the layers of the macro");
     d->span = nn_p_join(begin, p->prev.span);
     if (*d->name) nn_p_macro_add(p, d->name);
     return p->stop ? NULL : d;
+}
+
+/* custom Name(params) -> (shape) */
+void nn_p_custom(nn_parser *p) {
+    nn_span begin = p->tok[0].span;
+    nn_custom *c = NN_P_NEW(p, nn_custom);
+    if (!c) return;
+    nn_p_advance(p);
+    c->name = p->tok[0].text;
+    c->name_span = p->tok[0].span;
+    if (!nn_p_accept(p, NN_T_NAME)) {
+        nn_p_unexpected(p, "missing-name", "the name of a layer after 'custom'");
+        c->name = "";
+    }
+    if (!parameters(p, &c->params)) return;
+    if (nn_p_accept(p, NN_T_ARROW) && !(c->shape = nn_p_shape(p))) return;
+    c->span = nn_p_join(begin, p->prev.span);
+    *p->customs = c;
+    p->customs = &c->next;
 }

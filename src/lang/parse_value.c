@@ -107,12 +107,15 @@ nn_value *nn_p_scalar(nn_parser *p, const char *expected) {
 
 /* ---- lists and arguments ---- */
 
-static nn_value *sequence(nn_parser *p, nn_value_kind kind, int close) {
-    nn_span open = p->tok[0].span;
-    nn_p_advance(p);
+/* After '(' or '[' and perhaps a first value. */
+static nn_value *sequence(nn_parser *p, nn_value_kind kind, int close, nn_span open,
+                          nn_value *first) {
     nn_value *v = nn_p_value_new(p, kind, open);
     if (!v) return NULL;
-    for (nn_value **tail = &v->items; nn_p_more(p, open, close, v->count); v->count++) {
+    v->items = first;
+    v->count = first != NULL;
+    for (nn_value **tail = first ? &first->next : &v->items; nn_p_more(p, open, close, v->count);
+         v->count++) {
         nn_value *e = nn_p_value(p);
         if (!e) return NULL;
         *tail = e;
@@ -153,16 +156,19 @@ bool nn_p_args(nn_parser *p, nn_span open, nn_arg **ret_first, int *ret_n) {
 
 /* ---- entries of configurations and dictionaries ---- */
 
-/* a, b after the first value of an entry: one value of kind LIST. The comma that ends an entry and
- * stands before the next name is passed as well. */
-static nn_value *more_values(nn_parser *p, nn_value *first) {
+/* A value, and not the name of an entry. */
+static bool element_ahead(const nn_parser *p) {
+    int next = p->tok[1].kind;
+    return nn_p_value_ahead(p) &&
+           !(p->tok[0].kind == NN_T_NAME && (next == ':' || next == '=' || next == '{'));
+}
+
+nn_value *nn_p_more_values(nn_parser *p, nn_value *first, bool numbers) {
     nn_value *list = NULL, **tail = &first->next;
     while (p->tok[0].kind == ',') {
+        if (numbers && p->tok[1].kind != NN_T_INT && p->tok[1].kind != NN_T_FLOAT) break;
         nn_p_advance(p);
-        int next = p->tok[1].kind;
-        if (!nn_p_value_ahead(p) ||
-            (p->tok[0].kind == NN_T_NAME && (next == ':' || next == '=' || next == '{')))
-            break;
+        if (!element_ahead(p)) break;
         if (!list && !(list = nn_p_value_new(p, NN_V_LIST, first->span))) return NULL;
         nn_value *v = nn_p_value(p);
         if (!v) return NULL;
@@ -184,7 +190,7 @@ static void entry_colon(nn_parser *p, const nn_token *name) {
     }
     nn_diag *g =
         nn_p_error(p, "missing-colon", nn_p_after(p), "missing ':' after '%s'", name->text);
-    nn_diag_fix(p->diags, g, nn_p_after(p), ":", "insert ':'");
+    nn_p_fix(p, g, nn_p_after(p), ":", "insert ':'");
 }
 
 static nn_arg *entry(nn_parser *p, bool shapes) {
@@ -196,7 +202,7 @@ static nn_arg *entry(nn_parser *p, bool shapes) {
     nn_value *v = shapes ? nn_p_shape(p) : nn_p_value(p);
     if (!v) return NULL;
     a->span = nn_p_join(name.span, p->prev.span);
-    if (!shapes && !(v = more_values(p, v))) return NULL;
+    if (!shapes && !(v = nn_p_more_values(p, v, false))) return NULL;
     if (v->kind == NN_V_STRING && (!strcmp(name.text, "loss") || !strcmp(name.text, "optimizer")))
         nn_p_decode_quoted(p, v);
     a->name = name.text;
@@ -253,13 +259,65 @@ bool nn_p_hpo_ahead(const nn_parser *p) {
     return p->tok[0].kind == NN_T_NAME && p->tok[1].kind == '(' && !strcmp(p->tok[0].text, "HPO");
 }
 
+static nn_value *item_value(nn_parser *p, nn_item *it) {
+    nn_value *v = it ? nn_p_value_new(p, NN_V_ITEM, it->span) : NULL;
+    if (v) v->item = it;
+    return v;
+}
+
+/* What shows, after '(' in choice(), that a group begins and no tuple. */
+static bool group_ahead(nn_parser *p) {
+    int next = p->tok[1].kind;
+    if (p->tok[0].kind != NN_T_NAME || nn_p_hpo_ahead(p)) return false;
+    return nn_p_statement_ahead(p) || next == '*' || nn_p_macro_anywhere(p, p->tok[0].text);
+}
+
+/* At '(': ((A() B()) * 2 C()) is a group, ((3, 3), (5, 5)) a tuple; the innermost beginning tells.
+ */
+static nn_value *tuple_or_group(nn_parser *p) {
+    nn_span open = p->tok[0].span;
+    nn_value *first = NULL;
+    nn_p_advance(p);
+    if (p->tok[0].kind == '(') {
+        first = nn_p_enter(p) ? tuple_or_group(p) : NULL;
+        nn_p_leave(p);
+        if (!first) return NULL;
+    }
+    if (first ? first->kind == NN_V_ITEM : group_ahead(p))
+        return item_value(p, nn_p_group(p, open, first ? first->item : NULL));
+    return sequence(p, NN_V_TUPLE, ')', open, first);
+}
+
+/* At NAME ':': in choice() this can only be a branch. */
+static nn_value *branch_value(nn_parser *p) {
+    nn_token name = p->tok[0];
+    nn_p_advance(p);
+    nn_p_advance(p);
+    nn_span open = p->tok[0].span;
+    if (nn_p_accept(p, '{')) return item_value(p, nn_p_branch(p, &name, open));
+    nn_p_unexpected(p, "bad-hpo", "'{' and the layers of a branch");
+    p->quiet++;
+    nn_value *v = nn_p_value_ahead(p) ? nn_p_value(p) : nn_p_value_new(p, NN_V_ERROR, name.span);
+    p->quiet--;
+    if (v) v->kind = NN_V_ERROR;
+    return v;
+}
+
+/* A value, or what may stand in a list of layers. */
+static nn_value *candidate(nn_parser *p) {
+    if (p->tok[0].kind == '(') return tuple_or_group(p);
+    if (p->tok[0].kind == NN_T_NAME && p->tok[1].kind == ':') return branch_value(p);
+    nn_value *v = nn_p_value(p);
+    bool layer = v && (v->kind == NN_V_CALL || v->kind == NN_V_NAME);
+    if (layer && nn_p_accept(p, '*') && !(v->repeat = nn_p_repeat(p))) return NULL;
+    return v;
+}
+
 static bool choice(nn_parser *p, nn_hpo *h, nn_span open) {
     int n = 0;
     for (nn_value **tail = &h->values; nn_p_more(p, open, ')', n); n++) {
-        nn_value *v = nn_p_value(p);
+        nn_value *v = candidate(p);
         if (!v) return false;
-        if (v->kind == NN_V_CALL && nn_p_accept(p, '*') && !(v->repeat = nn_p_repeat(p)))
-            return false;
         *tail = v;
         tail = &v->next;
     }
@@ -267,12 +325,21 @@ static bool choice(nn_parser *p, nn_hpo *h, nn_span open) {
         nn_span comma = p->trailing;
         nn_diag *g =
             nn_p_error(p, "trailing-comma", comma, "a candidate of choice() is missing after ','");
-        nn_diag_fix(p->diags, g, comma, "", "remove the comma");
+        nn_p_fix(p, g, comma, "", "remove the comma");
     }
     if (!n)
         nn_p_error(p, "bad-hpo", nn_p_join(open, p->prev.span),
                    "choice() needs at least one value");
     return !p->stop;
+}
+
+/* A number, or what will be one when the macro is called. */
+static bool bound(const nn_parser *p, const nn_value *v) {
+    if (v->kind == NN_V_INT || v->kind == NN_V_FLOAT || v->kind == NN_V_ERROR || v->is_param)
+        return true;
+    const nn_arg *a = v->kind == NN_V_NAME ? p->params : NULL;
+    while (a && strcmp(a->name, v->text)) a = a->next;
+    return a;
 }
 
 /* low, high [, [step=] step]: numbers, by place or by name. */
@@ -284,11 +351,10 @@ static bool range(nn_parser *p, nn_hpo *h, nn_span open, const char *name) {
     bool ok = n >= 2 && n <= max;
     int i = 0;
     for (nn_arg *a = args; a && ok; a = a->next, i++) {
-        nn_value_kind k = a->value->kind;
         ok = !a->name || (i == 2 && !strcmp(a->name, "step"));
         if (!ok) break;
         *slots[i] = a->value;
-        if (k != NN_V_INT && k != NN_V_FLOAT && k != NN_V_ERROR && !a->value->is_param) {
+        if (!bound(p, a->value)) {
             nn_p_error(p, "bad-hpo", a->value->span, "a bound or step of %s() is a number", name);
             return true;
         }
@@ -350,15 +416,18 @@ static nn_value *call_value(nn_parser *p) {
 }
 
 static nn_value *value_at(nn_parser *p) {
+    nn_span begin = p->tok[0].span;
     switch (p->tok[0].kind) {
     case NN_T_NAME:
         if (nn_p_hpo_ahead(p)) return hpo(p);
         if (p->tok[1].kind == '(' || p->tok[1].kind == '{') return call_value(p);
         return word(p);
     case '(':
-        return sequence(p, NN_V_TUPLE, ')');
+        nn_p_advance(p);
+        return sequence(p, NN_V_TUPLE, ')', begin, NULL);
     case '[':
-        return sequence(p, NN_V_LIST, ']');
+        nn_p_advance(p);
+        return sequence(p, NN_V_LIST, ']', begin, NULL);
     case '{':
         return dict(p);
     default:
@@ -379,7 +448,7 @@ static void bad_shape(nn_parser *p, nn_value *v) {
     if (v->kind != NN_V_INT) return;
     const char *text = nn_arena_printf(p->arena, "(%s,)", v->text);
     nn_diag_hint(p->diags, g, "write (%s,) for a shape of one dimension", v->text);
-    if (text) nn_diag_fix(p->diags, g, v->span, text, "put the number into parentheses");
+    if (text) nn_p_fix(p, g, v->span, text, "put the number into parentheses");
 }
 
 static void check_dimensions(nn_parser *p, nn_value *shape) {
@@ -443,6 +512,7 @@ void nn_p_decode_quoted(nn_parser *p, nn_value *v) {
                    .src = p->src,
                    .error_at = SIZE_MAX,
                    .depth = p->depth,
+                   .params = p->params,
                    .quiet = p->quiet};
     nn_span whole = v->span;
     q.lx = (nn_lexer){.arena = p->arena,

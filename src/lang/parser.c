@@ -100,6 +100,24 @@ void nn_p_macro_add(nn_parser *p, const char *name) {
     *list = m;
 }
 
+bool nn_p_macro_anywhere(nn_parser *p, const char *name) {
+    if (nn_p_macro_known(p, name)) return true;
+    if (p->scanned || p->lx.place) return false;
+    p->scanned = true;
+    NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "macros", 4 * (size_t)NN_SOURCE_MAX);
+    nn_diags *mute = nn_diags_new(arena, p->src);
+    nn_lexer lx;
+    if (!mute || !nn_lexer_init(&lx, arena, p->src, mute)) return false;
+    for (bool define = false;;) {
+        nn_token t;
+        nn_lexer_next(&lx, &t);
+        if (t.kind == NN_T_EOF || lx.full) return nn_p_macro_known(p, name);
+        const char *copy = define && t.kind == NN_T_NAME ? nn_arena_strdup(p->arena, t.text) : NULL;
+        if (copy) nn_p_macro_add(p, copy);
+        define = t.kind == NN_T_NAME && !strcmp(t.text, "define");
+    }
+}
+
 /* ---- errors ---- */
 
 nn_span nn_p_join(nn_span from, nn_span to) {
@@ -158,6 +176,10 @@ nn_diag *nn_p_unexpected(nn_parser *p, const char *code, const char *expected) {
     nn_span span = p->tok[0].kind == NN_T_EOF ? nn_p_after(p) : p->tok[0].span;
     return nn_p_error(p, code, span, "unexpected %s, expected %s", nn_p_show(&p->tok[0], show),
                       expected);
+}
+
+void nn_p_fix(nn_parser *p, nn_diag *g, nn_span span, const char *text, const char *what) {
+    if (!p->lx.place) nn_diag_fix(p->diags, g, span, text, what);
 }
 
 void nn_p_unclosed(nn_parser *p, nn_span open, const char *expected) {
@@ -258,7 +280,7 @@ static void missing_comma(nn_parser *p) {
     char show[48];
     nn_diag *g = nn_p_error(p, "missing-comma", nn_p_after(p), "missing ',' before %s",
                             nn_p_show(&p->tok[0], show));
-    nn_diag_fix(p->diags, g, nn_p_after(p), ",", "insert ','");
+    nn_p_fix(p, g, nn_p_after(p), ",", "insert ','");
 }
 
 bool nn_p_more(nn_parser *p, nn_span open, int close, int n) {

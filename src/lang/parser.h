@@ -28,7 +28,10 @@ typedef struct nn_parser {
                    closers are passed over there */
     nn_span trailing;    /* the comma before the closer of the last list; line 0: none */
     bool comma_noted;
-    nn_macro_table *macros; /* names of define seen so far */
+    nn_macro_table *macros; /* names of define seen so far; of all of the file once it was scanned */
+    bool scanned;
+    const nn_arg *params; /* of the macro whose body is being read */
+    nn_custom **customs;  /* where the next one goes */
 } nn_parser;
 
 /* A body: what stands between '{' and '}' (network, define, block, branch) or '(' and ')' (group).
@@ -58,6 +61,8 @@ nn_diag *nn_p_error(nn_parser *p, const char *code, nn_span span, const char *fm
     __attribute__((format(printf, 4, 5)));
 /* "unexpected X, expected WHAT" at tok[0]. */
 nn_diag *nn_p_unexpected(nn_parser *p, const char *code, const char *expected);
+/* A fix, unless the place is inside of a decoded string, where places are those of the whole. */
+void nn_p_fix(nn_parser *p, nn_diag *g, nn_span span, const char *text, const char *what);
 void nn_p_unclosed(nn_parser *p, nn_span open, const char *expected);
 const char *nn_p_show(const nn_token *t, char out[48]); /* a token for a message, quoted */
 nn_span nn_p_after(const nn_parser *p);                 /* the point after the last token */
@@ -68,7 +73,9 @@ void nn_p_sync(nn_parser *p); /* at least one token further, to where a statemen
  * list has ended (its closer is consumed), or is given up (reported). */
 bool nn_p_more(nn_parser *p, nn_span open, int close, int n);
 void nn_p_closer(nn_parser *p, nn_span open, int close); /* passes it, or reports and recovers */
+/* A macro defined above; one defined anywhere (looks through the whole source, once). */
 bool nn_p_macro_known(const nn_parser *p, const char *name);
+bool nn_p_macro_anywhere(nn_parser *p, const char *name);
 void nn_p_macro_add(nn_parser *p, const char *name);
 
 /* ---- parse_value.c ---- */
@@ -84,11 +91,16 @@ bool nn_p_args(nn_parser *p, nn_span open, nn_arg **ret_first, int *ret_n);
 /* After '{': NAME ':' value … '}'. shapes: the values are shapes. */
 bool nn_p_entries(nn_parser *p, nn_span open, bool shapes, nn_arg **ret_first, int *ret_n);
 void nn_p_decode_quoted(nn_parser *p, nn_value *v);
+/* After a value: a, b, … as one LIST. `numbers`: only while a number follows the comma; else while
+ * anything follows that is no entry of its own, and a last comma is passed as well. */
+nn_value *nn_p_more_values(nn_parser *p, nn_value *first, bool numbers);
 
 /* ---- parse_item.c ---- */
 nn_call *nn_p_call(nn_parser *p);    /* at its NAME, as a value or an item */
 nn_value *nn_p_repeat(nn_parser *p); /* after '*' */
 nn_item *nn_p_item(nn_parser *p);    /* at NAME or '(' */
+/* After '(' and perhaps a first item: up to ')', and the repetition. */
+nn_item *nn_p_group(nn_parser *p, nn_span open, nn_item *first);
 /* After NAME ':' '{'; after NAME '{'. */
 nn_item *nn_p_branch(nn_parser *p, const nn_token *name, nn_span open);
 nn_item *nn_p_block_item(nn_parser *p, const nn_token *name, nn_span open);
@@ -98,4 +110,8 @@ void nn_p_body(nn_parser *p, nn_body *b);
 /* At a NAME that is, or should be, a section, a definition or an item of the body. */
 void nn_p_statement(nn_parser *p, nn_body *b);
 nn_define *nn_p_define(nn_parser *p); /* at the word define */
+void nn_p_custom(nn_parser *p);       /* at the word custom; goes to the list of the program */
+
+/* ---- parse_research.c ---- */
+nn_research *nn_p_research(nn_parser *p); /* at the word research */
 #endif

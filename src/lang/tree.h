@@ -47,7 +47,7 @@ struct nn_value {
     int count;        /* of items or args */
     bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
     nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
-    nn_item *item;    /* CALL with kind NN_V_ITEM: a group or branch as a candidate; else NULL */
+    nn_item *item;    /* ITEM: the group or branch, with its repetition; else NULL */
     nn_value *next;
 };
 
@@ -80,7 +80,7 @@ typedef enum nn_item_kind { NN_ITEM_CALL, NN_ITEM_BRANCH, NN_ITEM_GROUP, NN_ITEM
 struct nn_item {
     nn_item_kind kind;
     nn_span span;
-    nn_call *call;    /* CALL */
+    nn_call *call;    /* CALL; of an expanded GROUP the macro's call */
     const char *name; /* BRANCH */
     nn_item *items;   /* BRANCH, GROUP */
     nn_value *hpo;    /* HPO */
@@ -107,7 +107,7 @@ struct nn_section {
 struct nn_define {
     const char *name;
     nn_span name_span, span;
-    nn_arg *params; /* name, default or NULL */
+    nn_arg *params; /* name, default or NULL; at most NN_MAX_MACRO_PARAMS */
     nn_item *items;
     nn_define *next;
 };
@@ -116,7 +116,7 @@ struct nn_define {
 typedef struct nn_custom {
     const char *name;
     nn_span name_span, span;
-    nn_arg *params;
+    nn_arg *params;  /* as of a define */
     nn_value *shape; /* TUPLE; NULL if not given */
     struct nn_custom *next;
 } nn_custom;
@@ -127,6 +127,8 @@ struct nn_network {
     nn_section *sections;
     nn_item *items; /* in order, Input(…) calls included */
     nn_define *defines;
+    bool damaged; /* something in it was not understood (and reported): what is missing may have
+                     been there */
     nn_network *next;
 };
 
@@ -135,6 +137,7 @@ struct nn_program {
     nn_define *defines;
     struct nn_research *research; /* research files; NULL if there is none */
     nn_custom *customs;
+    bool expanded; /* nn_expand was here */
 };
 typedef struct nn_research {
     const char *name;
@@ -155,7 +158,7 @@ typedef enum nn_start {
  * bounded (NN_PARSE_MAX_DEPTH), the source by NN_SOURCE_MAX, memory by the arena's cap (about 60
  * bytes a source byte at worst): past any, one diagnostic and the tree so far. Time is linear in
  * the source. For NN_START_LAYER the item is the only item of an unnamed network. */
-enum { NN_PARSE_MAX_DEPTH = 200, NN_SOURCE_MAX = 16 << 20 };
+enum { NN_PARSE_MAX_DEPTH = 200, NN_MAX_MACRO_PARAMS = 64, NN_SOURCE_MAX = 16 << 20 };
 nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_diags *diags);
 /* If v is a STRING that reads as a call, "ExponentialDecay(0.1, 100)", turns it into that CALL,
  * whose places lie inside of the quotes. Loss and optimizer have had this done; a checker does it

@@ -11,6 +11,7 @@
 #include <string.h>
 
 static void put_value(const nn_value *v, nn_buf *out);
+static void put_item(const nn_item *it, int depth, nn_buf *out);
 static void put_items(const nn_item *it, int depth, nn_buf *out);
 
 static void put_string(const char *s, nn_buf *out) {
@@ -118,6 +119,9 @@ static void put_value(const nn_value *v, nn_buf *out) {
     case NN_V_CALL:
         put_call(v->call, 2, out);
         break;
+    case NN_V_ITEM:
+        put_item(v->item, 2, out);
+        break;
     case NN_V_ERROR:
         nn_buf_puts(out, "<error>");
         break;
@@ -157,15 +161,18 @@ static void put_items(const nn_item *it, int depth, nn_buf *out) {
     }
 }
 
+static void put_params(const nn_arg *params, nn_buf *out) {
+    if (!params) return;
+    nn_buf_puts(out, " (parameters");
+    put_args(params, out);
+    nn_buf_putc(out, ')');
+}
+
 static void put_defines(const nn_define *d, int depth, nn_buf *out) {
     for (; d; d = d->next) {
         if (out->n) new_line(depth, out);
         nn_buf_printf(out, "(define %s", d->name);
-        if (d->params) {
-            nn_buf_puts(out, " (parameters");
-            put_args(d->params, out);
-            nn_buf_putc(out, ')');
-        }
+        put_params(d->params, out);
         put_items(d->items, depth + 1, out);
         nn_buf_putc(out, ')');
     }
@@ -191,7 +198,7 @@ void nn_tree_print(const nn_program *program, nn_buf *out) {
     for (const nn_custom *c = program->customs; c; c = c->next) {
         if (out->n) nn_buf_putc(out, '\n');
         nn_buf_printf(out, "(custom %s", c->name);
-        put_args(c->params, out);
+        put_params(c->params, out);
         if (c->shape) nn_buf_puts(out, " (-> "), put_value(c->shape, out), nn_buf_putc(out, ')');
         nn_buf_putc(out, ')');
     }

@@ -32,7 +32,7 @@ static outcome parse(const char *text, size_t n, nn_start start) {
     nn_program *p = nn_parse(arena, &src, start, d);
     for (const nn_diag *g = d->first; g; g = g->next) {
         check_span(&src, g->span);
-        for (int i = 0; i < g->n_notes; i++) check_span(&src, g->notes[i].span);
+        for (const struct nn_note *t = g->notes; t; t = t->next) check_span(&src, t->span);
     }
     for (const nn_network *net = p->networks; net; net = net->next) {
         check_span(&src, net->span);

@@ -146,14 +146,25 @@ TEST(past_the_cap_only_counted) {
     assert_non_null(strstr(nn_buf_str(&out), "... and 7 more errors\n"));
 }
 
-TEST(a_seventh_note_is_dropped) {
+TEST(any_number_of_notes_of_which_twelve_are_printed) {
     NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
     nn_source src;
     nn_diags *d = list(a, &src, "abcdef");
     nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "unexpected", at_3, "m");
-    for (int i = 0; i < 9; i++) nn_diag_note(d, g, at_3, "n%d", i);
-    assert_int_equal(g->n_notes, 6);
-    assert_string_equal(g->notes[5].text, "n5");
+    for (int i = 0; i < 15; i++) nn_diag_note(d, g, (nn_span){0}, "n%d", i);
+    int n = 0;
+    for (const struct nn_note *t = g->notes; t; t = t->next, n++) {
+        char want[16];
+        snprintf(want, sizeof want, "n%d", n);
+        assert_string_equal(t->text, want);
+    }
+    assert_int_equal(n, 15);
+    NN_BUF out = {0};
+    nn_diags_print(d, false, &out);
+    assert_non_null(strstr(nn_buf_str(&out), "note: n11\n      = note: ... and 3 more\n"));
+    assert_null(strstr(nn_buf_str(&out), "n12"));
+    NN_JSON *json = nn_diags_json(d);
+    assert_int_equal(nn_json_size(nn_json_get(nn_json_at(json, 0), "notes")), 15);
 }
 
 /* The keys of rest-api.md section 5. */
@@ -172,23 +183,23 @@ TEST(json_form) {
         nn_buf_str(&out),
         "[{\"severity\":\"warning\",\"code\":\"advice\",\"message\":\"w\",\"line\":null,"
         "\"column\":null,\"end_line\":null,\"end_column\":null,\"snippet\":null,\"hint\":null,"
-        "\"fixes\":[],\"notes\":[]},"
+        "\"fixes\":[],\"notes\":[],\"derivation\":[]},"
         "{\"severity\":\"error\",\"code\":\"unknown-layer\",\"message\":\"m\",\"line\":1,"
         "\"column\":4,\"end_line\":1,\"end_column\":7,\"snippet\":\"ab Den(3)\",\"hint\":\"h\","
         "\"fixes\":[{\"description\":\"correct the name\",\"text\":\"Dense\",\"line\":1,"
-        "\"column\":4,\"end_line\":1,\"end_column\":7}],\"notes\":[]}]");
+        "\"column\":4,\"end_line\":1,\"end_column\":7}],\"notes\":[],\"derivation\":[]}]");
 }
 
 TEST(message_table) {
     nn_severity s;
-    const char *meaning;
+    const char *meaning, *example;
     unsigned n = 0;
-    for (const char *code, *other; (code = nn_message_at(n, &s, &meaning)); n++) {
+    for (const char *code, *other; (code = nn_message_at(n, &s, &meaning, &example)); n++) {
         assert_true(*code && *meaning);
         assert_int_equal(strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789-"), strlen(code));
         for (unsigned i = 0; i < n; i++) {
             nn_severity x;
-            other = nn_message_at(i, &x, &meaning);
+            other = nn_message_at(i, &x, &meaning, &example);
             assert_string_not_equal(code, other);
         }
     }
@@ -213,4 +224,182 @@ TEST(the_first_error_of_a_full_arena_is_heard) {
     nn_diags_print(d, false, &out);
     assert_non_null(strstr(nn_buf_str(&out), "number 0 [too-large]"));
     assert_non_null(strstr(nn_buf_str(&out), "... and 2 more errors\n"));
+}
+
+/* ---- the derivation of a shape ---- */
+
+static nn_span on_line(int line) {
+    return (nn_span){line, 1, line, 2, 0, 1};
+}
+
+TEST(derivation_is_aligned) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    nn_diags *d = list(a, &src, "x\n");
+    nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "shape", (nn_span){0}, "m");
+    nn_diag_note(d, g, (nn_span){0}, "n");
+    nn_diag_step(d, g, on_line(2), "Input", NULL, NULL, "(28, 28, 1)");
+    nn_diag_step(d, g, on_line(4), "Conv2D", "(28, 28, 1)", "floor((28 - 3) / 1) + 1 = 26",
+                 "(26, 26, 32)");
+    nn_diag_step(d, g, on_line(5), "Flatten", "(26, 26, 32)", NULL, "(21632)");
+    nn_diag_step(d, g, (nn_span){0}, "\033[1m", "(21632)", "needs (height, width, channels)", NULL);
+    NN_BUF out = {0};
+    nn_diags_print(d, false, &out);
+    assert_string_equal(
+        nn_buf_str(&out),
+        "f.neural: error: m [shape]\n"
+        "      = shapes: line 2   Input                (28, 28, 1)\n"
+        "                line 4   Conv2D               (28, 28, 1) -> (26, 26, 32)    "
+        "floor((28 - 3) / 1) + 1 = 26\n"
+        "                line 5   Flatten              (26, 26, 32) -> (21632)\n"
+        "                         \xef\xbf\xbd[1m                 (21632) -> ?    "
+        "needs (height, width, channels)\n"
+        "      = note: n\n");
+}
+
+/* The chain 0, 1, ... n - 1 as layers "L0", "L1", ... */
+static nn_diags *chain(nn_arena *a, nn_source *src, int n) {
+    nn_diags *d = list(a, src, "x\n");
+    nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "shape", (nn_span){0}, "m");
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "L%d", i);
+        nn_diag_step(d, g, on_line(i + 1), name, "in", "rule", "out");
+    }
+    return d;
+}
+
+/* The layers' names in what is printed: "L0 L1 … L5 ". */
+static void check_chain(int n, const char *expected) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    NN_BUF out = {0}, got = {0};
+    nn_diags_print(chain(a, &src, n), false, &out);
+    for (const char *s = nn_buf_str(&out); (s = strchr(s, '\n')) && s[1]; s++) {
+        const char *name = s + 1 + 16;
+        if (!strncmp(name, "line ", 5)) name = strchr(name, 'L');
+        size_t len = *name == 'L' ? strcspn(name, " ") : strcspn(name, "\n");
+        nn_buf_append(&got, name, len);
+        nn_buf_putc(&got, ' ');
+    }
+    assert_string_equal(nn_buf_str(&got), expected);
+}
+
+TEST(long_derivations_lose_their_middle) {
+    check_chain(9, "L0 L1 L2 L3 L4 L5 L6 L7 L8 ");
+    check_chain(10, "L0 L1 … 2 more … L4 L5 L6 L7 L8 L9 ");
+    check_chain(91, "L0 L1 … 83 more … L85 L86 L87 L88 L89 L90 ");
+}
+
+static void check_json_chain(int n, size_t size, int at, const char *layer) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    NN_JSON *json = nn_diags_json(chain(a, &src, n));
+    const nn_json *steps = nn_json_get(nn_json_at(json, 0), "derivation");
+    assert_int_equal(nn_json_size(steps), size);
+    assert_string_equal(nn_json_str(nn_json_get(nn_json_at(steps, (size_t)at), "layer"), ""),
+                        layer);
+}
+
+TEST(derivation_on_the_wire) {
+    check_json_chain(64, 64, 2, "L2");
+    check_json_chain(65, 64, 2, "… 2 more …");
+    check_json_chain(65, 64, 3, "L4");
+    check_json_chain(100000, 64, 63, "L99999");
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    nn_diags *d = list(a, &src, "x\n");
+    nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "shape", (nn_span){0}, "m");
+    nn_diag_step(d, g, on_line(7), "Input", NULL, NULL, "(3)");
+    NN_JSON *json = nn_diags_json(d);
+    NN_BUF out = {0};
+    nn_json_dump(nn_json_get(nn_json_at(json, 0), "derivation"), 0, &out);
+    assert_string_equal(nn_buf_str(&out), "[{\"layer\":\"Input\",\"input\":null,\"rule\":null,"
+                                          "\"output\":\"(3)\",\"line\":7,\"column\":1}]");
+}
+
+/* ---- origins ---- */
+
+TEST(what_a_macro_brought_names_its_uses) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    nn_diags *d = list(a, &src, "abcdef\n");
+    nn_origin o[5];
+    static const char *const names[] = {"A", "B", "C", "D", "E"};
+    for (int i = 0; i < 5; i++)
+        o[i] = (nn_origin){
+            names[i], {1, i + 1, 1, i + 2, (size_t)i, (size_t)i + 1},
+             i < 4 ? &o[i + 1] : NULL
+        };
+    d->origin = o;
+    nn_diag *g = nn_diag_add(d, NN_SEV_ERROR, "shape", (nn_span){0}, "m");
+    nn_diag_note(d, g, (nn_span){0}, "own");
+    d->origin = NULL;
+    assert_null(nn_diag_add(d, NN_SEV_ERROR, "shape", (nn_span){0}, "m")->notes);
+    const struct nn_note *n = g->notes;
+    for (int i = 0; i < 4; i++, n = n->next) {
+        char want[40];
+        snprintf(want, sizeof want, "in macro '%s', used here", names[i]);
+        assert_string_equal(n->text, want);
+        assert_int_equal(n->span.col, i + 1);
+    }
+    assert_string_equal(n->text, "own");
+    assert_null(n->next);
+}
+
+/* ---- fixes ---- */
+
+typedef struct edit {
+    nn_severity severity;
+    size_t begin, end;
+    const char *text;
+} edit;
+
+static void check_apply(const char *text, const edit *e, int n, int applied, const char *expected) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    nn_diags *d = list(a, &src, text);
+    for (int i = 0; i < n; i++) {
+        nn_span s = {1, (int)e[i].begin + 1, 1, (int)e[i].end + 1, e[i].begin, e[i].end};
+        nn_diag *g = nn_diag_add(d, e[i].severity, "advice", s, "m");
+        nn_diag_fix(d, g, s, e[i].text, "w");
+    }
+    NN_BUF out = {0};
+    assert_int_equal(nn_diags_apply(d, &out), applied);
+    assert_string_equal(nn_buf_str(&out), expected);
+}
+
+TEST(fixes_are_applied_in_order_of_place) {
+    check_apply("abc", NULL, 0, 0, "abc");
+    check_apply("abcdef",
+                (const edit[]){
+                    {NN_SEV_ERROR,   4, 5, "E"},
+                    {NN_SEV_WARNING, 0, 1, "" }
+    },
+                2, 2, "bcdEf");
+    /* of two that overlap the earlier one; an insertion at the end of another is no overlap */
+    check_apply(
+        "abcdef",
+        (const edit[]){
+            {NN_SEV_ERROR, 2, 4, "X"},
+            {NN_SEV_ERROR, 1, 3, "Y"},
+            {NN_SEV_ERROR, 3, 3, "!"}
+    },
+        3, 2, "aY!def");
+    /* of two insertions at one place the first; a replacement may follow */
+    check_apply("abc",
+                (const edit[]){
+                    {NN_SEV_ERROR, 1, 1, "-"},
+                    {NN_SEV_ERROR, 1, 1, "-"},
+                    {NN_SEV_ERROR, 1, 2, "B"},
+                    {NN_SEV_ERROR, 3, 3, "."}
+    },
+                4, 3, "a-Bc.");
+    /* what a note proposes is a matter of taste; what lies outside is nothing */
+    check_apply("abc",
+                (const edit[]){
+                    {NN_SEV_NOTE,  0, 1, "X"},
+                    {NN_SEV_ERROR, 2, 9, "Y"}
+    },
+                2, 0, "abc");
 }

@@ -180,7 +180,8 @@ TEST(custom_layers) {
     PARSED r = parse("custom Mine(a, b=3) -> (None, 10) custom Other");
     assert_string_equal(nn_buf_str(&r.messages), "");
     assert_string_equal(nn_buf_str(&r.tree),
-                        "(custom Mine a (= b 3) (-> (tuple none 10)))\n(custom Other)\n");
+                        "(custom Mine (parameters (= a required) (= b 3)) (-> (tuple none 10)))\n"
+                        "(custom Other)\n");
 }
 
 TEST(research) {
