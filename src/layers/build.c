@@ -132,7 +132,9 @@ static nn_status prelu(const nn_layer_ctx *c, const char *suffix, int from, int 
     static const nn_bound zeros = {.set = true, .init = {.kind = NN_INIT_ZEROS}};
     int node;
     nn_status st = nn_build_op(c, NN_OP_PRELU, suffix, from, NULL, NULL, &node, err);
-    if (!st) st = nn_build_weight(c, node, "alpha", &zeros, NULL, NULL, true, err);
+    if (st)
+        return nn_err_hint(err, st, "PReLU(shared_axes=(…)) as a layer of its own shares its slopes");
+    st = nn_build_weight(c, node, "alpha", &zeros, NULL, NULL, true, err);
     if (!st) *ret = node;
     return st;
 }
