@@ -50,9 +50,21 @@ nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_
     return inner->layer->build(&x, ret, err);
 }
 
+void nn_build_freeze(const nn_layer_ctx *c, int first) {
+    if (nn_build_trainable(c)) return;
+    for (int i = first; i < c->graph->n_weights; i++) c->graph->weights[i].trainable = false;
+}
+
+nn_status nn_build_branches(const nn_layer_ctx *c, int from, int *ret, int *ret_n, nn_err *err) {
+    int first = c->graph->n_weights;
+    nn_status st = c->run_block(c, c->block, from, ret, NN_MAX_INPUTS, ret_n, err);
+    if (!st) nn_build_freeze(c, first);
+    return st;
+}
+
 nn_status nn_build_block(const nn_layer_ctx *c, int from, int *ret, nn_err *err) {
     int open[NN_MAX_INPUTS], n;
-    nn_status st = c->run_block(c, c->block, from, open, NN_MAX_INPUTS, &n, err);
+    nn_status st = nn_build_branches(c, from, open, &n, err);
     if (st) return st;
     if (n != 1) {
         st = nn_fail(err, NN_E_DSL_ERROR, "its block leaves %d branches open", n);

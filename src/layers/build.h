@@ -20,6 +20,10 @@ nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_
                          const char *suffix, int from, int *ret, nn_err *err);
 /* Builds the block on `from`; NN_E_DSL_ERROR if it leaves more than one branch open. */
 nn_status nn_build_block(const nn_layer_ctx *c, int from, int *ret, nn_err *err);
+/* The same for a block that may leave several branches open (at most NN_MAX_INPUTS). */
+nn_status nn_build_branches(const nn_layer_ctx *c, int from, int *ret, int *ret_n, nn_err *err);
+/* trainable=false of a layer holds for everything in it: freezes the weights from `first` on. */
+void nn_build_freeze(const nn_layer_ctx *c, int first);
 
 /* The block of parameters that layers with a kernel share, in this order in their tables. */
 enum {

@@ -10,11 +10,6 @@
 
 enum { LAYER, MERGE_MODE };
 
-static void freeze(const nn_layer_ctx *c, int first_weight) {
-    if (nn_build_trainable(c)) return;
-    for (int i = first_weight; i < c->graph->n_weights; i++) c->graph->weights[i].trainable = false;
-}
-
 /* The layer of the program is the wrapper: a name and inputs of the inner call mean nothing. */
 static void check_common(const nn_layer_ctx *c, const nn_inner *inner) {
     const nn_bound *common = &inner->args[nn_layer_n_params(inner->layer)];
@@ -87,7 +82,7 @@ static nn_status build_bidirectional(const nn_layer_ctx *c, int *ret, nn_err *er
     check_common(c, inner);
     int first = c->graph->n_weights;
     st = find_build(inner->layer)(&x, c->args[MERGE_MODE].s, ret, err);
-    if (!st) freeze(c, first);
+    if (!st) nn_build_freeze(c, first);
     return st;
 }
 
@@ -136,7 +131,7 @@ static nn_status build_time_distributed(const nn_layer_ctx *c, int *ret, nn_err 
     if (!st) st = on_a_step(c, at, &at, err);
     if (!st && at >= 0) st = nn_build_op(c, NN_OP_UNFOLD, "", at, &attr, NULL, &at, err);
     if (st) return st;
-    freeze(c, first);
+    nn_build_freeze(c, first);
     *ret = at;
     return NN_OK;
 }
