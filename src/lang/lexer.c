@@ -138,15 +138,25 @@ static void block_comment(nn_lexer *lx) {
     nn_diag_hint(lx->diags, g, "close it with */");
 }
 
+static bool comment_ahead(const nn_lexer *lx) {
+    int c = at(lx, 0), next = at(lx, 1);
+    return c == '#' || (c == '/' && (next == '/' || next == '*'));
+}
+
+static void comment(nn_lexer *lx) {
+    if (at(lx, 0) == '/' && at(lx, 1) == '*')
+        block_comment(lx);
+    else
+        line_comment(lx);
+}
+
 static void skip_blanks(nn_lexer *lx) {
     for (;;) {
         int c = at(lx, 0);
         if (c == ' ' || c == '\t' || c == '\f' || c == '\v' || c == '\n' || c == '\r')
             step(lx);
-        else if (c == '#' || (c == '/' && at(lx, 1) == '/'))
-            line_comment(lx);
-        else if (c == '/' && at(lx, 1) == '*')
-            block_comment(lx);
+        else if (comment_ahead(lx) && !lx->comments)
+            comment(lx);
         else
             return;
     }
@@ -471,6 +481,10 @@ static bool lex_one(nn_lexer *lx, nn_token *t) {
     mark m = mark_here(lx);
     if (c == -1) {
         t->kind = NN_T_EOF;
+        t->span = span_from(lx, m);
+    } else if (comment_ahead(lx)) {
+        comment(lx);
+        t->kind = NN_T_COMMENT;
         t->span = span_from(lx, m);
     } else if ((is_name_char(c) && !is_digit(c)) || foreign_letter(lx))
         lex_name(lx, t);

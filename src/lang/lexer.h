@@ -15,7 +15,8 @@ enum {
     NN_T_INT,
     NN_T_FLOAT,
     NN_T_STRING,
-    NN_T_ARROW, /* -> */
+    NN_T_ARROW,   /* -> */
+    NN_T_COMMENT, /* only where asked for; no text */
 };
 
 typedef struct nn_token {
@@ -37,6 +38,7 @@ typedef struct nn_lexer {
     size_t line_begin; /* offset of the current line */
     int line;
     const nn_span *place; /* not NULL: every token gets this span (decoded text) */
+    bool comments;        /* set by the caller: comments are tokens */
     bool first;           /* no token yet on this line */
     bool full;            /* the arena refused memory */
     bool cut;             /* an unclosed comment swallowed the rest */
