@@ -40,7 +40,8 @@ static int add(nn_graph *g, nn_op op, int input, nn_attr attr, nn_shape shape) {
                       .name = kept,
                       .layer = kept,
                       .layer_name = kept,
-                      .input = input,
+                      .inputs = &input,
+                      .n_inputs = input >= 0,
                       .attr = attr,
                       .shape = shape};
     check(nn_graph_add(g, &s, &id, &err), &err);

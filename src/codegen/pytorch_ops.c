@@ -286,7 +286,7 @@ static nn_status emit_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
 }
 
 static nn_status emit_global_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
-    (void)err;
+    if (n->n_inputs > 1) return unsupported(n, "its mean over masked steps is not known yet", err);
     flush(e);
     int from = n->inputs[0], rank = node_at(e, from)->shape.rank;
     nn_layout layout = layout_of(e, from);
@@ -459,13 +459,49 @@ static nn_status emit_transpose(nn_emit *e, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
+static nn_status not_yet(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)e;
+    nn_status s =
+        nn_fail(err, NN_E_UNSUPPORTED, "%s ('%s'): the PyTorch backend does not write %s yet",
+                n->layer, n->layer_name, nn_op_name(n->op));
+    if (err) err->line = n->span.line, err->col = n->span.col;
+    return nn_err_hint(err, s, "use another layer here, or another --backend");
+}
+
+#define emit_conv_transpose    not_yet
+#define emit_global_max_pool   not_yet
+#define emit_adaptive_max_pool not_yet
+#define emit_adaptive_avg_pool not_yet
+#define emit_upsample          not_yet
+#define emit_pad               not_yet
+#define emit_crop              not_yet
+#define emit_reverse           not_yet
+#define emit_layer_norm        not_yet
+#define emit_group_norm        not_yet
+#define emit_prelu             not_yet
+#define emit_clip              not_yet
+#define emit_noise             not_yet
+#define emit_activity_reg      not_yet
+#define emit_embedding         not_yet
+#define emit_position          not_yet
+#define emit_rnn               not_yet
+#define emit_conv_lstm         not_yet
+#define emit_attention         not_yet
+#define emit_merge             not_yet
+#define emit_concat            not_yet
+#define emit_dot               not_yet
+#define emit_fold              not_yet
+#define emit_unfold            not_yet
+#define emit_custom            not_yet
+
 NN_EMIT_TABLE(emitters) = {
-#define NN_OP(N, n, i, w) [NN_OP_##N] = emit_##n,
+#define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = emit_##n,
 #include "graph/ops.def"
 #undef NN_OP
 };
 
 nn_status nn_torch_emit(nn_emit *e, const nn_node *n, nn_err *err) {
+    if (n->folded >= 0) return unsupported(n, "it lies inside TimeDistributed", err);
     return emitters[n->op](e, n, err);
 }
 

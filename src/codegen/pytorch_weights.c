@@ -126,6 +126,8 @@ static call initial(const nn_weight *w) {
         return plain("orthogonal_", a != 1, a, 0);
     case NN_INIT_IDENTITY:
         return plain("eye_", 0, 0, 0);
+    case NN_INIT_UNIT_FORGET: /* put_module adds the ones */
+        return plain("zeros_", 0, 0, 0);
     case NN_INIT_COUNT:
         break;
     }
@@ -149,6 +151,20 @@ static void put_initial(const place *p, const char *owner, nn_buf *out) {
     nn_buf_puts(out, ")\n");
 }
 
+/* What no function of nn.init does in one line. */
+static void put_rest(const place *p, const char *indent, const char *owner, nn_buf *out) {
+    const nn_weight *w = p->weight;
+    if (w->init.kind == NN_INIT_IDENTITY && w->init.a != 1) {
+        nn_buf_printf(out, "%s%s.%s.data.mul_(", indent, owner, p->parameter);
+        nn_py_float(out, w->init.a);
+        nn_buf_puts(out, ")\n");
+    }
+    int64_t last = w->shape.rank ? w->shape.dim[w->shape.rank - 1] : 1;
+    if (w->init.kind == NN_INIT_UNIT_FORGET) /* PyTorch has our last axis first */
+        nn_buf_printf(out, "%s%s.%s.data[%" PRId64 ":%" PRId64 "].fill_(1.0)\n", indent, owner,
+                      p->parameter, last / 4, last / 2);
+}
+
 /* The lines that fill one module, each behind `indent`; none for what begins right by itself. */
 static void put_module(const nn_emit *e, const nn_node *n, const char *indent, const char *owner,
                        nn_buf *out) {
@@ -157,11 +173,7 @@ static void put_module(const nn_emit *e, const nn_node *n, const char *indent, c
         if (is_default(&p)) continue;
         nn_buf_puts(out, indent);
         put_initial(&p, owner, out);
-        if (p.weight->init.kind == NN_INIT_IDENTITY && p.weight->init.a != 1) {
-            nn_buf_printf(out, "%s%s.%s.data.mul_(", indent, owner, p.parameter);
-            nn_py_float(out, p.weight->init.a);
-            nn_buf_puts(out, ")\n");
-        }
+        put_rest(&p, indent, owner, out);
     }
 }
 

@@ -24,6 +24,22 @@ const nn_engine *nn_engine_find(const char *name) {
     return NULL;
 }
 
+nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *what, nn_err *err) {
+    nn_status s = nn_fail(err, NN_E_UNSUPPORTED, "%s ('%s'): the %s engine does not run %s yet",
+                          n->layer, n->layer_name, e->name, what ? what : nn_op_name(n->op));
+    if (err) err->line = n->span.line, err->col = n->span.col;
+    return nn_err_hint(err, s,
+                       "generate code for another framework with 'neural compile --backend', or "
+                       "use other layers");
+}
+
+nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err) {
+    if (n->folded >= 0) return nn_engine_cannot(e, n, "layers inside TimeDistributed", err);
+    if (n->op == NN_OP_GLOBAL_AVG_POOL && n->n_inputs > 1)
+        return nn_engine_cannot(e, n, "global_avg_pool with a mask", err);
+    return NN_OK;
+}
+
 int nn_exec_slots(const nn_graph *g) {
     const nn_optimizer *o = &g->train.optimizer;
     if (o->kind == NN_OPTIMIZER_SGD) return o->momentum != 0;

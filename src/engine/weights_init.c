@@ -151,6 +151,21 @@ static nn_status fill_identity(const nn_weight *w, nn_rng *r, float *out, nn_err
     return NN_OK;
 }
 
+/* Keras's unit_forget_bias of an LSTM, whose gates are i f c o: 1 in the second quarter of the last
+ * axis, else 0. */
+static nn_status fill_unit_forget(const nn_weight *w, nn_rng *r, float *out, nn_err *err) {
+    (void)r;
+    int64_t last = w->shape.rank ? w->shape.dim[w->shape.rank - 1] : 1;
+    if (last % 4)
+        return nn_fail(err, NN_E_DSL_ERROR,
+                       "the unit_forget initialiser of '%s' needs four gates: its last axis, %lld, "
+                       "is not a multiple of 4",
+                       w->name, (long long)last);
+    for (int64_t i = 0; i < w->elements; i++)
+        out[i] = i % last >= last / 4 && i % last < last / 2 ? 1.0F : 0.0F;
+    return NN_OK;
+}
+
 static const fill_fn fills[NN_INIT_COUNT] = {
     [NN_INIT_ZEROS] = fill_zeros,
     [NN_INIT_ONES] = fill_ones,
@@ -166,6 +181,7 @@ static const fill_fn fills[NN_INIT_COUNT] = {
     [NN_INIT_LECUN_UNIFORM] = fill_scaled_uniform,
     [NN_INIT_ORTHOGONAL] = fill_orthogonal,
     [NN_INIT_IDENTITY] = fill_identity,
+    [NN_INIT_UNIT_FORGET] = fill_unit_forget,
 };
 
 nn_status nn_weights_init(const nn_graph *g, uint64_t seed, float *slab, nn_err *err) {

@@ -9,6 +9,7 @@
 #include "graph/infer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct nn_names {
@@ -89,37 +90,153 @@ static nn_status check_name(const nn_graph *g, const char *name, nn_err *err) {
     return NN_OK;
 }
 
-static nn_status check_inputs(const nn_graph *g, const nn_node_spec *s, nn_err *err) {
-    if (nn_op_inputs(s->op) == 0) {
-        if (g->n_inputs == (int)(sizeof g->inputs / sizeof g->inputs[0]))
-            return nn_fail(err, NN_E_DSL_ERROR, "a network has at most %d inputs", g->n_inputs);
-        return NN_OK;
-    }
-    if (s->input < 0 || s->input >= g->n_nodes)
-        return nn_fail(err, NN_E_DSL_ERROR, "%s needs an input that stands before it",
-                       nn_op_name(s->op));
+/* These are not unique, and a custom layer may be called anything; a file must hold them. */
+static nn_status check_texts(const nn_node_spec *s, nn_err *err) {
+    if (strlen(s->layer) > NN_MAX_NAME || strlen(s->layer_name) > NN_MAX_NAME)
+        return nn_fail(err, NN_E_DSL_ERROR, "the name of a layer has at most %d bytes, got '%.40s'",
+                       NN_MAX_NAME, strlen(s->layer) > NN_MAX_NAME ? s->layer : s->layer_name);
+    const char *text = s->op == NN_OP_CUSTOM ? s->attr.custom.text : NULL;
+    if (text && strlen(text) > NN_MAX_CUSTOM)
+        return nn_fail(err, NN_E_DSL_ERROR, "what %s is given has %zu bytes; at most %d are kept",
+                       s->layer, strlen(text), NN_MAX_CUSTOM);
     return NN_OK;
+}
+
+static nn_status check_arity(const nn_node_spec *s, nn_err *err) {
+    int least, most;
+    nn_op_arity(s->op, &least, &most);
+    if (s->n_inputs >= least && s->n_inputs <= most) return NN_OK;
+    char takes[48];
+    if (least == most)
+        snprintf(takes, sizeof takes, "%d", least);
+    else
+        snprintf(takes, sizeof takes, "%d to %d", least, most);
+    return nn_fail(err, NN_E_DSL_ERROR, "%s takes %s input%s, got %d", nn_op_name(s->op), takes,
+                   most == 1 ? "" : "s", s->n_inputs);
+}
+
+static nn_status check_inputs(const nn_graph *g, const nn_node_spec *s, nn_err *err) {
+    nn_status st = check_arity(s, err);
+    if (st) return st;
+    if (s->op == NN_OP_INPUT && g->n_inputs == (int)(sizeof g->inputs / sizeof g->inputs[0]))
+        return nn_fail(err, NN_E_DSL_ERROR, "a network has at most %d inputs", g->n_inputs);
+    for (int i = 0; i < s->n_inputs; i++)
+        if (s->inputs[i] < 0 || s->inputs[i] >= g->n_nodes)
+            return nn_fail(err, NN_E_DSL_ERROR, "%s needs an input that stands before it",
+                           nn_op_name(s->op));
+    return NN_OK;
+}
+
+/* ---- folds ---- */
+
+static const char *fold_text(int64_t fold, char *to, size_t cap) {
+    if (fold < 0)
+        snprintf(to, cap, "an unknown number of rows");
+    else
+        snprintf(to, cap, "%" PRId64 " row%s", fold, fold == 1 ? "" : "s");
+    return to;
+}
+
+/* The inputs' rows must be the same ones. FOLDs of equally many steps at equal depth do agree: so
+ * do two sequences that are taken apart side by side. */
+static nn_status agree_folds(const nn_graph *g, const nn_node_spec *s, nn_err *err) {
+    const nn_node *a = &g->nodes[s->inputs[0]];
+    for (int i = 1; i < s->n_inputs; i++) {
+        const nn_node *b = &g->nodes[s->inputs[i]];
+        if (a->fold == b->fold && (a->folded < 0) == (b->folded < 0)) continue;
+        char x[64], y[64];
+        return nn_fail(err, NN_E_DSL_ERROR,
+                       "%s meets '%s', which has %s a sample, and '%s', which has %s: its inputs "
+                       "lie in the same TimeDistributed, or all outside",
+                       nn_op_name(s->op), a->name, fold_text(a->fold, x, sizeof x), b->name,
+                       fold_text(b->fold, y, sizeof y));
+    }
+    return NN_OK;
+}
+
+static nn_status fold(const nn_graph *g, nn_node *n, nn_err *err) {
+    const nn_node *in = &g->nodes[n->inputs[0]];
+    int64_t steps = in->shape.dim[0];
+    n->folded = n->id;
+    if (in->fold < 0 || steps < 0)
+        n->fold = NN_DIM_UNKNOWN;
+    else if (__builtin_mul_overflow(in->fold, steps, &n->fold) || n->fold > NN_MAX_ELEMENTS)
+        return nn_fail(err, NN_E_DSL_ERROR,
+                       "too many rows: %" PRId64 " steps bring '%s' past 2^40 rows a sample", steps,
+                       in->name);
+    return NN_OK;
+}
+
+static nn_status unfold(const nn_graph *g, nn_node *n, nn_err *err) {
+    const nn_node *in = &g->nodes[n->inputs[0]];
+    if (in->folded < 0)
+        return nn_fail(err, NN_E_DSL_ERROR, "unfold: no fold stands before '%s'", in->name);
+    const nn_node *whole = &g->nodes[g->nodes[in->folded].inputs[0]];
+    if (whole->shape.dim[0] != n->attr.unfold.size)
+        return nn_fail(err, NN_E_DSL_ERROR, "unfold to %" PRId64 " steps, but '%s' folded %" PRId64,
+                       n->attr.unfold.size, g->nodes[in->folded].name, whole->shape.dim[0]);
+    n->fold = whole->fold;
+    n->folded = whole->folded;
+    return NN_OK;
+}
+
+/* Sets the node's fold, its inputs being known. */
+static nn_status infer_fold(const nn_graph *g, const nn_node_spec *s, nn_node *n, nn_err *err) {
+    n->fold = 1;
+    n->folded = -1;
+    if (n->n_inputs == 0) return NN_OK;
+    nn_status st = agree_folds(g, s, err);
+    if (st) return st;
+    if (n->op == NN_OP_FOLD) return fold(g, n, err);
+    if (n->op == NN_OP_UNFOLD) return unfold(g, n, err);
+    n->fold = g->nodes[n->inputs[0]].fold;
+    n->folded = g->nodes[n->inputs[0]].folded;
+    return NN_OK;
+}
+
+/* ---- adding ---- */
+
+static nn_status infer(const nn_graph *g, const nn_node_spec *s, nn_node *n, nn_err *err) {
+    nn_shape in[NN_MAX_INPUTS];
+    for (int i = 0; i < n->n_inputs; i++) in[i] = g->nodes[n->inputs[i]].shape;
+    nn_status st = nn_infer(n, in, err);
+    return st ? st : infer_fold(g, s, n, err);
+}
+
+/* Copies what the node points to. */
+static bool copy_texts(nn_graph *g, const nn_node_spec *s, nn_node *n) {
+    int *inputs = NN_NEW_N(g->arena, int, (size_t)n->n_inputs + (n->n_inputs == 0));
+    n->name = nn_arena_strdup(g->arena, s->name);
+    n->layer = nn_arena_strdup(g->arena, s->layer);
+    n->layer_name =
+        strcmp(s->layer_name, s->name) == 0 ? n->name : nn_arena_strdup(g->arena, s->layer_name);
+    if (n->op == NN_OP_CUSTOM)
+        n->attr.custom.text =
+            nn_arena_strdup(g->arena, s->attr.custom.text ? s->attr.custom.text : "");
+    if (!inputs || !n->name || !n->layer || !n->layer_name ||
+        (n->op == NN_OP_CUSTOM && !n->attr.custom.text))
+        return false;
+    for (int i = 0; i < n->n_inputs; i++) inputs[i] = s->inputs[i];
+    n->inputs = inputs;
+    return true;
 }
 
 nn_status nn_graph_add(nn_graph *g, const nn_node_spec *s, int *ret_id, nn_err *err) {
     nn_status st = check_name(g, s->name, err);
+    if (!st) st = check_texts(s, err);
     if (!st) st = check_inputs(g, s, err);
     if (st) return st;
     nn_node n = {.id = g->n_nodes,
                  .op = s->op,
                  .layer_index = s->layer_index,
                  .span = s->span,
-                 .n_inputs = nn_op_inputs(s->op),
+                 .n_inputs = s->n_inputs,
+                 .inputs = s->inputs,
                  .attr = s->attr,
                  .shape = s->shape};
-    if (n.n_inputs) n.inputs[0] = s->input;
-    st = nn_infer(&n, n.n_inputs ? &g->nodes[s->input].shape : NULL, err);
+    st = infer(g, s, &n, err);
     if (st) return st;
-    n.name = nn_arena_strdup(g->arena, s->name);
-    n.layer = nn_arena_strdup(g->arena, s->layer);
-    n.layer_name =
-        strcmp(s->layer_name, s->name) == 0 ? n.name : nn_arena_strdup(g->arena, s->layer_name);
-    if (!n.name || !n.layer || !n.layer_name || !grow_names(g) ||
+    if (!copy_texts(g, s, &n) || !grow_names(g) ||
         !room(g->arena, (void **)&g->nodes, g->n_nodes, &g->cap_nodes, sizeof n))
         return full(err);
     g->nodes[g->n_nodes++] = n;
@@ -166,6 +283,11 @@ nn_status nn_graph_add_output(nn_graph *g, int id, nn_err *err) {
         return nn_fail(err, NN_E_DSL_ERROR, "output %d is not a node", id);
     if (g->n_outputs == (int)(sizeof g->outputs / sizeof g->outputs[0]))
         return nn_fail(err, NN_E_DSL_ERROR, "a network has at most %d outputs", g->n_outputs);
+    if (g->nodes[id].folded >= 0)
+        return nn_fail(err, NN_E_DSL_ERROR,
+                       "output '%s' lies between a fold and its unfold: an output has one row a "
+                       "sample",
+                       g->nodes[id].name);
     g->outputs[g->n_outputs++] = id;
     return NN_OK;
 }

@@ -42,7 +42,11 @@ typedef enum nn_merge {
 } nn_merge;
 
 typedef enum nn_rnn_kind { NN_RNN_SIMPLE, NN_RNN_LSTM, NN_RNN_GRU } nn_rnn_kind;
-typedef enum nn_noise { NN_NOISE_GAUSSIAN, NN_NOISE_GAUSSIAN_DROPOUT, NN_NOISE_ALPHA_DROPOUT } nn_noise;
+typedef enum nn_noise {
+    NN_NOISE_GAUSSIAN,
+    NN_NOISE_GAUSSIAN_DROPOUT,
+    NN_NOISE_ALPHA_DROPOUT
+} nn_noise;
 
 typedef enum nn_init_kind {
 #define NN_INIT(N, n, a, b) NN_INIT_##N,
@@ -121,6 +125,7 @@ typedef union nn_attr {
         int64_t output_padding[NN_MAX_SPATIAL]; /* more rows at the end; 0 unless given */
         int64_t filters, groups;
         bool bias;
+        bool output_padding_given; /* Keras cuts off other pads then: graph/infer_window.c */
     } conv_transpose; /* weights in order: kernel [size..., filters / groups, in] (Keras's order),
                          bias [filters] if bias */
     nn_window pool;
@@ -160,7 +165,7 @@ typedef union nn_attr {
     } activation;
     struct {
         unsigned shared; /* bit i: one alpha for all of axis i */
-    } prelu; /* weight alpha: the sample's shape, 1 on shared axes */
+    } prelu;             /* weight alpha: the sample's shape, 1 on shared axes */
     struct {
         double low, high; /* infinite where there is no bound */
     } clip;
@@ -193,7 +198,7 @@ typedef union nn_attr {
     struct {
         nn_rnn_kind kind;
         int64_t units;
-        nn_act activation, recurrent_activation; /* with their default alpha; SIMPLE: the first only */
+        nn_act activation, recurrent_activation; /* default alpha; SIMPLE: the first only */
         bool bias, sequences; /* sequences: the output of every step, else of the last */
         bool reverse;         /* from the last step to the first; outputs stay at their step */
         bool reset_after;     /* GRU */
@@ -212,7 +217,7 @@ typedef union nn_attr {
                     recurrent_kernel [size..., f, 4 f], bias [4 f] if bias */
     struct {
         int64_t heads;
-        double scale; /* of the scores: 1 / sqrt(size of a head) in MultiHeadAttention */
+        double scale;          /* of the scores: 1 / sqrt(size of a head) in MultiHeadAttention */
         bool causal, additive; /* additive: score = sum(scale * tanh(q + k)), one head */
         bool use_scale;        /* weight scale: [1], additive [size of a head] */
         double dropout;        /* of the scores after softmax */
@@ -225,7 +230,7 @@ typedef union nn_attr {
         int axis; /* of a sample */
     } concat;
     struct {
-        int axes[2]; /* of the samples of a and b */
+        int axes[2];    /* of the samples of a and b */
         bool normalize; /* both to length 1 along their axis first */
     } dot; /* sum over the two axes; output: the rest of a, then the rest of b; at least (1) */
     struct {
@@ -233,8 +238,8 @@ typedef union nn_attr {
     } unfold; /* steps that the last FOLD took into the rows; FOLD has no attributes */
     struct {
         const char *text; /* Lambda: the function; else the parameters as JSON */
-    } custom; /* what only Python can run, or nobody: the layer's name is nn_node.layer; its shape is
-                 given */
+    } custom; /* what only Python can run, or nobody: the layer's name is nn_node.layer; its shape
+                 is given */
     struct {
         bool flatten; /* a Flatten rather than a Reshape: how generated code spells it */
     } reshape;
@@ -253,7 +258,8 @@ typedef struct nn_node {
     nn_span span;           /* of that layer in the source */
     int n_inputs;
     const int *inputs; /* node ids, in the graph's arena */
-    int64_t fold;      /* rows of this node a sample: 1 outside of FOLD ... UNFOLD; may be unknown */
+    int64_t fold; /* rows of this node a sample: 1 outside of FOLD ... UNFOLD; may be unknown */
+    int folded;   /* the FOLD that the next UNFOLD undoes; -1 outside */
     int n_weights, weights[NN_MAX_WEIGHTS]; /* indices into nn_graph.weights */
     nn_attr attr;
     nn_shape shape; /* of its output */
@@ -276,7 +282,7 @@ typedef struct nn_graph {
 /* Bounds that keep every product of sizes inside 64 bits; past them is an ordinary error. */
 #define NN_MAX_DIM      INT64_C(2147483647)
 #define NN_MAX_ELEMENTS (INT64_C(1) << 40) /* of one tensor, and of all weights together */
-enum { NN_MAX_NAME = 200 };
+enum { NN_MAX_NAME = 200, NN_MAX_CUSTOM = 65536 /* bytes of nn_attr.custom.text */ };
 
 /* An empty graph in its own child of `parent` (NULL: standing alone, to be freed with
  * nn_arena_free(g->arena)). NULL only when the parent's cap is spent. */
@@ -298,9 +304,9 @@ typedef struct nn_node_spec {
 /* Adds a node, infers its shape and returns its id through ret. `same` windows get their pads.
  * Pointers to nodes are valid until the next nn_graph_add. NN_E_DSL_ERROR with the rule and the
  * shapes when they do not fit: the message reads "<what is wrong>: <rule> with input (26, 26, 32)".
- * Also for a name that is not letters, digits and "_.-", or is taken (find a free one with
- * nn_graph_has_name). NN_E_LIMIT past the arena's cap. INPUT nodes are entered in g->inputs;
- * outputs are the caller's to enter, with nn_graph_add_output. */
+ * Also for inputs of other folds, and a name that is not letters, digits and "_.-", or is taken
+ * (find a free one with nn_graph_has_name). NN_E_LIMIT past the arena's cap. INPUT nodes are
+ * entered in g->inputs; outputs are the caller's to enter, with nn_graph_add_output. */
 nn_status nn_graph_add(nn_graph *g, const nn_node_spec *spec, int *ret_id, nn_err *err);
 /* Adds a weight "<node name>.<suffix>" to node `id`; offset and elements are filled in. A node's
  * weights are added before the next node, in the order that the op names (see nn_attr); one of
@@ -338,6 +344,8 @@ nn_loss_kind nn_train_default_loss(const nn_graph *g);
 
 /* Names are compared without regard to letter case and underscores: "LeakyReLU", "leaky_relu". */
 bool nn_name_equal(const char *a, const char *b);
+/* Whether `name` is, so compared, one of a "|"-separated list (NULL: of none). */
+bool nn_name_listed(const char *name, const char *list);
 const char *nn_op_name(nn_op op);
 int nn_op_find(const char *name); /* -1 if there is none */
 /* Least and most inputs of an op (most: NN_MAX_INPUTS where any number will do). */

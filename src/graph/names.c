@@ -23,8 +23,7 @@ bool nn_name_equal(const char *a, const char *b) {
     return equal(a, b, strlen(b));
 }
 
-/* Whether `name` is one of a "|"-separated list (NULL: of none). */
-static bool listed(const char *name, const char *list) {
+bool nn_name_listed(const char *name, const char *list) {
     while (list && *list) {
         size_t n = strcspn(list, "|");
         if (equal(name, list, n)) return true;
@@ -35,9 +34,9 @@ static bool listed(const char *name, const char *list) {
 
 static const struct {
     const char *name;
-    int inputs;
+    int least, most; /* inputs */
 } ops[NN_OP_COUNT] = {
-#define NN_OP(N, n, i, w) {#n, i},
+#define NN_OP(N, n, lo, hi, w) {#n, lo, hi},
 #include "graph/ops.def"
 #undef NN_OP
 };
@@ -46,13 +45,30 @@ const char *nn_op_name(nn_op op) {
     return ops[op].name;
 }
 
-int nn_op_inputs(nn_op op) {
-    return ops[op].inputs;
+void nn_op_arity(nn_op op, int *ret_least, int *ret_most) {
+    *ret_least = ops[op].least;
+    *ret_most = ops[op].most;
 }
 
 int nn_op_find(const char *name) {
     for (int i = 0; i < NN_OP_COUNT; i++)
         if (strcmp(name, ops[i].name) == 0) return i;
+    return -1;
+}
+
+static const char *const merges[NN_MERGE_COUNT] = {
+#define NN_MERGE(N, n) #n,
+#include "graph/merges.def"
+#undef NN_MERGE
+};
+
+const char *nn_merge_name(nn_merge m) {
+    return merges[m];
+}
+
+int nn_merge_find(const char *name) {
+    for (int i = 0; i < NN_MERGE_COUNT; i++)
+        if (nn_name_equal(name, merges[i])) return i;
     return -1;
 }
 
@@ -75,7 +91,7 @@ double nn_act_default_alpha(nn_act a) {
 
 int nn_act_find(const char *name) {
     for (int i = 0; i < NN_ACT_COUNT; i++)
-        if (nn_name_equal(name, acts[i].name) || listed(name, acts[i].alias)) return i;
+        if (nn_name_equal(name, acts[i].name) || nn_name_listed(name, acts[i].alias)) return i;
     return -1;
 }
 
@@ -119,91 +135,6 @@ int nn_constraint_find(const char *name) {
     for (int i = 0; i < (int)(sizeof constraints / sizeof constraints[0]); i++)
         if (nn_name_equal(name, constraints[i])) return i;
     return -1;
-}
-
-static const struct {
-    const char *aliases;
-    nn_target_kind targets;
-} losses[NN_LOSS_COUNT] = {
-#define NN_LOSS(N, n, aliases, t) {aliases, NN_TARGET_##t},
-#include "graph/losses.def"
-#undef NN_LOSS
-};
-static const char *const loss_names[NN_LOSS_COUNT + 1] = {
-#define NN_LOSS(N, n, aliases, t) #n,
-#include "graph/losses.def"
-#undef NN_LOSS
-};
-
-int nn_loss_find(const char *name) {
-    for (int i = 0; i < NN_LOSS_COUNT; i++)
-        if (nn_name_equal(name, loss_names[i]) || listed(name, losses[i].aliases)) return i;
-    return -1;
-}
-
-const char *nn_loss_name(nn_loss_kind k) {
-    return loss_names[k];
-}
-
-nn_target_kind nn_loss_targets(nn_loss_kind k) {
-    return losses[k].targets;
-}
-
-const char *const *nn_loss_names(void) {
-    return loss_names;
-}
-
-static const struct {
-    const char *name;
-    int slots;
-    double lr;
-} optimizers[NN_OPTIMIZER_COUNT] = {
-#define NN_OPTIMIZER(N, n, c, slots, lr) {#n, slots, lr},
-#include "graph/optimizers.def"
-#undef NN_OPTIMIZER
-};
-static const char *const optimizer_names[NN_OPTIMIZER_COUNT + 1] = {
-#define NN_OPTIMIZER(N, n, c, slots, lr) c,
-#include "graph/optimizers.def"
-#undef NN_OPTIMIZER
-};
-
-int nn_optimizer_find(const char *name) {
-    for (int i = 0; i < NN_OPTIMIZER_COUNT; i++)
-        if (nn_name_equal(name, optimizers[i].name)) return i;
-    return -1;
-}
-
-const char *nn_optimizer_name(nn_optimizer_kind k) {
-    return optimizers[k].name;
-}
-
-int nn_optimizer_slots(nn_optimizer_kind k) {
-    return optimizers[k].slots;
-}
-
-const char *const *nn_optimizer_names(void) {
-    return optimizer_names;
-}
-
-/* Keras's defaults (language.md 8.1); AdamW alone decays. */
-nn_optimizer nn_optimizer_default(nn_optimizer_kind kind) {
-    return (nn_optimizer){.kind = kind,
-                          .learning_rate = optimizers[kind].lr,
-                          .beta_1 = 0.9,
-                          .beta_2 = 0.999,
-                          .epsilon = 1e-7,
-                          .weight_decay = kind == NN_OPTIMIZER_ADAMW ? 0.004 : 0};
-}
-
-nn_train_spec nn_train_default(void) {
-    return (nn_train_spec){.loss = NN_LOSS_MSE,
-                           .optimizer = nn_optimizer_default(NN_OPTIMIZER_ADAM),
-                           .metrics = NN_METRIC_ACCURACY,
-                           .epochs = 10,
-                           .batch_size = 32,
-                           .shuffle = true,
-                           .device = "auto"};
 }
 
 nn_loss_kind nn_train_default_loss(const nn_graph *g) {

@@ -3,164 +3,15 @@
  *
  * Reading trusts nothing: the graph is built again with nn_graph_add and nn_graph_add_weight, so
  * every rule that holds while building holds for a file; then each shape in the file must be the
- * one that its rule gave. Members that are missing, of another type or unknown are refused. `same`
- * windows carry no pads: they follow from the shape. */
-#include "graph/reader.h"
+ * one that its rule gave. Members that are missing, of another type or unknown are refused. What an
+ * op's attributes are is said in attr.c. */
+#include "graph/attr.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { FORMAT_VERSION = 1, MAX_TEXT = 1000 };
-
-/* ---- attributes: write_<op> and read_<op> for every op ---- */
-
-static void write_window(nn_json *v, const nn_window *w) {
-    nn_json_set(v, "size", nn_wr_ints(w->size, w->spatial));
-    nn_json_set(v, "stride", nn_wr_ints(w->stride, w->spatial));
-    nn_json_set(v, "dilation", nn_wr_ints(w->dilation, w->spatial));
-    nn_json_set(v, "same", nn_json_new_bool(w->same));
-    if (w->same) return;
-    nn_json_set(v, "pad_before", nn_wr_ints(w->pad_before, w->spatial));
-    nn_json_set(v, "pad_after", nn_wr_ints(w->pad_after, w->spatial));
-}
-
-static void read_axes(nn_rd *r, const char *key, int64_t *to, int spatial, int64_t min) {
-    if (nn_rd_ints(r, key, to, NN_MAX_SPATIAL, min, NN_MAX_DIM, false) != spatial)
-        nn_rd_fail(r, key, "as long as 'size'");
-}
-
-static void read_window(nn_rd *r, nn_window *w) {
-    w->spatial = nn_rd_ints(r, "size", w->size, NN_MAX_SPATIAL, 1, NN_MAX_DIM, false);
-    read_axes(r, "stride", w->stride, w->spatial, 1);
-    read_axes(r, "dilation", w->dilation, w->spatial, 1);
-    w->same = nn_rd_bool(r, "same");
-    if (w->same) return;
-    read_axes(r, "pad_before", w->pad_before, w->spatial, 0);
-    read_axes(r, "pad_after", w->pad_after, w->spatial, 0);
-}
-
-static void write_input(nn_json *v, const nn_node *n) {
-    (void)v, (void)n;
-}
-static void read_input(nn_rd *r, nn_attr *a) {
-    (void)r, (void)a;
-}
-
-static void write_matmul(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "units", nn_json_new_int(n->attr.matmul.units));
-    nn_json_set(v, "bias", nn_json_new_bool(n->attr.matmul.bias));
-}
-static void read_matmul(nn_rd *r, nn_attr *a) {
-    a->matmul.units = nn_rd_int(r, "units", 1, NN_MAX_DIM);
-    a->matmul.bias = nn_rd_bool(r, "bias");
-}
-
-static void write_conv(nn_json *v, const nn_node *n) {
-    write_window(v, &n->attr.conv.window);
-    nn_json_set(v, "filters", nn_json_new_int(n->attr.conv.filters));
-    nn_json_set(v, "groups", nn_json_new_int(n->attr.conv.groups));
-    nn_json_set(v, "bias", nn_json_new_bool(n->attr.conv.bias));
-}
-static void read_conv(nn_rd *r, nn_attr *a) {
-    read_window(r, &a->conv.window);
-    a->conv.filters = nn_rd_int(r, "filters", 1, NN_MAX_DIM);
-    a->conv.groups = nn_rd_int(r, "groups", 1, NN_MAX_DIM);
-    a->conv.bias = nn_rd_bool(r, "bias");
-}
-
-static void write_max_pool(nn_json *v, const nn_node *n) {
-    write_window(v, &n->attr.pool);
-}
-static void read_max_pool(nn_rd *r, nn_attr *a) {
-    read_window(r, &a->pool);
-}
-static void write_avg_pool(nn_json *v, const nn_node *n) {
-    write_window(v, &n->attr.pool);
-}
-static void read_avg_pool(nn_rd *r, nn_attr *a) {
-    read_window(r, &a->pool);
-}
-
-static void write_global_avg_pool(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "keepdims", nn_json_new_bool(n->attr.global_pool.keepdims));
-}
-static void read_global_avg_pool(nn_rd *r, nn_attr *a) {
-    a->global_pool.keepdims = nn_rd_bool(r, "keepdims");
-}
-
-static void write_batch_norm(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "momentum", nn_json_new_num(n->attr.batch_norm.momentum));
-    nn_json_set(v, "epsilon", nn_json_new_num(n->attr.batch_norm.epsilon));
-    nn_json_set(v, "center", nn_json_new_bool(n->attr.batch_norm.center));
-    nn_json_set(v, "scale", nn_json_new_bool(n->attr.batch_norm.scale));
-}
-static void read_batch_norm(nn_rd *r, nn_attr *a) {
-    double m = a->batch_norm.momentum = nn_rd_num(r, "momentum");
-    if (m < 0 || m > 1) nn_rd_fail(r, "momentum", "in [0, 1]");
-    if ((a->batch_norm.epsilon = nn_rd_num(r, "epsilon")) <= 0) nn_rd_fail(r, "epsilon", "above 0");
-    a->batch_norm.center = nn_rd_bool(r, "center");
-    a->batch_norm.scale = nn_rd_bool(r, "scale");
-}
-
-static void write_activation(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "kind", nn_json_new_str(nn_act_name(n->attr.activation.kind)));
-    nn_json_set(v, "alpha", nn_json_new_num(n->attr.activation.alpha));
-}
-static void read_activation(nn_rd *r, nn_attr *a) {
-    a->activation.kind = (nn_act)nn_rd_word(r, "kind", nn_act_find);
-    a->activation.alpha = nn_rd_num(r, "alpha");
-}
-
-static void write_softmax(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "log", nn_json_new_bool(n->attr.softmax.log));
-}
-static void read_softmax(nn_rd *r, nn_attr *a) {
-    a->softmax.log = nn_rd_bool(r, "log");
-}
-
-static void write_dropout(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "rate", nn_json_new_num(n->attr.dropout.rate));
-    nn_json_set(v, "seeded", nn_json_new_bool(n->attr.dropout.seeded));
-    nn_json_set(v, "seed", nn_json_new_int((int64_t)n->attr.dropout.seed));
-    nn_json_set(v, "noise_shape", nn_wr_shape(&n->attr.dropout.noise_shape));
-}
-static void read_dropout(nn_rd *r, nn_attr *a) {
-    double rate = a->dropout.rate = nn_rd_num(r, "rate");
-    if (rate < 0 || rate > 1) nn_rd_fail(r, "rate", "in [0, 1]");
-    a->dropout.seeded = nn_rd_bool(r, "seeded");
-    a->dropout.seed = (uint64_t)nn_rd_int(r, "seed", INT64_MIN, INT64_MAX);
-    a->dropout.noise_shape = nn_rd_shape(r, "noise_shape");
-}
-
-static void write_reshape(nn_json *v, const nn_node *n) {
-    nn_json_set(v, "flatten", nn_json_new_bool(n->attr.reshape.flatten));
-}
-static void read_reshape(nn_rd *r, nn_attr *a) {
-    a->reshape.flatten = nn_rd_bool(r, "flatten");
-}
-
-static void write_transpose(nn_json *v, const nn_node *n) {
-    nn_json *p = nn_json_new_array();
-    for (int i = 0; i < n->shape.rank; i++)
-        nn_json_push(p, nn_json_new_int(n->attr.transpose.perm[i]));
-    nn_json_set(v, "perm", p);
-}
-static void read_transpose(nn_rd *r, nn_attr *a) {
-    int64_t perm[NN_MAX_RANK];
-    int n = nn_rd_ints(r, "perm", perm, NN_MAX_RANK, 0, NN_MAX_RANK - 1, false);
-    /* axes past the list are no permutation, whatever the input's rank is */
-    for (int i = 0; i < NN_MAX_RANK; i++) a->transpose.perm[i] = i < n ? (int)perm[i] : -1;
-}
-
-static const struct {
-    void (*write)(nn_json *, const nn_node *);
-    void (*read)(nn_rd *, nn_attr *);
-} attributes[NN_OP_COUNT] = {
-#define NN_OP(N, n, i, w) [NN_OP_##N] = {write_##n, read_##n},
-#include "graph/ops.def"
-#undef NN_OP
-};
 
 /* ---- weights ---- */
 
@@ -241,10 +92,17 @@ static nn_span read_span(nn_rd *r) {
     return (nn_span){(int)v[0], (int)v[1], (int)v[2], (int)v[3], (size_t)v[4], (size_t)v[5]};
 }
 
+static int read_inputs(nn_rd *r, int *to) {
+    int64_t v[NN_MAX_INPUTS];
+    int n = nn_rd_ints(r, "inputs", v, NN_MAX_INPUTS, 0, NN_MAX_DIM, false);
+    for (int i = 0; i < n; i++) to[i] = (int)v[i];
+    return n;
+}
+
 static nn_json *node_json(const nn_graph *g, const nn_node *n) {
     nn_json *v = nn_json_new_object(), *attr = nn_json_new_object(), *inputs = nn_json_new_array(),
             *weights = nn_json_new_array();
-    attributes[n->op].write(attr, n);
+    nn_attr_write(attr, n);
     for (int i = 0; i < n->n_inputs; i++) nn_json_push(inputs, nn_json_new_int(n->inputs[i]));
     for (int i = 0; i < n->n_weights; i++)
         nn_json_push(weights, weight_json(&g->weights[n->weights[i]]));
@@ -286,12 +144,11 @@ static nn_status read_node(nn_graph *g, const nn_json *v, nn_err *err) {
     s.layer_name = nn_rd_str(&r, "layer_name", NN_MAX_NAME);
     s.layer_index = (int)nn_rd_int(&r, "layer_index", -1, NN_MAX_DIM);
     s.span = read_span(&r);
-    int64_t input = -1;
-    if (nn_rd_ints(&r, "inputs", &input, 1, 0, NN_MAX_DIM, false) != nn_op_inputs(s.op))
-        nn_rd_fail(&r, "inputs", "as many nodes as the op takes");
-    s.input = (int)input;
+    int inputs[NN_MAX_INPUTS];
+    s.inputs = inputs;
+    s.n_inputs = read_inputs(&r, inputs);
     nn_rd attr = nn_rd_object(&r, "attr");
-    attributes[s.op].read(&attr, &s.attr);
+    nn_attr_read(&attr, s.op, &s.attr);
     nn_rd_done(&attr);
     nn_shape shape = s.shape = nn_rd_shape(&r, "shape");
     const nn_json *weights = nn_rd_array(&r, "weights");

@@ -170,8 +170,9 @@ struct nn_native {
     bool finite; /* of the weight gradients of this step so far */
 };
 
-/* The row of op in the table of units; NULL for INPUT, RESHAPE (no work of their own). */
-#define NN_OP(N, n, i, w) extern const nn_unit_kind nn_unit_##n;
+/* The row of op in the table of units. Without `forward`: INPUT and RESHAPE, which have no work of
+ * their own, and what cannot be run yet (not_yet.c). */
+#define NN_OP(N, n, lo, hi, w) extern const nn_unit_kind nn_unit_##n;
 #include "graph/ops.def"
 #undef NN_OP
 extern const nn_unit_kind nn_unit_relayout;

@@ -20,7 +20,7 @@ struct nn_wish {
 };
 
 static const nn_unit_kind *const kinds[NN_OP_COUNT] = {
-#define NN_OP(N, n, i, w) [NN_OP_##N] = &nn_unit_##n,
+#define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = &nn_unit_##n,
 #include "graph/ops.def"
 #undef NN_OP
 };
@@ -473,6 +473,20 @@ static nn_status bind_units(nn_native *x, nn_err *err) {
 
 /* ---- the whole ---- */
 
+static bool runs(const nn_node *n) {
+    return kinds[n->op]->forward || n->op == NN_OP_INPUT || n->op == NN_OP_RESHAPE;
+}
+
+static nn_status check_ops(const nn_graph *g, nn_err *err) {
+    for (int i = 0; i < g->n_nodes; i++) {
+        const nn_node *n = &g->nodes[i];
+        if (!runs(n)) return nn_engine_cannot(&nn_engine_native, n, NULL, err);
+        nn_status st = nn_engine_check(&nn_engine_native, n, err);
+        if (st) return st;
+    }
+    return NN_OK;
+}
+
 static nn_status check_sizes(const nn_graph *g, int64_t batch, nn_err *err) {
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
@@ -505,7 +519,8 @@ static nn_status alloc_tables(nn_native *x, nn_err *err) {
 
 nn_status nn_native_plan(nn_native *x, nn_err *err) {
     const nn_graph *g = x->base.graph;
-    nn_status st = check_sizes(g, x->base.options.batch, err);
+    nn_status st = check_ops(g, err);
+    if (!st) st = check_sizes(g, x->base.options.batch, err);
     if (!st) x->has_loss = nn_loss_plan_make(g, &x->loss, err) == NN_OK;
     if (!st && x->training && !x->has_loss) return err ? err->code : NN_E_UNSUPPORTED;
     if (!st) st = alloc_tables(x, err);

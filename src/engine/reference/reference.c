@@ -51,6 +51,26 @@ static void reference_close(nn_exec *base) {
 
 /* ---- planning ---- */
 
+static const nn_ref_op *const ops[NN_OP_COUNT] = {
+#define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = &nn_ref_##n,
+#include "graph/ops.def"
+#undef NN_OP
+};
+
+bool nn_reference_runs(nn_op op) {
+    return ops[op]->forward != NULL;
+}
+
+static nn_status check_ops(const nn_graph *g, nn_err *err) {
+    for (int i = 0; i < g->n_nodes; i++) {
+        const nn_node *n = &g->nodes[i];
+        if (!ops[n->op]->forward) return nn_engine_cannot(&nn_engine_reference, n, NULL, err);
+        nn_status st = nn_engine_check(&nn_engine_reference, n, err);
+        if (st) return st;
+    }
+    return NN_OK;
+}
+
 static nn_status measure(ref_exec *x, int64_t *ret_elements, nn_err *err) {
     const int64_t limit = (int64_t)1 << 42; /* doubles; rows x elements stays far below 2^63 */
     const nn_graph *g = x->base.graph;
@@ -107,6 +127,8 @@ static nn_status allocate(ref_exec *x, int64_t activations, nn_err *err) {
 static nn_status reference_open(const nn_graph *g, const nn_exec_options *o, nn_exec **ret,
                                 nn_err *err) {
     assert(o->batch >= 1);
+    nn_status can = check_ops(g, err);
+    if (can) return can;
     ref_exec *x = calloc(1, sizeof *x);
     if (!x) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for an executor");
     x->base = (nn_exec){.engine = &nn_engine_reference, .graph = g, .options = *o};
@@ -130,14 +152,6 @@ static nn_status reference_open(const nn_graph *g, const nn_exec_options *o, nn_
 }
 
 /* ---- running ---- */
-
-static const struct {
-    void (*forward)(const nn_ref *), (*backward)(const nn_ref *);
-} ops[NN_OP_COUNT] = {
-#define NN_OP(N, n, i, w) [NN_OP_##N] = {nn_ref_forward_##n, nn_ref_backward_##n},
-#include "graph/ops.def"
-#undef NN_OP
-};
 
 static nn_ref ref_of(const ref_exec *x, int node, int64_t rows, bool training) {
     const nn_graph *g = x->base.graph;
@@ -182,7 +196,7 @@ static void give_outputs(ref_exec *x, int64_t rows) {
 static void run_forward(ref_exec *x, int64_t rows, bool training) {
     for (int i = 0; i < x->base.graph->n_nodes; i++) {
         nn_ref r = ref_of(x, i, rows, training);
-        ops[r.node->op].forward(&r);
+        ops[r.node->op]->forward(&r);
     }
 }
 
@@ -225,7 +239,7 @@ static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, 
     double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret_correct);
     for (int i = from; i >= 0; i--) {
         nn_ref r = ref_of(x, i, rows, training);
-        ops[r.node->op].backward(&r);
+        ops[r.node->op]->backward(&r);
     }
     for (int i = 0; i < g->n_weights; i++)
         if (!g->weights[i].trainable)

@@ -26,12 +26,19 @@ typedef struct nn_ref {
     int64_t updates;
 } nn_ref;
 
-/* One pair an op: an op without them does not link. */
-#define NN_OP(N, n, i, w)                                                                          \
+/* One answer an op (reference/ops.c): an op without it does not link. NULL: not run yet. */
+typedef struct nn_ref_op {
+    void (*forward)(const nn_ref *r), (*backward)(const nn_ref *r);
+} nn_ref_op;
+#define NN_OP(N, n, lo, hi, w)                                                                     \
+    extern const nn_ref_op nn_ref_##n;                                                             \
     void nn_ref_forward_##n(const nn_ref *r);                                                      \
     void nn_ref_backward_##n(const nn_ref *r);
 #include "graph/ops.def"
 #undef NN_OP
+
+/* For tests: whether this engine runs the op, so that one that it runs is also checked. */
+bool nn_reference_runs(nn_op op);
 
 /* Moves the moving statistics in `weights` (a slab) by the batch that r->x holds. */
 void nn_ref_batch_norm_move(const nn_ref *r, double *weights);

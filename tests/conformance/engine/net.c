@@ -121,8 +121,8 @@ static void fill_attr(nn_node_spec *spec, char **words, int n, const nn_shape *i
     case NN_OP_TRANSPOSE:
         for (int i = 1; i < n; i++) a->transpose.perm[i - 1] = (int)strtol(words[i], NULL, 10);
         break;
-    case NN_OP_COUNT:
-        break;
+    default:
+        fail_msg("net.c has no words for %s", words[0]);
     }
 }
 
@@ -160,7 +160,8 @@ static int add(nn_graph *g, char *line, int input) {
         .layer_name = name,
         .layer_index = g->n_nodes - 1,
         .span = {.line = g->n_nodes + 1, .col = 1},
-        .input = input
+        .inputs = &input,
+        .n_inputs = input >= 0,
     };
     fill_attr(&spec, words, n, input >= 0 ? &g->nodes[input].shape : NULL);
     CHECK_OK(nn_graph_add(g, &spec, &id, &err), &err);

@@ -26,7 +26,6 @@ static void save_model(const char *path) {
         .layer = "Input",
         .layer_name = "x",
         .layer_index = -1,
-        .input = -1,
         .shape = {1, {IN}}
     };
     CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
@@ -34,7 +33,8 @@ static void save_model(const char *path) {
                        .name = "y",
                        .layer = "Dense",
                        .layer_name = "y",
-                       .input = x,
+                       .inputs = (int[]){x},
+                       .n_inputs = 1,
                        .attr = {.matmul = {.units = OUT}}};
     CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
     nn_weight w = {

@@ -24,8 +24,7 @@ static int add(nn_graph *g, nn_node_spec s, const char *const *suffixes) {
 }
 
 static int add_input(nn_graph *g, nn_shape shape) {
-    return add(g, (nn_node_spec){.op = NN_OP_INPUT, .name = "in", .input = -1, .shape = shape},
-               NULL);
+    return add(g, (nn_node_spec){.op = NN_OP_INPUT, .name = "in", .shape = shape}, NULL);
 }
 
 static nn_graph *graph_new(void) {
@@ -76,17 +75,19 @@ TEST(pytorch_branches_keep_their_values_apart) {
                    (nn_node_spec){
                        .op = NN_OP_CONV,
                        .name = "x",
-                       .input = in,
-                       .attr.conv = {.window = w, .filters = 4, .groups = 1}
+                       .inputs = (int[]){in          },
+                       .n_inputs = 1,
+                       .attr.conv = { .window = w, .filters = 4, .groups = 1}
     },
                    (const char *const[]){"kernel", NULL});
     int flat = add(g,
                    (nn_node_spec){
                        .op = NN_OP_RESHAPE,
                        .name = "flat",
-                       .input = conv,
+                       .inputs = (int[]){conv  },
+                       .n_inputs = 1,
                        .attr.reshape.flatten = true,
-                       .shape = {1, {144}}
+                       .shape = { 1, {144}}
     },
                    NULL);
     nn_window p = {
@@ -94,7 +95,12 @@ TEST(pytorch_branches_keep_their_values_apart) {
              .stride = {2, 2},
              .dilation = {1, 1}
     };
-    add(g, (nn_node_spec){.op = NN_OP_MAX_POOL, .name = "pool", .input = conv, .attr.pool = p},
+    add(g,
+        (nn_node_spec){.op = NN_OP_MAX_POOL,
+                       .name = "pool",
+                       .inputs = (int[]){conv},
+                       .n_inputs = 1,
+                       .attr.pool = p},
         NULL);
     CHECK_OK(generate(g, flat, &b, &err), &err);
     check_has(&b, "class HandMade(nn.Module)");
@@ -111,11 +117,13 @@ TEST(pytorch_transposes) {
     int in = add_input(g, (nn_shape){
                               3, {4, 5, 6}
     });
-    int t =
-        add(g,
-            (nn_node_spec){
-                .op = NN_OP_TRANSPOSE, .name = "swap", .input = in, .attr.transpose = {{1, 0, 2}}},
-            NULL);
+    int t = add(g,
+                (nn_node_spec){.op = NN_OP_TRANSPOSE,
+                               .name = "swap",
+                               .inputs = (int[]){in},
+                               .n_inputs = 1,
+                               .attr.transpose = {{1, 0, 2}}},
+                NULL);
     CHECK_OK(generate(g, t, &b, &err), &err);
     check_has(&b, "        x = x.permute(0, 2, 1, 3)  # (batch, 5, 4, 6)\n");
 }
@@ -144,7 +152,8 @@ TEST(pytorch_says_what_it_cannot_write) {
                    (nn_node_spec){.op = NN_OP_AVG_POOL,
                                   .name = "pool",
                                   .layer = "AveragePooling2D",
-                                  .input = in,
+                                  .inputs = (int[]){in},
+                                  .n_inputs = 1,
                                   .attr.pool = w},
                    NULL);
     check_refused(
@@ -157,7 +166,8 @@ TEST(pytorch_says_what_it_cannot_write) {
     int norm = add(g,
                    (nn_node_spec){.op = NN_OP_BATCH_NORM,
                                   .name = "norm",
-                                  .input = in,
+                                  .inputs = (int[]){in},
+                                  .n_inputs = 1,
                                   .attr.batch_norm = {.epsilon = 1e-3}},
                    (const char *const[]){"moving_mean", "moving_variance", NULL});
     check_refused(g, norm, "at most 4 axes");
@@ -171,8 +181,11 @@ TEST(pytorch_is_deterministic) {
         nn_graph *g = graph_new();
         int in = add_input(g, (nn_shape){1, {4}});
         int d = add(g,
-                    (nn_node_spec){
-                        .op = NN_OP_MATMUL, .name = "d", .input = in, .attr.matmul = {.units = 2}},
+                    (nn_node_spec){.op = NN_OP_MATMUL,
+                                   .name = "d",
+                                   .inputs = (int[]){in},
+                                   .n_inputs = 1,
+                                   .attr.matmul = {.units = 2}},
                     (const char *const[]){"kernel", NULL});
         CHECK_OK(generate(g, d, i ? &b : &a, &err), &err);
     }

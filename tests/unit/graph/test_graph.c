@@ -16,7 +16,8 @@ static nn_status add(nn_graph *g, nn_op op, const char *name, int input, nn_attr
                                         .name = name,
                                         .layer = "L",
                                         .layer_name = name,
-                                        .input = input,
+                                        .inputs = &input,
+                                        .n_inputs = op != NN_OP_INPUT,
                                         .attr = attr,
                                         .shape = shape},
                         ret, err);

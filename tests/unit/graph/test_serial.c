@@ -51,53 +51,83 @@ static nn_graph *everything(nn_arena *parent) {
     };
     int at = add(g,
                  (nn_node_spec){
-                     .op = NN_OP_INPUT, .input = -1, .layer_index = -1, .shape = {3, {9, 8, 4}}
+                     .op = NN_OP_INPUT, .layer_index = -1, .shape = {3, {9, 8, 4}}
     },
                  "in");
-    at = add(g,
-             (nn_node_spec){
-                 .op = NN_OP_CONV, .input = at, .attr.conv = {w, 6, 2, true}
+    at = add(
+        g,
+        (nn_node_spec){
+            .op = NN_OP_CONV, .inputs = (int[]){at   },
+                 .n_inputs = 1, .attr.conv = { w, 6, 2, true}
     },
-             "conv");
+        "conv");
     weights(g, at);
     at = add(g,
              (nn_node_spec){
-                 .op = NN_OP_BATCH_NORM, .input = at, .attr.batch_norm = {0.9, 1e-5, true, false}
+                 .op = NN_OP_BATCH_NORM,
+                 .inputs = (int[]){at    },
+                 .n_inputs = 1,
+                 .attr.batch_norm = { 0.9, 1e-5, true, false}
     },
              "norm");
     weights(g, at);
     at = add(g,
              (nn_node_spec){
-                 .op = NN_OP_ACTIVATION, .input = at, .attr.activation = {NN_ACT_LEAKY_RELU, 0.2}
+                 .op = NN_OP_ACTIVATION,
+                 .inputs = (int[]){at  },
+                 .n_inputs = 1,
+                 .attr.activation = { NN_ACT_LEAKY_RELU, 0.2}
     },
              "act");
-    at = add(g, (nn_node_spec){.op = NN_OP_MAX_POOL, .input = at, .attr.pool = same}, "max");
-    at = add(g, (nn_node_spec){.op = NN_OP_AVG_POOL, .input = at, .attr.pool = same}, "avg");
+    at = add(g,
+             (nn_node_spec){
+                 .op = NN_OP_MAX_POOL, .inputs = (int[]){at}, .n_inputs = 1, .attr.pool = same},
+             "max");
+    at = add(g,
+             (nn_node_spec){
+                 .op = NN_OP_AVG_POOL, .inputs = (int[]){at}, .n_inputs = 1, .attr.pool = same},
+             "avg");
     at = add(g,
              (nn_node_spec){
                  .op = NN_OP_DROPOUT,
-                 .input = at,
-                 .attr.dropout = {0.3, true, 1ULL << 63, {3, {1, 8, 6}}}
+                 .inputs = (int[]){at             },
+                 .n_inputs = 1,
+                 .attr.dropout = { 0.3, true, 1ULL << 63, {3, {1, 8, 6}}}
     },
              "drop");
-    at = add(g, (nn_node_spec){.op = NN_OP_TRANSPOSE, .input = at, .attr.transpose = {{1, 0, 2}}},
+    at = add(g,
+             (nn_node_spec){.op = NN_OP_TRANSPOSE,
+                            .inputs = (int[]){at},
+                            .n_inputs = 1,
+                            .attr.transpose = {{1, 0, 2}}},
              "turn");
-    int pooled =
-        add(g, (nn_node_spec){.op = NN_OP_GLOBAL_AVG_POOL, .input = at, .attr.global_pool = {true}},
-            "mean");
+    int pooled = add(g,
+                     (nn_node_spec){.op = NN_OP_GLOBAL_AVG_POOL,
+                                    .inputs = (int[]){at},
+                                    .n_inputs = 1,
+                                    .attr.global_pool = {true}},
+                     "mean");
     at = add(g,
              (nn_node_spec){
-                 .op = NN_OP_RESHAPE, .input = pooled, .attr.reshape = {true},
-                         .shape = { 1, {6}}
+                 .op = NN_OP_RESHAPE,
+                 .inputs = (int[]){pooled},
+                 .n_inputs = 1,
+                 .attr.reshape = { true     },
+                 .shape = { 1,      {6}}
     },
              "flat");
+    at = add(
+        g,
+        (nn_node_spec){
+            .op = NN_OP_MATMUL, .inputs = (int[]){at    },
+                 .n_inputs = 1, .attr.matmul = { 5, false}
+    },
+        "dense");
+    weights(g, at);
     at = add(g,
              (nn_node_spec){
-                 .op = NN_OP_MATMUL, .input = at, .attr.matmul = {5, false}
-    },
-             "dense");
-    weights(g, at);
-    at = add(g, (nn_node_spec){.op = NN_OP_SOFTMAX, .input = at, .attr.softmax = {true}}, "soft");
+                 .op = NN_OP_SOFTMAX, .inputs = (int[]){at}, .n_inputs = 1, .attr.softmax = {true}},
+             "soft");
     nn_err err;
     CHECK_OK(nn_graph_add_output(g, at, &err), &err);
     g->train.has_loss = g->train.seeded = true;

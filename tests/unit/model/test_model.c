@@ -35,7 +35,6 @@ static nn_graph *small_graph(void) {
             .name = "input",
             .layer = "Input",
             .layer_index = -1,
-            .input = -1,
             .shape = {1, {3}}
     },
         NULL);
@@ -43,11 +42,15 @@ static nn_graph *small_graph(void) {
         (nn_node_spec){
             .op = NN_OP_MATMUL,
             .name = "dense",
-            .input = 0,
-            .attr.matmul = {.units = 2, .bias = true}
+            .inputs = (int[]){0            },
+            .n_inputs = 1,
+            .attr.matmul = { .units = 2, .bias = true}
     },
         (const char *const[]){"kernel", "bias", NULL});
-    add(g, (nn_node_spec){.op = NN_OP_SOFTMAX, .name = "dense.softmax", .input = 1}, NULL);
+    add(g,
+        (nn_node_spec){
+            .op = NN_OP_SOFTMAX, .name = "dense.softmax", .inputs = (int[]){1}, .n_inputs = 1},
+        NULL);
     CHECK_OK(nn_graph_add_output(g, 2, &err), &err);
     g->train = nn_train_default();
     return g;

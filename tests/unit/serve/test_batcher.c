@@ -21,7 +21,6 @@ static nn_model *linear_model(void) {
         .layer = "Input",
         .layer_name = "input",
         .layer_index = -1,
-        .input = -1,
         .shape = {1, {IN}}
     };
     CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
@@ -29,7 +28,8 @@ static nn_model *linear_model(void) {
                        .name = "dense",
                        .layer = "Dense",
                        .layer_name = "dense",
-                       .input = x,
+                       .inputs = (int[]){x},
+                       .n_inputs = 1,
                        .attr = {.matmul = {.units = OUT}}};
     CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
     nn_weight w = {

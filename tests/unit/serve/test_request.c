@@ -17,7 +17,6 @@ static nn_model *model(void) {
         .layer = "Input",
         .layer_name = "pixels",
         .layer_index = -1,
-        .input = -1,
         .shape = {1, {4}}
     };
     CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
@@ -25,7 +24,8 @@ static nn_model *model(void) {
                        .name = "scores",
                        .layer = "Dense",
                        .layer_name = "scores",
-                       .input = x,
+                       .inputs = (int[]){x},
+                       .n_inputs = 1,
                        .attr = {.matmul = {.units = 3}}};
     CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
     nn_weight w = {
