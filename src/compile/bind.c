@@ -4,7 +4,6 @@
 #include "compile/check.h"
 
 #include <string.h>
-#include <strings.h>
 
 typedef struct table {
     const nn_param *params, *more;
@@ -22,21 +21,11 @@ static const nn_param *param_at(const table *t, int i) {
     return i < t->n ? &t->params[i] : &t->more[i - t->n];
 }
 
-static bool has_alias(const nn_param *p, const char *name) {
-    size_t len = strlen(name);
-    for (const char *a = p->aliases; a && *a;) {
-        size_t n = strcspn(a, "|");
-        if (n == len && strncasecmp(a, name, n) == 0) return true;
-        a += n + (a[n] == '|');
-    }
-    return false;
-}
-
 static int find(const table *t, const char *name) {
     for (int i = 0; i < t->n + t->n_more; i++)
         if (strcmp(param_at(t, i)->name, name) == 0) return i;
     for (int i = 0; i < t->n + t->n_more; i++)
-        if (has_alias(param_at(t, i), name)) return i;
+        if (nn_param_has_alias(param_at(t, i), name)) return i;
     return -1;
 }
 

@@ -133,6 +133,8 @@ const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n);
 /* ---- sections.c, items.c, findings.c ---- */
 
 void nn_check_sections(nn_check *c); /* into graph->train */
+/* The parameters of the loss, optimizer or schedule of that name; NULL if there is none. */
+const nn_param *nn_train_params(const char *name);
 /* Whether a device is one of language.md 8.7; reports it if not. */
 bool nn_check_device(nn_check *c, const nn_bound *b);
 void nn_check_items(nn_check *c);  /* the input and the layers, into the graph */

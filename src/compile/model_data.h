@@ -20,6 +20,9 @@ nn_json *nn_research_data(const nn_program *tree);
 nn_json *nn_value_json(const nn_value *v);
 nn_json *nn_call_json(const nn_call *c);
 nn_json *nn_item_json(const nn_item *it);
+/* Arguments under their names by a table of parameters (then `more`; NULL: none); those without a
+ * place in it go to "args". */
+nn_json *nn_args_json(const nn_param *table, const nn_param *more, const nn_arg *list);
 
 /* Either form (and what rest-api.md 13.1 and the corpus show of older ones: sub_layers,
  * training_config, execution_config, loss as {"value"}) as a tree whose places lie in `src`, the

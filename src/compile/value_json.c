@@ -11,6 +11,39 @@ static nn_json *sequence(const nn_value *items) {
     return list;
 }
 
+/* The name of the k-th positional parameter of a table; NULL past the last. */
+static const char *nth_positional(const nn_param *p, int k) {
+    for (; p && p->name; p++)
+        if (p->positional && k-- == 0) return p->name;
+    return NULL;
+}
+
+static const nn_param *find_param(const nn_param *table, const char *name) {
+    for (const nn_param *p = table; p && p->name; p++)
+        if (strcmp(p->name, name) == 0 || nn_param_has_alias(p, name)) return p;
+    return NULL;
+}
+
+nn_json *nn_args_json(const nn_param *table, const nn_param *more, const nn_arg *list) {
+    nn_json *o = nn_json_new_object(), *args = nn_json_new_array();
+    int positional = 0;
+    for (const nn_arg *a = list; a; a = a->next) {
+        const char *name = a->name;
+        const nn_param *p = name ? find_param(table, name) : NULL;
+        if (name && !p) p = find_param(more, name);
+        if (!name) name = nth_positional(table, positional++);
+        if (!name)
+            nn_json_push(args, nn_value_json(a->value));
+        else
+            nn_json_set(o, p ? p->name : name, nn_value_json(a->value));
+    }
+    if (nn_json_size(args))
+        nn_json_set(o, "args", args);
+    else
+        nn_json_unref(args);
+    return o;
+}
+
 static nn_json *dict(const nn_arg *args) {
     nn_json *o = nn_json_new_object();
     for (const nn_arg *a = args; a; a = a->next)
@@ -42,21 +75,11 @@ static nn_json *hpo(const nn_hpo *h) {
     return outer;
 }
 
-/* A call as a value that is no layer: an initialiser, a regulariser. */
+/* A call as a value that is no layer: a schedule, an initialiser, a regulariser. */
 static nn_json *call(const nn_call *c) {
-    nn_json *o = nn_json_new_object(), *params = nn_json_new_object(), *args = nn_json_new_array();
-    for (const nn_arg *a = c->args; a; a = a->next) {
-        if (a->name)
-            nn_json_set(params, a->name, nn_value_json(a->value));
-        else
-            nn_json_push(args, nn_value_json(a->value));
-    }
+    nn_json *o = nn_json_new_object();
     nn_json_set(o, "type", nn_json_new_str(c->name));
-    if (nn_json_size(args))
-        nn_json_set(o, "args", args);
-    else
-        nn_json_unref(args);
-    nn_json_set(o, "params", params);
+    nn_json_set(o, "params", nn_args_json(nn_train_params(c->name), NULL, c->args));
     return o;
 }
 

@@ -64,6 +64,10 @@ const char *const *nn_layer_names(void) {
     return names;
 }
 
+bool nn_param_has_alias(const nn_param *p, const char *name) {
+    return listed(name, p->aliases);
+}
+
 int nn_layer_n_params(const nn_layer *l) {
     int n = 0;
     while (l->params[n].name) n++;

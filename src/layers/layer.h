@@ -172,6 +172,7 @@ enum {
 };
 /* name, trainable, dtype, device, inputs: what every layer also takes */
 extern const nn_param nn_layer_common[];
+bool nn_param_has_alias(const nn_param *p, const char *name);
 int nn_layer_n_params(const nn_layer *l); /* without the common ones */
 /* Index of a parameter by name or alias in params, or (after them) in nn_layer_common; -1 if there
  * is none. */
