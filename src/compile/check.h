@@ -12,9 +12,9 @@ enum { NN_MAX_PARAMS = 48 }; /* of one layer or section, common ones included */
 
 /* What is known of one line of values: the node that holds them and where they came from. */
 typedef struct nn_flow {
-    int node; /* -1: the shape is not known, said in a warning or an error */
-    int mask; /* node of tokens whose zeros are padding, -1: none */
-    int row;  /* of unit->layers */
+    int node;         /* -1: the shape is not known, said in a warning or an error */
+    int mask;         /* node of tokens whose zeros are padding, -1: none */
+    int row;          /* of unit->layers */
     const char *name; /* of the input or branch that left it open; NULL: none */
 } nn_flow;
 
@@ -52,13 +52,13 @@ typedef struct nn_check {
     nn_program *program;
     nn_network *network;
     nn_graph *graph;
-    nn_scope *scope;    /* of the list at hand */
-    bool input_by_call; /* by Input(…) rather than input: */
-    bool input_given;   /* an input was declared, rightly or wrongly */
-    bool lost;          /* a shape is unknown, after an error that was reported */
-    nn_span input_span; /* of the first declaration */
-    nn_used used;       /* names of layers, inputs and branches */
-    int *counters;      /* one a layer kind: the last number given out */
+    nn_scope *scope;     /* of the list at hand */
+    bool input_by_call;  /* by Input(…) rather than input: */
+    bool input_given;    /* an input was declared, rightly or wrongly */
+    bool lost;           /* a shape is unknown, after an error that was reported */
+    nn_span input_span;  /* of the first declaration */
+    nn_used used;        /* names of layers, inputs and branches */
+    int *counters;       /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
     nn_copy copy;         /* of the item at hand */
@@ -119,9 +119,10 @@ const char *nn_check_show(const nn_value *v, char *buf, size_t cap);
 /* ---- bind.c: a list of arguments to a table of parameters ---- */
 
 /* Binds args to params (ends with a NULL name) followed by `more` (NULL: none); `open`: arguments
- * that the tables do not know are welcome. `out` holds the defaults already. Reports unknown, duplicate, missing and surplus arguments and wrong values. A
- * misspelt name is reported and then bound to what it probably means. True if `out` can be worked
- * with: every required argument is there and every value fits. */
+ * that the tables do not know are welcome. `out` holds the defaults already. Reports unknown,
+ * duplicate, missing and surplus arguments and wrong values. A misspelt name is reported and then
+ * bound to what it probably means. True if `out` can be worked with: every required argument is
+ * there and every value fits. */
 bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
                    const nn_param *more, bool open, const nn_arg *args, nn_bound *out);
 /* As above for a table without `more`; fills the defaults first. */
@@ -137,7 +138,7 @@ void nn_check_sections(nn_check *c); /* into graph->train */
 const nn_param *nn_train_params(const char *name);
 /* Whether a device is one of language.md 8.7; reports it if not. */
 bool nn_check_device(nn_check *c, const nn_bound *b);
-void nn_check_items(nn_check *c);  /* the input and the layers, into the graph */
+void nn_check_items(nn_check *c); /* the input and the layers, into the graph */
 /* The findings that every check tells (ALWAYS in findings.def), as diagnostics. */
 void nn_check_findings(nn_check *c);
 /* ---- names.c ---- */
@@ -161,13 +162,14 @@ typedef struct nn_bound_call {
 
 /* The layer that a call names: of the table, or a custom one; NULL, reported, if there is none. */
 const nn_layer *nn_check_layer(nn_check *c, const nn_call *call);
-/* Binds a call's arguments, what stands behind the parentheses too. True if a layer can be built. */
+/* Binds a call's arguments, what stands behind the parentheses too. True if a layer can be built.
+ */
 bool nn_check_call(nn_check *c, const nn_layer *l, const nn_call *call, nn_copy k, nn_bound *args);
 /* Binds a call that is a value (of a wrapper): into the arena; NULL, reported, if it is no good. */
 const nn_inner *nn_check_inner(nn_check *c, const nn_call *call);
 /* Builds a layer on `inputs` and records its row; gives what it leaves open. */
-nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *inputs, int n,
-                       nn_copy k, int index);
+nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *inputs, int n, nn_copy k,
+                       int index);
 /* Builds a block on `from` in a scope of its own; gives the flows it leaves open, at most cap. */
 int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *open, int cap);
 #endif

@@ -175,8 +175,8 @@ nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_opt
 
 nn_status nn_unit_runnable(const nn_unit *u, nn_err *err) {
     if (u->incomplete) {
-        nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' cannot run: %s",
-                               u->graph->name, u->incomplete);
+        nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' cannot run: %s", u->graph->name,
+                               u->incomplete);
         return nn_err_hint(err, st,
                            "give the layer its output_shape, or declare it: custom Name(…) -> "
                            "(shape)");
@@ -184,11 +184,12 @@ nn_status nn_unit_runnable(const nn_unit *u, nn_err *err) {
     for (int i = 0; i < u->space->n; i++) {
         const nn_point *p = &u->space->points[i];
         if (p->set || !p->active) continue;
-        nn_status st = nn_fail(err, NN_E_UNSUPPORTED,
-                               "network '%s' is a search space: '%s' has no value yet",
-                               u->graph->name, p->path);
-        return nn_err_hint(err, st, "give each point one: --set %s=…; `neural search-space` lists "
-                                    "them",
+        nn_status st =
+            nn_fail(err, NN_E_UNSUPPORTED, "network '%s' is a search space: '%s' has no value yet",
+                    u->graph->name, p->path);
+        return nn_err_hint(err, st,
+                           "give each point one: --set %s=…; `neural search-space` lists "
+                           "them",
                            p->alias);
     }
     return NN_OK;

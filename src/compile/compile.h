@@ -15,16 +15,16 @@ typedef struct nn_unit_layer {
     const nn_layer *layer;
     const char *type; /* "Conv2D"; of a custom layer the name as written */
     nn_span span;     /* of the call in the source */
-    int index; /* in model_data's `layers` (of a block: its layer's `sublayers`), -1 for inputs */
-    int parent;       /* row of the layer whose block it stands in, -1 if none */
+    int index;  /* in model_data's `layers` (of a block: its layer's `sublayers`), -1 for inputs */
+    int parent; /* row of the layer whose block it stands in, -1 if none */
     const int *inputs; /* rows that its values come from */
     int n_inputs;
     nn_shape in, out; /* in: of its first input */
     bool known;       /* false: out is not known (behind a Lambda or a custom layer) */
     int64_t params, trainable, flops; /* of one sample, blocks included; flops -1: unknown */
-    int64_t activation_bytes; /* of what its ops give out for one sample; -1: unknown */
-    int first_node, last_node; /* ids of its ops; last < first: none */
-    int output_node;           /* the one that holds its output; -1: not known */
+    int64_t activation_bytes;         /* of what its ops give out for one sample; -1: unknown */
+    int first_node, last_node;        /* ids of its ops; last < first: none */
+    int output_node;                  /* the one that holds its output; -1: not known */
 } nn_unit_layer;
 
 typedef struct nn_space nn_space;
@@ -37,13 +37,14 @@ typedef struct nn_unit {
     nn_unit_layer *layers;
     int n_layers;
     int64_t params, trainable, flops;
-    const char *framework; /* what the program's framework section says: "tensorflow", "pytorch",
-                              "onnx"; NULL: nothing */
+    const char *framework;  /* what the program's framework section says: "tensorflow", "pytorch",
+                               "onnx"; NULL: nothing */
     const char *incomplete; /* why nothing can run it: a shape is not known; NULL if it is whole */
     nn_space *space;        /* its search points; the graph was built on the chosen values */
 } nn_unit;
 
-/* One value for one search point: path or alias, and the value's text as a program would have it. */
+/* One value for one search point: path or alias, and the value's text as a program would have it.
+ */
 typedef struct nn_setting {
     const char *path, *value;
 } nn_setting;

@@ -127,9 +127,9 @@ static const nn_flow *named_flow(nn_check *c, const nn_bound *b, const char *nam
     }
     const struct nn_used_slot *s = nn_used_find(&c->used, name);
     if (s && s->flow.row >= 0) return &s->flow;
-    nn_diag *d = NN_ERROR(c, "unknown-name", b->span,
-                          s ? "layer '%s' stands after this one" : "no input, branch or layer is named '%s'",
-                          name);
+    nn_diag *d = NN_ERROR(
+        c, "unknown-name", b->span,
+        s ? "layer '%s' stands after this one" : "no input, branch or layer is named '%s'", name);
     if (s) {
         nn_diag_hint(c->diags, d, "values flow downwards: take them from layers above");
         return NULL;
@@ -165,9 +165,9 @@ static void wrong_count(nn_check *c, const nn_layer *l, const nn_call *call, int
     int least = l->max_inputs ? l->min_inputs : 1, most = l->max_inputs ? l->max_inputs : 1;
     char names[256];
     if (n > most) {
-        nn_diag *d = NN_ERROR(c, "bad-branch", call->name_span,
-                              "%s takes %d input%s, but %d are open: %s", l->name, most,
-                              most == 1 ? "" : "s", n, open_names(c, names, sizeof names));
+        nn_diag *d =
+            NN_ERROR(c, "bad-branch", call->name_span, "%s takes %d input%s, but %d are open: %s",
+                     l->name, most, most == 1 ? "" : "s", n, open_names(c, names, sizeof names));
         nn_diag_hint(c->diags, d,
                      "merge them first, with Concatenate() or Add(), or choose with inputs=[…]");
     } else if (n > 0) {
@@ -233,7 +233,8 @@ static void add_layer(nn_check *c, const nn_bound_call *b, nn_copy k, int index)
 
 /* How often an item stands there; 0, reported, if that makes no sense. */
 static int64_t times(nn_check *c, const nn_item *it) {
-    static const nn_param count = {.name = "repeat", .type = NN_P_INT, .min = 1, .max = NN_MAX_LAYERS};
+    static const nn_param count = {
+        .name = "repeat", .type = NN_P_INT, .min = 1, .max = NN_MAX_LAYERS};
     nn_value *r = it->repeat;
     if (!r) return 1;
     size_t mark = nn_check_push(c, "repeat");
@@ -242,8 +243,8 @@ static int64_t times(nn_check *c, const nn_item *it) {
     if (!r || r->kind == NN_V_ERROR) return 1;
     if (r->kind == NN_V_INT && r->i >= 1) return r->i;
     char got[64];
-    NN_ERROR(c, "bad-repeat", r->span,
-             "a layer is repeated a positive number of times, got %s", nn_check_show(r, got, sizeof got));
+    NN_ERROR(c, "bad-repeat", r->span, "a layer is repeated a positive number of times, got %s",
+             nn_check_show(r, got, sizeof got));
     return 1;
 }
 
@@ -382,8 +383,8 @@ static bool branch_start(nn_check *c, const nn_item *it, nn_flow *ret) {
     if (s->stem.row >= 0) return true;
     if (s->n == 0) return false; /* no input: said elsewhere */
     char names[256];
-    nn_diag *d = NN_ERROR(c, "bad-branch", it->span, "branch '%s' has no input of that name",
-                          it->name);
+    nn_diag *d =
+        NN_ERROR(c, "bad-branch", it->span, "branch '%s' has no input of that name", it->name);
     nn_diag_hint(c->diags, d, "open are: %s", open_names(c, names, sizeof names));
     return false;
 }
@@ -398,8 +399,8 @@ static void add_branch(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     c->copy = outer;
     nn_check_pop(c, mark);
     if (n > 1) {
-        nn_diag *d = NN_ERROR(c, "bad-branch", it->span, "branch '%s' leaves %d branches open",
-                              it->name, n);
+        nn_diag *d =
+            NN_ERROR(c, "bad-branch", it->span, "branch '%s' leaves %d branches open", it->name, n);
         nn_diag_hint(c->diags, d, "merge them at its end, with Concatenate() or Add()");
     }
     nn_flow out = n == 1 && found ? open[0] : NN_NO_FLOW;

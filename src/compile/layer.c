@@ -87,8 +87,8 @@ static nn_arg *gather_numbers(nn_check *c, const nn_call *call) {
 static void check_common(nn_check *c, const nn_layer *l, const nn_bound *args) {
     const nn_bound *common = args + nn_layer_n_params(l);
     const nn_bound *dtype = &common[NN_COMMON_DTYPE], *device = &common[NN_COMMON_DEVICE];
-    static const char *const dtypes[] = {"float32", "float16", "bfloat16", "float64", "int32",
-                                         "int64",   NULL};
+    static const char *const dtypes[] = {"float32", "float16", "bfloat16", "float64",
+                                         "int32",   "int64",   NULL};
     if (dtype->given && strcasecmp(dtype->s, "float32") != 0) {
         bool known = false;
         for (int i = 0; dtypes[i]; i++) known = known || strcasecmp(dtype->s, dtypes[i]) == 0;
@@ -139,7 +139,8 @@ static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
     const nn_param *shape = &nn_layer_custom.params[0];
     bool ok = true;
     for (const nn_arg *a = call->args; a; a = a->next)
-        if (a->name && !find_arg(x->params, a->name) && nn_layer_param(&nn_layer_custom, a->name) < 0) {
+        if (a->name && !find_arg(x->params, a->name) &&
+            nn_layer_param(&nn_layer_custom, a->name) < 0) {
             nn_diag *d = NN_ERROR(c, "unknown-parameter", a->name_span, "%s has no parameter '%s'",
                                   x->name, a->name);
             nn_diag_note(c->diags, d, x->span, "it is declared here");
@@ -153,8 +154,8 @@ static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
             given = given->next;
             continue;
         }
-        nn_diag *d = NN_ERROR(c, "missing-parameter", call->name_span, "%s needs '%s'", x->name,
-                              p->name);
+        nn_diag *d =
+            NN_ERROR(c, "missing-parameter", call->name_span, "%s needs '%s'", x->name, p->name);
         nn_diag_note(c->diags, d, x->span, "it is declared here");
         ok = false;
     }
@@ -212,7 +213,8 @@ const nn_inner *nn_check_inner(nn_check *c, const nn_call *call) {
     memcpy(args, defaults, (size_t)n * sizeof *args);
     if (!nn_check_call(c, l, call, (nn_copy){0}, args)) return NULL;
     if (l->role == NN_ROLE_INPUT || l->min_inputs > 1) {
-        NN_ERROR(c, "wrong-type", call->name_span, "%s cannot be wrapped in another layer", l->name);
+        NN_ERROR(c, "wrong-type", call->name_span, "%s cannot be wrapped in another layer",
+                 l->name);
         return NULL;
     }
     *inner = (nn_inner){.layer = l,
@@ -390,9 +392,8 @@ static const char *call_text(const nn_check *c, nn_span s, char *buf, size_t cap
 
 static void step(nn_check *c, nn_diag *d, const nn_unit_layer *row, bool fails) {
     char label[48], in[160], out[160];
-    const char *from = row->layer->role == NN_ROLE_INPUT
-                           ? NULL
-                           : nn_shape_print(&row->in, false, in, sizeof in);
+    const char *from =
+        row->layer->role == NN_ROLE_INPUT ? NULL : nn_shape_print(&row->in, false, in, sizeof in);
     nn_diag_step(c->diags, d, row->span, call_text(c, row->span, label, sizeof label), from,
                  from ? row->layer->rule : NULL,
                  fails || !row->known ? NULL : nn_shape_print(&row->out, false, out, sizeof out));
@@ -422,8 +423,8 @@ static void report(nn_check *c, const nn_bound_call *b, int row, nn_span at, con
                        : e->code == NN_E_UNSUPPORTED ? "not-supported"
                                                      : "shape";
     bool shape = strcmp(code, "shape") == 0;
-    nn_diag *d = NN_ERROR(c, code, at, "%s%s%s", shape ? b->layer->name : "", shape ? ": " : "",
-                          e->msg);
+    nn_diag *d =
+        NN_ERROR(c, code, at, "%s%s%s", shape ? b->layer->name : "", shape ? ": " : "", e->msg);
     if (shape) derive(c, d, row);
     if (hint) nn_diag_hint(c->diags, d, "%s", hint);
     if (flatten) flatten_fix(c, d, b->call->span);
@@ -514,15 +515,15 @@ static nn_flow build(nn_check *c, const nn_bound_call *b, const nn_flow *in, int
     if (st) report(c, b, row, where, hint, flatten, &e);
     if (st || out < 0) out = -1;
     if (!st && out < 0 && !c->unit->incomplete)
-        c->unit->incomplete = nn_arena_printf(
-            c->arena, "the shape behind %s at line %d is not known", c->unit->layers[row].type,
-            b->call->span.line);
+        c->unit->incomplete =
+            nn_arena_printf(c->arena, "the shape behind %s at line %d is not known",
+                            c->unit->layers[row].type, b->call->span.line);
     if (out >= 0) close_row(c, &c->unit->layers[row], out);
     return (nn_flow){out, out_mask, row, NULL};
 }
 
-nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *inputs, int n,
-                       nn_copy k, int index) {
+nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *inputs, int n, nn_copy k,
+                       int index) {
     const char *name =
         layer_name(c, b->layer, &b->args[nn_layer_n_params(b->layer) + NN_COMMON_NAME], k);
     int row;

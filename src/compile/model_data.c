@@ -334,7 +334,8 @@ static void put_metrics(const nn_value *v, nn_json *o) {
 static nn_json *entry_json(const nn_arg *a) {
     if (strcmp(a->name, "batch_size") != 0 || a->value->kind != NN_V_LIST)
         return nn_value_json(a->value);
-    nn_json *o = nn_json_new_object(), *outer = nn_json_new_object(), *spelled = nn_json_new_array();
+    nn_json *o = nn_json_new_object(), *outer = nn_json_new_object(),
+            *spelled = nn_json_new_array();
     for (const nn_value *e = a->value->items; e; e = e->next)
         nn_json_push(spelled, nn_json_new_str(e->text));
     nn_json_set(o, "type", nn_json_new_str("categorical"));
@@ -388,8 +389,7 @@ static void put_sections(const writer *w, nn_json *o) {
 static nn_json *outputs_json(const nn_unit *u) {
     nn_json *list = nn_json_new_array();
     for (int i = 0; i < u->graph->n_outputs; i++)
-        nn_json_push(list,
-                     nn_json_new_str(u->graph->nodes[u->graph->outputs[i]].layer_name));
+        nn_json_push(list, nn_json_new_str(u->graph->nodes[u->graph->outputs[i]].layer_name));
     return list;
 }
 

@@ -18,7 +18,7 @@ typedef struct reader {
     const nn_source *source;
     nn_diags *diags;
     nn_jr jr;
-    nn_jr_token t; /* the token at hand */
+    nn_jr_token t;    /* the token at hand */
     const char *line; /* where the line of `at` begins, and its number: for spans */
     const char *at;
     int line_number;
@@ -99,7 +99,8 @@ static nn_status read_members(reader *r, nn_value *v, nn_err *err) {
         if (st || r->t.type == NN_JR_END_OBJECT) return st;
         nn_arg *a = TAKE(r, nn_arg);
         nn_value *x = TAKE(r, nn_value);
-        if (!a || !x) return nn_fail(err, NN_E_LIMIT, "model_data is larger than the memory for it");
+        if (!a || !x)
+            return nn_fail(err, NN_E_LIMIT, "model_data is larger than the memory for it");
         *a = (nn_arg){.name = text_of(r), .name_span = span, .value = x};
         if ((st = next(r, &span, err)) || (st = read_value(r, span, x, err))) return st;
         a->span = x->span;
@@ -161,7 +162,8 @@ static nn_status read_value(reader *r, nn_span span, nn_value *v, nn_err *err) {
 
 /* ---- what is wrong ---- */
 
-static nn_diag *complain(reader *r, nn_severity sev, const char *code, nn_span at, const char *what) {
+static nn_diag *complain(reader *r, nn_severity sev, const char *code, nn_span at,
+                         const char *what) {
     const char *path = nn_buf_str(&r->path);
     return nn_diag_add(r->diags, sev, code, at, "%s%s%s", path, *path ? ": " : "", what);
 }
@@ -223,7 +225,8 @@ static void convert_all(reader *r, nn_value *list) {
     for (nn_value *e = list; e; e = e->next) convert(r, e);
 }
 
-/* {"type": "categorical", "values": [...]} and its like: the bounds under any name they ever had. */
+/* {"type": "categorical", "values": [...]} and its like: the bounds under any name they ever had.
+ */
 static nn_value *bound(const nn_value *v, const char *const *names) {
     for (int i = 0; names[i]; i++)
         if (value_of(v, names[i])) return value_of(v, names[i]);
@@ -235,8 +238,9 @@ static bool is_bound(const nn_value *v) {
 }
 
 static void convert_range(reader *r, nn_value *v, const nn_value *spec, bool log) {
-    static const char *const lows[] = {"start", "low", "min", NULL},
-                             *const highs[] = {"end", "high", "max", NULL};
+    static const char *const lows[] = {"start", "low", "min", NULL}, *const highs[] = {"end",
+                                                                                       "high",
+                                                                                       "max", NULL};
     nn_hpo *h = TAKE(r, nn_hpo);
     if (!h) return;
     *h = (nn_hpo){.kind = log ? NN_HPO_LOG_RANGE : NN_HPO_RANGE,
@@ -244,7 +248,8 @@ static void convert_range(reader *r, nn_value *v, const nn_value *spec, bool log
                   .high = bound(spec, highs),
                   .step = log ? NULL : value_of(spec, "step")};
     if (!is_bound(h->low) || !is_bound(h->high) || (h->step && !is_bound(h->step))) {
-        wrong(r, spec, log ? "numbers 'low' and 'high'" : "numbers 'start', 'end' and perhaps 'step'");
+        wrong(r, spec,
+              log ? "numbers 'low' and 'high'" : "numbers 'start', 'end' and perhaps 'step'");
         v->kind = NN_V_ERROR;
         return;
     }
@@ -287,8 +292,9 @@ static void convert_hpo(reader *r, nn_value *v, nn_value *spec) {
     nn_hpo *h = TAKE(r, nn_hpo);
     if (!h) return;
     if (!choice || !list || list->kind != NN_V_LIST || !list->count) {
-        wrong(r, spec, "an hpo of type categorical with 'values', layer_choice with 'options', range "
-                       "or log_range");
+        wrong(r, spec,
+              "an hpo of type categorical with 'values', layer_choice with 'options', range "
+              "or log_range");
         v->kind = NN_V_ERROR;
         return;
     }
@@ -300,7 +306,8 @@ static void convert_hpo(reader *r, nn_value *v, nn_value *spec) {
 static nn_call *new_call(reader *r, const nn_value *v, const nn_value *type) {
     nn_call *c = TAKE(r, nn_call);
     if (c)
-        *c = (nn_call){.name = type->text, .name_span = type->span, .span = v->span, .parens = true};
+        *c =
+            (nn_call){.name = type->text, .name_span = type->span, .span = v->span, .parens = true};
     return c;
 }
 
@@ -449,8 +456,8 @@ static nn_call *read_call(reader *r, nn_value *v, nn_value *type) {
     add_arguments(r, c, flat ? &list : params);
     leave(r, mark);
     c->device = device;
-    nn_value *inputs = value_of(v, "inputs"), *name = value_of(v, "name"),
-             *id = value_of(v, "id"), *layer = value_of(v, "layer");
+    nn_value *inputs = value_of(v, "inputs"), *name = value_of(v, "name"), *id = value_of(v, "id"),
+             *layer = value_of(v, "layer");
     if (inputs) append_arg(c, new_arg(r, "inputs", inputs));
     if (layer) read_wrapped(r, c, layer);
     bool named = value_of(params, "name") != NULL;
@@ -533,9 +540,11 @@ static nn_section *add_section(reader *r, nn_network *n, const char *word, nn_sp
 
 /* The shape of one input object; a canonical one whose batch was given gets its None back. */
 static nn_value *input_shape(reader *r, nn_value *v) {
-    nn_value *shape = v && v->kind == NN_V_LIST ? v : value_of(v, "shape"), *batch = value_of(v, "batch");
+    nn_value *shape = v && v->kind == NN_V_LIST ? v : value_of(v, "shape"),
+             *batch = value_of(v, "batch");
     if (!shape || (shape->kind != NN_V_LIST && shape->kind != NN_V_INT)) {
-        wrong(r, v, "an input with a 'shape': a list of positive integers, null for an unknown size");
+        wrong(r, v,
+              "an input with a 'shape': a list of positive integers, null for an unknown size");
         return NULL;
     }
     if (batch && batch->kind == NN_V_BOOL && batch->i && shape->kind == NN_V_LIST) {
@@ -662,10 +671,26 @@ static void read_sections(reader *r, nn_network *n, const nn_value *doc) {
 }
 
 static nn_program *read_document(reader *r, nn_value *doc) {
-    static const char *const members[] = {
-        "type", "name", "input", "inputs", "layers", "outputs", "loss", "optimizer", "metrics",
-        "training", "training_config", "execution", "execution_config", "framework", "shape_info",
-        "warnings", "output_layer", "output_shape", "auto_flatten_output", NULL};
+    static const char *const members[] = {"type",
+                                          "name",
+                                          "input",
+                                          "inputs",
+                                          "layers",
+                                          "outputs",
+                                          "loss",
+                                          "optimizer",
+                                          "metrics",
+                                          "training",
+                                          "training_config",
+                                          "execution",
+                                          "execution_config",
+                                          "framework",
+                                          "shape_info",
+                                          "warnings",
+                                          "output_layer",
+                                          "output_shape",
+                                          "auto_flatten_output",
+                                          NULL};
     nn_program *p = TAKE(r, nn_program);
     nn_network *n = TAKE(r, nn_network);
     if (!p || !n) return NULL;
@@ -704,7 +729,8 @@ nn_status nn_model_data_parse(nn_arena *arena, const nn_source *src, nn_diags *d
         p = read_document(&r, doc);
     }
     nn_buf_done(&r.path);
-    if (!st && (r.full || !p)) st = nn_fail(err, NN_E_LIMIT, "model_data is larger than the memory for it");
+    if (!st && (r.full || !p))
+        st = nn_fail(err, NN_E_LIMIT, "model_data is larger than the memory for it");
     if (!st) *ret = p;
     return st;
 }

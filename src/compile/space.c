@@ -30,7 +30,8 @@ static bool check_range(nn_check *c, const nn_hpo *h) {
         return bad(c, lo->span, "log_range() begins above 0: its steps are factors"), false;
     if (!isfinite(lo->f) || !isfinite(hi->f) || lo->f >= hi->f)
         return bad(c, hi->span, "the end of a range must be above its start"), false;
-    if (step && step->f <= 0) return bad(c, step->span, "the step of a range must be above 0"), false;
+    if (step && step->f <= 0)
+        return bad(c, step->span, "the step of a range must be above 0"), false;
     if (step && step->f > hi->f - lo->f)
         return bad(c, step->span, "the step is longer than the range"), false;
     return true;
@@ -58,7 +59,8 @@ static bool check_choice(nn_check *c, const nn_value *v) {
         if (!first) first = e;
     }
     if (n == 1) {
-        nn_diag *d = NN_WARN(c, "advice", v->span, "choice() of one value: there is nothing to search");
+        nn_diag *d =
+            NN_WARN(c, "advice", v->span, "choice() of one value: there is nothing to search");
         nn_diag_hint(c->diags, d, "write the value itself");
     }
     return n > 0;
@@ -86,7 +88,9 @@ static nn_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_val
     *to = (nn_point){.path = path,
                      .alias = alias,
                      .owner = owner,
-                     .param = p ? p->name : tail ? tail + 1 : path,
+                     .param = p      ? p->name
+                              : tail ? tail + 1
+                                     : path,
                      .value = v,
                      .integer = h->kind == NN_HPO_RANGE && h->low->kind == NN_V_INT &&
                                 (!h->step || h->step->kind == NN_V_INT),
@@ -109,7 +113,8 @@ static const nn_setting *setting_of(const nn_check *c, const nn_point *p) {
 
 static bool same_value(const nn_value *a, const nn_value *b) {
     if (is_number(a) && is_number(b)) return a->f == b->f;
-    if (nn_check_word(a) && nn_check_word(b)) return strcmp(nn_check_word(a), nn_check_word(b)) == 0;
+    if (nn_check_word(a) && nn_check_word(b))
+        return strcmp(nn_check_word(a), nn_check_word(b)) == 0;
     if (a->kind != b->kind) return false;
     if (a->kind == NN_V_BOOL) return a->i == b->i;
     if (a->kind == NN_V_NONE) return true;
@@ -133,8 +138,10 @@ static int candidate_of(const nn_hpo *h, const nn_value *given) {
     for (const nn_value *e = h->values; e; e = e->next, i++) {
         bool layer = e->kind == NN_V_CALL || e->kind == NN_V_ITEM;
         if (layer ? given->kind == NN_V_INT && given->i == i : same_value(e, given)) return i;
-        if (e->kind == NN_V_HPO && e->hpo->kind != NN_HPO_CHOICE && in_range(e->hpo, given)) return i;
-        if (e->kind == NN_V_HPO && e->hpo->kind == NN_HPO_CHOICE && candidate_of(e->hpo, given) >= 0)
+        if (e->kind == NN_V_HPO && e->hpo->kind != NN_HPO_CHOICE && in_range(e->hpo, given))
+            return i;
+        if (e->kind == NN_V_HPO && e->hpo->kind == NN_HPO_CHOICE &&
+            candidate_of(e->hpo, given) >= 0)
             return i;
     }
     return -1;
@@ -156,7 +163,8 @@ static nn_value *setting_value(nn_check *c, const nn_setting *s, const nn_value 
 }
 
 static void describe(const nn_hpo *h, char *buf, size_t cap) {
-    static const char *const kinds[] = {"one of its candidates", "on the range", "on the log_range"};
+    static const char *const kinds[] = {"one of its candidates", "on the range",
+                                        "on the log_range"};
     if (h->kind == NN_HPO_CHOICE)
         snprintf(buf, cap, "%s", kinds[h->kind]);
     else
@@ -165,7 +173,8 @@ static void describe(const nn_hpo *h, char *buf, size_t cap) {
 }
 
 /* The candidate that a setting chooses, or its number; NULL, reported, if it is none. */
-static nn_value *choose_set(nn_check *c, const nn_point *p, const nn_setting *s, int *ret_candidate) {
+static nn_value *choose_set(nn_check *c, const nn_point *p, const nn_setting *s,
+                            int *ret_candidate) {
     const nn_hpo *h = p->value->hpo;
     nn_value *v = setting_value(c, s, p->value);
     if (!v) return NULL;
@@ -263,12 +272,14 @@ void nn_check_settings(nn_check *c) {
     for (int i = 0; i < c->opt.n_settings; i++) {
         const nn_setting *s = &c->opt.settings[i];
         if (nn_space_find(c->unit->space, s->path) >= 0) continue;
-        nn_diag *d = NN_ERROR(c, "bad-setting", c->network->name_span.line ? c->network->name_span : top,
-                              "the network has no search point '%s'", s->path);
+        nn_diag *d =
+            NN_ERROR(c, "bad-setting", c->network->name_span.line ? c->network->name_span : top,
+                     "the network has no search point '%s'", s->path);
         if (c->unit->space->n)
             nn_diag_hint(c->diags, d, "`neural search-space` lists them; the first is '%s'",
                          c->unit->space->points[0].path);
         else
-            nn_diag_hint(c->diags, d, "nothing in it is searched: HPO(choice(64, 128)) makes a point");
+            nn_diag_hint(c->diags, d,
+                         "nothing in it is searched: HPO(choice(64, 128)) makes a point");
     }
 }

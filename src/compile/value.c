@@ -532,8 +532,8 @@ static nn_value *resolve_elements(nn_check *c, const char *owner, const nn_param
     int i = 0;
     for (nn_value *e = v->items; e; e = e->next, i++) {
         size_t mark = nn_check_push_index(c, "", i);
-        nn_value *r = is_sequence(e) ? resolve_elements(c, owner, p, e)
-                                     : nn_check_resolve(c, owner, &one, e);
+        nn_value *r =
+            is_sequence(e) ? resolve_elements(c, owner, p, e) : nn_check_resolve(c, owner, &one, e);
         nn_check_pop(c, mark);
         nn_value *kept = r ? nn_check_alloc(c, sizeof *kept) : NULL;
         if (!kept) return NULL;

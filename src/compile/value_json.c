@@ -62,7 +62,10 @@ static bool of_layers(const nn_hpo *h) {
 static nn_json *hpo(const nn_hpo *h) {
     nn_json *o = nn_json_new_object(), *outer = nn_json_new_object();
     bool log = h->kind == NN_HPO_LOG_RANGE, choice = h->kind == NN_HPO_CHOICE;
-    const char *type = log ? "log_range" : !choice ? "range" : of_layers(h) ? "layer_choice" : "categorical";
+    const char *type = log            ? "log_range"
+                       : !choice      ? "range"
+                       : of_layers(h) ? "layer_choice"
+                                      : "categorical";
     nn_json_set(o, "type", nn_json_new_str(type));
     if (choice) {
         nn_json_set(o, of_layers(h) ? "options" : "values", sequence(h->values));
