@@ -272,11 +272,24 @@ static void put_class(nn_emit *e, const char *name, const char *returned, nn_buf
     put_predict(e, returned, out);
 }
 
+/* What the training program around the model does. */
+static const nn_train_support supported = {
+    .who = "the PyTorch backend",
+    .save_instead = "leave save_path out and run the program with --save FILE",
+    .losses =
+        1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
+    .optimizers = 1 << NN_OPTIMIZER_SGD | 1 << NN_OPTIMIZER_ADAM | 1 << NN_OPTIMIZER_ADAMW,
+    .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
+    .precisions = 1 << NN_PRECISION_FLOAT32,
+};
+
 static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
                           nn_err *err) {
     nn_emit e;
+    nn_status s = nn_train_check(&g->train, &supported, err);
+    if (s) return s;
     open_emit(&e, g, opt);
-    nn_status s = plan_loss(&e, err);
+    s = plan_loss(&e, err);
     if (!s) s = walk(&e, err);
     if (!s) {
         int end = e.skipped >= 0 ? node_at(&e, e.skipped)->inputs[0] : e.out;

@@ -40,6 +40,24 @@ nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
+static const nn_train_support supported = {
+    .who = "Neural's engine",
+    .save_instead = "leave save_path out and say where with --output",
+    .losses =
+        1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
+    .optimizers = 1 << NN_OPTIMIZER_SGD | 1 << NN_OPTIMIZER_ADAM | 1 << NN_OPTIMIZER_ADAMW,
+    .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
+    .precisions = 1 << NN_PRECISION_FLOAT32,
+};
+
+nn_status nn_trainer_supports(const nn_train_spec *t, nn_err *err) {
+    return nn_train_check(t, &supported, err);
+}
+
+nn_status nn_trainer_supports_loss(const nn_train_spec *t, nn_err *err) {
+    return nn_train_check_loss(t, &supported, err);
+}
+
 int nn_exec_slots(const nn_graph *g) {
     const nn_optimizer *o = &g->train.optimizer;
     if (o->kind == NN_OPTIMIZER_SGD) return o->momentum != 0;

@@ -84,6 +84,10 @@ nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *wha
 nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err);
 /* Fills a slab by the graph's initialisers (Keras's rules), deterministic in seed. */
 nn_status nn_weights_init(const nn_graph *g, uint64_t seed, float *slab, nn_err *err);
+/* NN_E_UNSUPPORTED, with the way out, for what a program says about training and no engine does:
+ * the one place that knows. Of all of it, or of the loss alone. */
+nn_status nn_trainer_supports(const nn_train_spec *t, nn_err *err);
+nn_status nn_trainer_supports_loss(const nn_train_spec *t, nn_err *err);
 /* State slabs that the graph's optimiser keeps. */
 int nn_exec_slots(const nn_graph *g);
 /* Whether this BATCH_NORM node uses its moving statistics while training too: its gamma or beta is

@@ -38,6 +38,8 @@ static nn_status not_scores(const nn_graph *g, const nn_node *out, nn_err *err) 
 }
 
 nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err) {
+    nn_status known = nn_trainer_supports_loss(&g->train, err);
+    if (known != NN_OK) return known;
     if (g->n_outputs != 1)
         return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d outputs; training needs one",
                        g->name, g->n_outputs);

@@ -33,7 +33,8 @@ typedef struct nn_loss_plan {
     double on, off;  /* smoothed targets: t -> off + t * (on - off) */
 } nn_loss_plan;
 
-/* The plan of g's loss. NN_E_UNSUPPORTED if g has several outputs or sizes that are not known;
+/* The plan of g's loss. NN_E_UNSUPPORTED if g has several outputs, sizes that are not known or a
+ * loss that has no form here;
  * NN_E_DSL_ERROR for a loss over classes and an output that is not a row of two or more scores. */
 nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err);
 

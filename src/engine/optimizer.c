@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/optimizer.h"
 
+#include <assert.h>
 #include <math.h>
 
 nn_update nn_update_make(const nn_optimizer *o, double learning_rate, int64_t t) {
+    /* nn_trainer_supports has refused the others */
+    assert(o->kind == NN_OPTIMIZER_SGD || o->kind == NN_OPTIMIZER_ADAM ||
+           o->kind == NN_OPTIMIZER_ADAMW);
     nn_update u = {
         .adam = o->kind != NN_OPTIMIZER_SGD,
         .rate = learning_rate,

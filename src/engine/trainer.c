@@ -265,7 +265,8 @@ static nn_status check(trainer *t, nn_err *err) {
     const nn_graph *g = t->graph;
     nn_loss_plan plan; /* refuses outputs that no loss can be taken of */
     nn_feed test_feed;
-    nn_status s = nn_loss_plan_make(g, &plan, err);
+    nn_status s = nn_trainer_supports(&g->train, err);
+    if (s == NN_OK) s = nn_loss_plan_make(g, &plan, err);
     if (s == NN_OK) s = nn_fit_check(g, t->o->train, &t->feed, err);
     if (s == NN_OK && t->o->test) {
         s = nn_fit_check(g, t->o->test, &test_feed, err);

@@ -61,8 +61,8 @@ typedef struct nn_train_result {
  * initialisers. On success model->weights, class names, normalisation and summary are those of the
  * trained network. NN_E_NAN_LOSS: err names the step, the layer and what to try. NN_E_DSL_ERROR /
  * NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. On failure
- * the model is as it was. Losses over values also take data with classes: as 0 and 1 for one
- * output, else one-hot. */
+ * the model is as it was. NN_E_UNSUPPORTED: see nn_trainer_supports. Losses over values also take
+ * data with classes: as 0 and 1 for one output, else one-hot. */
 nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o,
                    nn_train_result *ret, nn_err *err);
 #endif

@@ -37,7 +37,7 @@ static bool loss_fits(question *q) {
         return false;
     }
     if (t->ignore_class < 0 || q->s->ignore_class) return true;
-    return refuse(q, "ignore_class of the loss", "leave ignore_class out");
+    return refuse(q, "'ignore_class' of the loss", "leave ignore_class out");
 }
 
 static bool optimizer_fits(question *q) {
@@ -70,12 +70,13 @@ static bool settings_fit(question *q) {
     const nn_train_spec *t = q->t;
     const nn_train_support *s = q->s;
     if (t->early_stopping.on && !s->early_stopping)
-        return refuse(q, "early_stopping", "leave early_stopping out and choose epochs");
+        return refuse(q, "'early_stopping' in train", "leave early_stopping out and choose epochs");
     if (t->mixed_precision && !s->mixed_precision)
-        return refuse(q, "mixed_precision", "leave mixed_precision out: float32 is used");
-    if (*t->save_path && !s->save_path) return refuse(q, "save_path", s->save_instead);
+        return refuse(q, "'mixed_precision' in train",
+                      "leave mixed_precision out: float32 is used");
+    if (*t->save_path && !s->save_path) return refuse(q, "'save_path' in train", s->save_instead);
     if (*t->callbacks && !s->callbacks)
-        return refuse(q, "callbacks in train", "leave callbacks out");
+        return refuse(q, "'callbacks' in train", "leave callbacks out");
     return true;
 }
 
@@ -94,7 +95,7 @@ static bool execution_fits(question *q) {
 
 static nn_status answer(const question *q, bool fits, nn_err *err) {
     if (fits) return NN_OK;
-    nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "%s does not do %s", q->s->who, q->what);
+    nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "%s is not supported by %s", q->what, q->s->who);
     return nn_err_hint(err, st, "%s", q->way);
 }
 
