@@ -112,6 +112,8 @@ typedef struct conv {
 
 /* ---- checks ---- */
 
+static nn_status build_transpose(const nn_layer_ctx *c, int *ret, nn_err *err);
+
 static nn_status blame(const nn_layer_ctx *c, const nn_bound *arg, const char *hint, nn_status st) {
     return nn_build_blame(c, (int)(arg - c->args), hint, st);
 }
@@ -124,16 +126,24 @@ static bool above_one(const nn_bound *dims, int n) {
 
 extern const nn_layer nn_layer_conv1d;
 
+static nn_status refuse_causal(const nn_layer_ctx *c, const conv *v, nn_err *err) {
+    int64_t before = (v->a[KERNEL_SIZE].dims[0] - 1) * v->a[DILATION].dims[0];
+    nn_status st = nn_fail(err, NN_E_DSL_ERROR, "padding=\"causal\" is for Conv1D alone");
+    if (c->layer->build == build_transpose)
+        st = nn_err_hint(err, st, "padding=\"same\" gives d * strides");
+    else
+        st = nn_err_hint(err, st, "insert ZeroPadding1D((%" PRId64 ", 0)) before it instead",
+                         before);
+    return blame(c, &v->a[PADDING], NULL, st);
+}
+
 static nn_status check_window(const nn_layer_ctx *c, const conv *v, nn_err *err) {
-    const nn_bound *padding = &v->a[PADDING];
     if (above_one(&v->a[STRIDES], v->spatial) && above_one(&v->a[DILATION], v->spatial))
         return blame(
             c, &v->a[DILATION], "use one of the two",
             nn_fail(err, NN_E_DSL_ERROR, "strides above 1 cannot go with dilation_rate above 1"));
-    if (padding->padding == NN_PAD_CAUSAL && c->layer != &nn_layer_conv1d)
-        return blame(c, padding, "padding=\"same\" keeps the size; ZeroPadding pads one side alone",
-                     nn_fail(err, NN_E_DSL_ERROR, "padding=\"causal\" is for Conv1D alone"));
-    return NN_OK;
+    bool causal = v->a[PADDING].padding == NN_PAD_CAUSAL;
+    return causal && c->layer != &nn_layer_conv1d ? refuse_causal(c, v, err) : NN_OK;
 }
 
 static nn_status check_groups(const nn_layer_ctx *c, const conv *v, nn_err *err) {

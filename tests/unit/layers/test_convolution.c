@@ -111,7 +111,8 @@ TEST(causal) {
                                        DIMS("dilation_rate", 8), CAUSAL)),
                         "(11, 4)");
     one_refused("DepthwiseConv1D", SHAPE(11, 2), GIVE(DIMS("kernel_size", 3), CAUSAL),
-                NN_E_DSL_ERROR, true, "causal\" is for Conv1D alone", "padding=\"same\"");
+                NN_E_DSL_ERROR, true, "causal\" is for Conv1D alone",
+                "insert ZeroPadding1D((2, 0)) before it");
 }
 
 static void check_weight(const built *r, int i, const char *name, const char *shape, int64_t fan_in,
