@@ -50,7 +50,7 @@ void nn_section_params(nn_fields t, int n_positional, nn_param *to) {
     static const nn_param_type types[] = {
         [NN_FIELD_REAL] = NN_P_FLOAT, [NN_FIELD_WHOLE] = NN_P_INT, [NN_FIELD_FLAG] = NN_P_BOOL};
     for (int i = 0; i < t.n; i++) {
-        const nn_field *f = &t.field[i];
+        const nn_train_field *f = &t.field[i];
         if (!(t.own >> i & 1)) continue;
         nn_field_bounds b = nn_field_limits(f);
         bool open = b.max > 1e300, below = b.min < -1e300; /* nn_param's way to say infinite */
@@ -71,7 +71,7 @@ void nn_section_params(nn_fields t, int n_positional, nn_param *to) {
 bool nn_section_take(nn_check *c, const char *owner, nn_fields t, const nn_bound *b, void *to) {
     bool ok = true;
     for (int i = 0; i < t.n; i++) {
-        const nn_field *f = &t.field[i];
+        const nn_train_field *f = &t.field[i];
         if (!(t.own >> i & 1)) continue;
         const nn_bound *x = b++;
         if (!x->set) continue;

@@ -25,7 +25,7 @@ static bool has(const nn_rd *r, const char *key) {
 
 /* ---- fields ---- */
 
-static nn_json *field_json(const nn_field *f, const void *owner) {
+static nn_json *field_json(const nn_train_field *f, const void *owner) {
     double v = nn_field_get(f, owner);
     if (f->type == NN_FIELD_FLAG) return nn_json_new_bool(v != 0);
     return f->type == NN_FIELD_WHOLE ? nn_json_new_int((int64_t)v) : nn_json_new_num(v);
@@ -38,14 +38,14 @@ static bool owned(const nn_fields *t, int i) {
 /* Those that are always there, and an owner's own that differ from `standard`. */
 static void put_fields(nn_json *to, nn_fields t, const void *owner, const void *standard) {
     for (int i = 0; i < t.n; i++) {
-        const nn_field *f = &t.field[i];
+        const nn_train_field *f = &t.field[i];
         bool differs = nn_field_get(f, owner) != nn_field_get(f, standard);
         if (f->always || (owned(&t, i) && differs)) nn_json_set(to, f->name, field_json(f, owner));
     }
 }
 
 /* What an engine would choke on is refused. */
-static double read_field(nn_rd *r, const nn_field *f) {
+static double read_field(nn_rd *r, const nn_train_field *f) {
     if (f->type == NN_FIELD_FLAG) return nn_rd_bool(r, f->name);
     double v = f->type == NN_FIELD_WHOLE ? (double)nn_rd_int(r, f->name, 0, NN_MAX_DIM)
                                          : nn_rd_num(r, f->name);
@@ -55,7 +55,7 @@ static double read_field(nn_rd *r, const nn_field *f) {
 
 static void read_fields(nn_rd *r, nn_fields t, void *owner) {
     for (int i = 0; i < t.n; i++) {
-        const nn_field *f = &t.field[i];
+        const nn_train_field *f = &t.field[i];
         if (f->always || (owned(&t, i) && has(r, f->name)))
             nn_field_set(f, owner, read_field(r, f));
     }

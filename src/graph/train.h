@@ -180,7 +180,7 @@ typedef struct nn_field_bounds {
     bool above_min, below_max; /* the end itself is excluded */
 } nn_field_bounds;
 
-typedef struct nn_field {
+typedef struct nn_train_field {
     const char *name, *aliases; /* aliases: "a|b" or NULL */
     nn_field_type type;
     nn_field_range range; /* of a FLAG: nothing */
@@ -188,11 +188,11 @@ typedef struct nn_field {
     bool always;          /* files hold it whatever its value */
     size_t offset;        /* in the struct that holds it: double, int64_t or bool */
     const char *help;     /* one line */
-} nn_field;
+} nn_train_field;
 
 /* A table of fields and which of them (bit i: field[i]) an owner has. */
 typedef struct nn_fields {
-    const nn_field *field;
+    const nn_train_field *field;
     int n;
     uint32_t own;
 } nn_fields;
@@ -200,11 +200,11 @@ typedef struct nn_fields {
 nn_fields nn_loss_fields(nn_loss_kind k);                  /* of an nn_train_spec */
 nn_fields nn_optimizer_fields(nn_optimizer_kind k);        /* of an nn_optimizer */
 nn_fields nn_schedule_fields(nn_schedule_kind k);          /* of an nn_schedule */
-double nn_field_get(const nn_field *f, const void *owner); /* a FLAG as 0 or 1 */
-void nn_field_set(const nn_field *f, void *owner, double v);
-bool nn_field_fits(const nn_field *f, double v); /* false also for a NaN or an infinity */
-const char *nn_field_expects(const nn_field *f); /* "above 0" */
-nn_field_bounds nn_field_limits(const nn_field *f);
+double nn_field_get(const nn_train_field *f, const void *owner); /* a FLAG as 0 or 1 */
+void nn_field_set(const nn_train_field *f, void *owner, double v);
+bool nn_field_fits(const nn_train_field *f, double v); /* false also for a NaN or an infinity */
+const char *nn_field_expects(const nn_train_field *f); /* "above 0" */
+nn_field_bounds nn_field_limits(const nn_train_field *f);
 
 /* Its first value above 0; 0 if it has none. */
 double nn_schedule_start(const nn_schedule *s);

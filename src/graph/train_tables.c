@@ -17,7 +17,7 @@
 
 enum { FIELD_FROM_LOGITS, FIELD_LABEL_SMOOTHING, FIELD_IGNORE_CLASS, FIELD_DELTA, FIELD_BLANK };
 /* clang-format off */
-static const nn_field loss_fields[] = {
+static const nn_train_field loss_fields[] = {
     [FIELD_FROM_LOGITS] = FIELD(nn_train_spec, from_logits, FLAG, FROM_0, .always = true,
         .help = "the output is no probability yet"),
     [FIELD_LABEL_SMOOTHING] = FIELD(nn_train_spec, label_smoothing, REAL, BELOW_1, .always = true,
@@ -37,7 +37,7 @@ enum {
     FIELD_AMSGRAD, FIELD_RHO, FIELD_CENTERED, FIELD_INITIAL_ACCUMULATOR_VALUE,
     FIELD_LEARNING_RATE_POWER, FIELD_L1, FIELD_L2, FIELD_L2_SHRINKAGE, FIELD_BETA,
 };
-static const nn_field optimizer_fields[] = {
+static const nn_train_field optimizer_fields[] = {
     [FIELD_LEARNING_RATE] = FIELD(nn_optimizer, learning_rate, REAL, ABOVE_0, .always = true,
         .aliases = "lr", .help = "size of a step, or a schedule"),
     [FIELD_MOMENTUM] = FIELD(nn_optimizer, momentum, REAL, SHARE, .always = true,
@@ -83,7 +83,7 @@ enum {
     FIELD_DECAY_RATE, FIELD_STAIRCASE, FIELD_END_LEARNING_RATE, FIELD_POWER, FIELD_CYCLE,
     FIELD_ALPHA, FIELD_WARMUP_TARGET, FIELD_WARMUP_STEPS,
 };
-static const nn_field schedule_fields[] = {
+static const nn_train_field schedule_fields[] = {
     [FIELD_INITIAL_LEARNING_RATE] = FIELD(nn_schedule, initial_learning_rate, REAL, FROM_0,
         .required = true, .help = "where it starts"),
     [FIELD_DROP_RATE] = FIELD(nn_schedule, drop_rate, REAL, ABOVE_0_TO_1, .required = true,
@@ -130,14 +130,14 @@ static const struct {
     [NN_RANGE_ABOVE_0_TO_1] = {{0, 1, true, false},          "in (0, 1]" },
 };
 
-double nn_field_get(const nn_field *f, const void *owner) {
+double nn_field_get(const nn_train_field *f, const void *owner) {
     const char *at = (const char *)owner + f->offset;
     if (f->type == NN_FIELD_REAL) return *(const double *)at;
     if (f->type == NN_FIELD_WHOLE) return (double)*(const int64_t *)at;
     return *(const bool *)at;
 }
 
-void nn_field_set(const nn_field *f, void *owner, double v) {
+void nn_field_set(const nn_train_field *f, void *owner, double v) {
     char *at = (char *)owner + f->offset;
     if (f->type == NN_FIELD_REAL)
         *(double *)at = v;
@@ -147,18 +147,18 @@ void nn_field_set(const nn_field *f, void *owner, double v) {
         *(bool *)at = v != 0;
 }
 
-bool nn_field_fits(const nn_field *f, double v) {
+bool nn_field_fits(const nn_train_field *f, double v) {
     if (f->type == NN_FIELD_FLAG) return true;
     nn_field_bounds b = nn_field_limits(f);
     bool low = b.above_min ? v > b.min : v >= b.min, high = b.below_max ? v < b.max : v <= b.max;
     return isfinite(v) && low && high;
 }
 
-const char *nn_field_expects(const nn_field *f) {
+const char *nn_field_expects(const nn_train_field *f) {
     return ranges[f->range].expects;
 }
 
-nn_field_bounds nn_field_limits(const nn_field *f) {
+nn_field_bounds nn_field_limits(const nn_train_field *f) {
     nn_field_bounds b = ranges[f->range].bounds;
     if (f->type == NN_FIELD_WHOLE && isinf(b.max)) b.max = (double)NN_MAX_DIM;
     return b;

@@ -148,7 +148,7 @@ static bool keep(nn_diags *d, const char *s, const char **ret) {
 void nn_diag_step(nn_diags *d, nn_diag *g, nn_span span, const char *layer, const char *in,
                   const char *rule, const char *out) {
     if (g == &d->scratch) return;
-    struct nn_step *s = NN_NEW(d->arena, struct nn_step);
+    struct nn_derivation *s = NN_NEW(d->arena, struct nn_derivation);
     if (!s || !keep(d, layer, &s->layer) || !keep(d, in, &s->in) || !keep(d, rule, &s->rule) ||
         !keep(d, out, &s->out))
         return;

@@ -37,19 +37,19 @@ struct nn_diag {
         const char *text;
         struct nn_note *next;
     } * notes; /* further lines, in order */
-    struct nn_step *steps; /* the derivation of a shape, from the input on; NULL: none */
+    struct nn_derivation *steps; /* the derivation of a shape, from the input on; NULL: none */
     struct nn_note *last_note; /* ends of the two lists */
-    struct nn_step *last_step;
+    struct nn_derivation *last_step;
     int n_steps;
     nn_fix fix; /* what == NULL: none */
     nn_diag *next;
 };
 
 /* One line of a derivation: this layer made `out` of `in` by `rule`. */
-struct nn_step {
+struct nn_derivation {
     nn_span span;
     const char *layer, *in, *rule, *out; /* in NULL: an input; out NULL: here it fails */
-    struct nn_step *next;
+    struct nn_derivation *next;
 };
 
 /* Where the text at hand was used: a macro's call. Innermost first. */

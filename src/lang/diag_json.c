@@ -41,7 +41,7 @@ static nn_json *notes(const nn_diag *g) {
     return list;
 }
 
-static void push_step(nn_json *list, const struct nn_step *s) {
+static void push_step(nn_json *list, const struct nn_derivation *s) {
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "layer", nn_json_new_str(s->layer));
     nn_json_set(o, "input", nn_json_new_str(s->in));
@@ -54,12 +54,12 @@ static void push_step(nn_json *list, const struct nn_step *s) {
 static nn_json *derivation(const nn_diag *g) {
     nn_json *list = nn_json_new_array();
     int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (MAX_STEPS - 1) : 0, i = 0;
-    for (const struct nn_step *s = g->steps; s; s = s->next, i++) {
+    for (const struct nn_derivation *s = g->steps; s; s = s->next, i++) {
         if (!left_out || i < FIRST_STEPS || i >= FIRST_STEPS + left_out) push_step(list, s);
         if (!left_out || i != FIRST_STEPS) continue;
         char more[40];
         snprintf(more, sizeof more, "… %d more …", left_out);
-        push_step(list, &(struct nn_step){.layer = more});
+        push_step(list, &(struct nn_derivation){.layer = more});
     }
     return list;
 }

@@ -140,7 +140,7 @@ static void print_source(const nn_source *src, nn_span span, const char *colour,
 
 /* ---- the derivation of a shape ---- */
 
-static int layer_cells(const struct nn_step *s) {
+static int layer_cells(const struct nn_derivation *s) {
     int len, width, cells = 0;
     NN_BUF none = {0};
     for (const char *t = s->layer ? s->layer : ""; *t; t += len, cells += width)
@@ -149,7 +149,7 @@ static int layer_cells(const struct nn_step *s) {
 }
 
 /* "line 4   Conv2D               (28, 28, 1) -> (26, 26, 32)    the rule" */
-static void print_step(const struct nn_step *s, int line_width, int name_width, nn_buf *out) {
+static void print_step(const struct nn_derivation *s, int line_width, int name_width, nn_buf *out) {
     if (s->span.line)
         nn_buf_printf(out, "line %-*d", line_width, s->span.line);
     else
@@ -171,14 +171,14 @@ static void print_step(const struct nn_step *s, int line_width, int name_width, 
 static void print_steps(const nn_diag *g, const style *s, nn_buf *out) {
     int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (FIRST_STEPS + LAST_STEPS) : 0;
     int line_width = 4, name_width = 21, i = 0;
-    for (const struct nn_step *t = g->steps; t; t = t->next, i++) {
+    for (const struct nn_derivation *t = g->steps; t; t = t->next, i++) {
         if (left_out && i >= FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
         int cells = layer_cells(t), digits = snprintf(NULL, 0, "%d", t->span.line);
         if (digits >= line_width) line_width = digits + 1;
         if (cells >= name_width) name_width = cells + 1;
     }
     i = 0;
-    for (const struct nn_step *t = g->steps; t; t = t->next, i++) {
+    for (const struct nn_derivation *t = g->steps; t; t = t->next, i++) {
         if (left_out && i > FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
         if (i == 0)
             nn_buf_printf(out, "      = %sshapes:%s ", s->blue, s->off);

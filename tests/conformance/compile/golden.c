@@ -70,7 +70,11 @@ static void diagnostics_of(const nn_diags *d, nn_buf *out) {
         const nn_diag *g = list[i];
         nn_buf_printf(out, "%d:%d %s %s: %s\n", g->span.line, g->span.col,
                       nn_severity_name(g->severity), g->code, g->message);
-        for (int k = 0; k < g->n_notes; k++) nn_buf_printf(out, "  note: %s\n", g->notes[k].text);
+        for (const struct nn_note *x = g->notes; x; x = x->next)
+            nn_buf_printf(out, "  note: %s\n", x->text);
+        for (const struct nn_derivation *s = g->steps; s; s = s->next)
+            nn_buf_printf(out, "  shape: %s: %s -> %s\n", s->layer, s->in ? s->in : "input",
+                          s->out ? s->out : "?");
         if (g->hint) nn_buf_printf(out, "  hint: %s\n", g->hint);
         if (g->fix.what)
             nn_buf_printf(out, "  fix: \"%s\" at %d:%d\n", g->fix.text, g->fix.span.line,
