@@ -29,27 +29,26 @@ static const nn_layer *sibling(const nn_layer *l, int spatial) {
     return nn_layer_find(name);
 }
 
-/* "Reshape((28, 28, 1))": the input as it is, with one channel. "" where no Reshape can say it. */
-static const char *add_channel(const nn_shape *in, bool first, char *buf, size_t cap) {
+/* "Reshape((28, 28, 1))": the input with one channel; nothing where a size is unknown. For fewer
+ * than NN_MAX_RANK axes. */
+static void add_channel(const nn_shape *in, bool first, char *buf, size_t cap) {
     nn_shape to = {.rank = in->rank + 1};
     int open = 0;
     for (int i = 0; i < in->rank; i++) open += (to.dim[i + first] = in->dim[i]) < 0;
     to.dim[first ? 0 : in->rank] = 1;
     char s[160];
     nn_shape_print(&to, false, s, sizeof s);
-    *buf = 0;
     if (open == 0) snprintf(buf, cap, "Reshape(%s)", s);
-    return buf;
 }
 
 static nn_status rank_hint(const nn_layer_ctx *c, int spatial, bool first, nn_status st,
                            nn_err *err) {
     int rank = c->shape->rank;
     const nn_layer *other = sibling(c->layer, rank - 1);
-    char reshape[200], take[128] = "";
-    add_channel(c->shape, first, reshape, sizeof reshape);
+    char reshape[200] = "", take[128] = "";
+    if (rank == spatial) add_channel(c->shape, first, reshape, sizeof reshape);
     if (other) snprintf(take, sizeof take, "%s takes %s", other->name, axes_of[first][rank - 2]);
-    if (rank == spatial && *reshape)
+    if (*reshape)
         return nn_err_hint(err, st, "the channels are an axis too: insert %s before it%s%s",
                            reshape, other ? "; " : "", take);
     if (rank == spatial + 2)

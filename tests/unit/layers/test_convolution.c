@@ -193,6 +193,8 @@ TEST(conv_refusals) {
     one_refused("Conv3D", SHAPE(784), plain, NN_E_DSL_ERROR, false, "expected 4 axes, got 1",
                 "insert Reshape((depth, height, width, channels))");
     one_refused("Conv2D", SHAPE(2, 2, 2, 2, 2), plain, NN_E_DSL_ERROR, false, "got 5", NULL);
+    one_refused("Conv2D", SHAPE(2, 2, 2, 2, 2, 2, 2, 2), plain, NN_E_DSL_ERROR, false, "got 8",
+                NULL);
     one_refused("Conv2D", (nn_shape){0}, plain, NN_E_DSL_ERROR, false, "got 0", "Reshape(");
     one_refused("Conv1D", SHAPE(28), GIVE(INT("filters", 4), DIMS("kernel_size", 3), FIRST),
                 NN_E_DSL_ERROR, false, "(channels, steps) with", "insert Reshape((1, 28))");
