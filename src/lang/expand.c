@@ -191,8 +191,10 @@ static void bind(const frame *f, const nn_call *call, frame *inner) {
     const nn_arg *given[NN_MAX_MACRO_PARAMS], *p = inner->macro->define->params;
     nn_x_bind(inner->macro, call, given);
     for (int i = 0; p; p = p->next, i++) {
-        if (given[i])
-            inner->value[i] = f->macro ? copy_value(f, given[i]->value) : given[i]->value;
+        if (given[i] && f->macro && varies(f, given[i]->value))
+            inner->value[i] = copy_value(f, given[i]->value);
+        else if (given[i])
+            inner->value[i] = given[i]->value;
         else if (p->value)
             inner->value[i] = copy_value(inner, p->value);
         inner->n_params = i + 1;
@@ -327,7 +329,7 @@ static void expand_network(nn_expander *x, nn_network *net, int64_t max_items) {
     frame f = {.x = x, .net = net};
     nn_item *items = NULL;
     copy_items(&f, net->items, &items);
-    net->items = items;
+    net->items = x->full ? NULL : items; /* half a copy is nobody's network */
 }
 
 void nn_expand(nn_arena *arena, nn_program *program, bool (*is_layer)(const char *name),
