@@ -334,8 +334,6 @@ static void close_row(nn_check *c, nn_unit_layer *row, int out) {
         int64_t flops = nn_node_flops(g, n), bytes = nn_shape_elements(&n->shape);
         if (n->fold < 0 || (bytes > 0 && __builtin_mul_overflow(bytes, 4 * n->fold, &bytes)))
             bytes = -1;
-        if (n->fold < 0 || (flops > 0 && __builtin_mul_overflow(flops, n->fold, &flops)))
-            flops = -1;
         add_cost(&row->flops, flops);
         add_cost(&row->activation_bytes, bytes);
         row->params += nn_node_params(g, n, false);

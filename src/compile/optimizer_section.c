@@ -48,7 +48,7 @@ const nn_param *nn_train_params(const char *name) {
 
 void nn_section_params(nn_fields t, int n_positional, nn_param *to) {
     static const nn_param_type types[] = {
-        [NN_FIELD_REAL] = NN_P_FLOAT, [NN_FIELD_WHOLE] = NN_P_INT, [NN_FIELD_FLAG] = NN_P_BOOL};
+        [NN_TRAIN_REAL] = NN_P_FLOAT, [NN_TRAIN_WHOLE] = NN_P_INT, [NN_TRAIN_FLAG] = NN_P_BOOL};
     for (int i = 0; i < t.n; i++) {
         const nn_train_field *f = &t.field[i];
         if (!(t.own >> i & 1)) continue;
@@ -75,8 +75,8 @@ bool nn_section_take(nn_check *c, const char *owner, nn_fields t, const nn_bound
         if (!(t.own >> i & 1)) continue;
         const nn_bound *x = b++;
         if (!x->set) continue;
-        double v = f->type == NN_FIELD_REAL    ? x->f
-                   : f->type == NN_FIELD_WHOLE ? (double)x->i
+        double v = f->type == NN_TRAIN_REAL    ? x->f
+                   : f->type == NN_TRAIN_WHOLE ? (double)x->i
                                                : (double)x->b;
         bool fits = nn_field_fits(f, v); /* what no nn_param can say: at most 0 */
         if (fits)

@@ -576,7 +576,7 @@ nn_bound nn_check_fallback(const nn_param *p) {
     b.f = strtod(p->fallback, NULL);
     b.i = (int64_t)b.f;
     b.b = strcmp(p->fallback, "true") == 0;
-    for (int i = 0; i < NN_MAX_SPATIAL; i++) b.dims[i] = b.i;
+    for (int i = 0; i < NN_MAX_SPATIAL; i++) b.dims[i] = b.after[i] = b.i;
     if (p->type == NN_P_INITIALIZER) nn_init_find(p->fallback, &b.init);
     b.padding = strcmp(p->fallback, "same") == 0 ? NN_PAD_SAME : NN_PAD_VALID;
     return b;

@@ -7,12 +7,19 @@
  *     --- graph                  as nn_graph_print, without the first line
  *     --- flops                  one line a layer: name flops
  *     --- train                  the training specification
+ *     --- findings               line:col code: message (those that every check tells included)
+ *     --- points                 the search space: path alias chosen-value
+ *     --- model_data             the canonical JSON, without spans
+ *     --- reference              the reference's JSON
+ *     --- derivation             of shape errors: layer: input -> output
  *     --- diagnostics            line:col severity code: message; then its hint as "  hint: …"
  *
  * A case has the sections that it is about; one without diagnostics must have none but notes. Lines
  * that begin with "% " are remarks: how an expected value was worked out. */
 #include "base/file.h"
-#include "compile/compile.h"
+#include "compile/findings.h"
+#include "compile/model_data.h"
+#include "compile/space.h"
 #include "t.h"
 
 #include <glob.h>
@@ -63,6 +70,49 @@ static void train_of(const nn_unit *u, nn_buf *out) {
     nn_buf_printf(out, " data=%s device=%s\n", t->dataset, t->device);
 }
 
+static void findings_of(const nn_unit *u, nn_buf *out) {
+    NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "findings", 0);
+    for (const nn_finding *f = nn_findings(arena, u); f; f = f->next)
+        nn_buf_printf(out, "%d:%d %s: %s\n", f->span.line, f->span.col, f->code, f->message);
+}
+
+static void points_of(const nn_unit *u, nn_buf *out) {
+    for (int i = 0; i < u->space->n; i++) {
+        const nn_point *p = &u->space->points[i];
+        NN_JSON *v = nn_value_json(p->chosen);
+        nn_buf_printf(out, "%s %s ", p->path, p->alias);
+        nn_json_dump(v, 0, out);
+        nn_buf_printf(out, "%s\n", p->active ? "" : " (not active)");
+    }
+}
+
+static void remove_spans(nn_json *list) {
+    for (size_t i = 0; i < nn_json_size(list); i++) {
+        nn_json_del(nn_json_at(list, i), "span");
+        remove_spans(nn_json_get(nn_json_at(list, i), "sublayers"));
+    }
+}
+
+static void model_data_of(const nn_unit *u, nn_buf *out) {
+    NN_JSON *v = nn_model_data(u, NN_MODEL_DATA_CANONICAL);
+    remove_spans(nn_json_get(v, "layers"));
+    nn_json_dump(v, 0, out);
+    nn_buf_putc(out, '\n');
+}
+
+static void reference_of(const nn_unit *u, nn_buf *out) {
+    NN_JSON *v = nn_model_data(u, NN_MODEL_DATA_REFERENCE);
+    nn_json_dump(v, 0, out);
+    nn_buf_putc(out, '\n');
+}
+
+static void derivation_of(const nn_diags *d, nn_buf *out) {
+    for (const nn_diag *g = d->first; g; g = g->next)
+        for (const struct nn_derivation *s = g->steps; s; s = s->next)
+            nn_buf_printf(out, "%s: %s -> %s\n", s->layer, s->in ? s->in : "input",
+                          s->out ? s->out : "?");
+}
+
 static void diagnostics_of(const nn_diags *d, nn_buf *out) {
     int n;
     const nn_diag **list = nn_diags_sorted(d, &n);
@@ -72,9 +122,6 @@ static void diagnostics_of(const nn_diags *d, nn_buf *out) {
                       nn_severity_name(g->severity), g->code, g->message);
         for (const struct nn_note *x = g->notes; x; x = x->next)
             nn_buf_printf(out, "  note: %s\n", x->text);
-        for (const struct nn_derivation *s = g->steps; s; s = s->next)
-            nn_buf_printf(out, "  shape: %s: %s -> %s\n", s->layer, s->in ? s->in : "input",
-                          s->out ? s->out : "?");
         if (g->hint) nn_buf_printf(out, "  hint: %s\n", g->hint);
         if (g->fix.what)
             nn_buf_printf(out, "  fix: \"%s\" at %d:%d\n", g->fix.text, g->fix.span.line,
@@ -93,13 +140,18 @@ static bool section_of(const run *r, const char *name, nn_buf *out) {
         const char *name;
         void (*fn)(const nn_unit *, nn_buf *);
     } of_unit[] = {
-        {"shapes", shapes_of},
-        {"graph",  graph_of },
-        {"flops",  flops_of },
-        {"train",  train_of }
+        {"shapes",     shapes_of    },
+        {"graph",      graph_of     },
+        {"flops",      flops_of     },
+        {"train",      train_of     },
+        {"findings",   findings_of  },
+        {"points",     points_of    },
+        {"model_data", model_data_of},
+        {"reference",  reference_of },
     };
-    if (strcmp(name, "diagnostics") == 0) {
-        diagnostics_of(r->diags, out);
+    bool derivation = strcmp(name, "derivation") == 0;
+    if (derivation || strcmp(name, "diagnostics") == 0) {
+        (derivation ? derivation_of : diagnostics_of)(r->diags, out);
         return true;
     }
     for (size_t i = 0; i < sizeof of_unit / sizeof of_unit[0]; i++) {
