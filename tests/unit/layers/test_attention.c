@@ -67,16 +67,16 @@ static int add_tokens(hand *h, int64_t steps) {
 TEST(attention_takes_value_and_key_in_kerass_order) {
     hand h;
     HAND(&h, "Attention", SHAPE(6, 8), SHAPE(4, 5), SHAPE(4, 8)); /* query, value, key */
-    hand_gives(&h, "%3 = attention(%0, %2, %1) x heads=1 scale=1 : (batch, 6, 5)\n");
+    hand_gives(&h, "%3 = attention(%0, %2, %1) x : (batch, 6, 5)\n");
     HAND(&h, "Attention", SHAPE(6, 8), SHAPE(4, 8)); /* the value is the key */
-    hand_gives(&h, "%2 = attention(%0, %1, %1) x heads=1 scale=1 : (batch, 6, 8)\n");
+    hand_gives(&h, "%2 = attention(%0, %1, %1) x : (batch, 6, 8)\n");
     HAND(&h, "Attention", SHAPE(6, 8));
     flag(&h, "causal", true);
     flag(&h, "use_scale", true);
     number(&h, "dropout", 0.25);
     hand_gives(
         &h,
-        "%1 = attention(%0, %0, %0) x heads=1 scale=1 causal use_scale dropout=0.25 : (batch, 6, 8) "
+        "%1 = attention(%0, %0, %0) x causal use_scale dropout=0.25 : (batch, 6, 8) "
         "[scale (1,)]\n");
 }
 
@@ -94,7 +94,7 @@ TEST(additive_attention_scales_each_feature) {
     hand h;
     HAND(&h, "AdditiveAttention", SHAPE(6, 8), SHAPE(4, 8));
     hand_gives(&h,
-               "%2 = attention(%0, %1, %1) x heads=1 scale=1 additive use_scale : (batch, 6, 8) "
+               "%2 = attention(%0, %1, %1) x additive use_scale : (batch, 6, 8) "
                "[scale (8,)]\n");
     HAND(&h, "AdditiveAttention", SHAPE(6, 8));
     flag(&h, "use_scale", false);
