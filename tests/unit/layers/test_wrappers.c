@@ -194,6 +194,18 @@ TEST(wrappers_in_wrappers) {
     bench_free(&f.b);
 }
 
+/* The padding is of the steps outside. */
+TEST(padding_stays_outside) {
+    fixture f;
+    open(&f, "TimeDistributed", "LSTM", SHAPE(5, 5, 8));
+    f.b.mask = bench_tokens(&f.b, 5);
+    inside(&f, "units")->i = 3;
+    CHECK_SHAPE(&f.b, made(&f), 5, 3);
+    assert_int_equal(bench_node(&f.b, "w.lstm")->n_inputs, 1);
+    assert_int_equal(f.b.ret_mask, f.b.mask);
+    bench_free(&f.b);
+}
+
 TEST(unknown_steps) {
     fixture f;
     open(&f, "TimeDistributed", "Dense", SHAPE(NN_DIM_UNKNOWN, 8));
