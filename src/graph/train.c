@@ -27,8 +27,8 @@ static bool has(const nn_rd *r, const char *key) {
 
 static nn_json *field_json(const nn_train_field *f, const void *owner) {
     double v = nn_field_get(f, owner);
-    if (f->type == NN_FIELD_FLAG) return nn_json_new_bool(v != 0);
-    return f->type == NN_FIELD_WHOLE ? nn_json_new_int((int64_t)v) : nn_json_new_num(v);
+    if (f->type == NN_TRAIN_FLAG) return nn_json_new_bool(v != 0);
+    return f->type == NN_TRAIN_WHOLE ? nn_json_new_int((int64_t)v) : nn_json_new_num(v);
 }
 
 static bool owned(const nn_fields *t, int i) {
@@ -46,8 +46,8 @@ static void put_fields(nn_json *to, nn_fields t, const void *owner, const void *
 
 /* What an engine would choke on is refused. */
 static double read_field(nn_rd *r, const nn_train_field *f) {
-    if (f->type == NN_FIELD_FLAG) return nn_rd_bool(r, f->name);
-    double v = f->type == NN_FIELD_WHOLE ? (double)nn_rd_int(r, f->name, 0, NN_MAX_DIM)
+    if (f->type == NN_TRAIN_FLAG) return nn_rd_bool(r, f->name);
+    double v = f->type == NN_TRAIN_WHOLE ? (double)nn_rd_int(r, f->name, 0, NN_MAX_DIM)
                                          : nn_rd_num(r, f->name);
     if (!nn_field_fits(f, v)) nn_rd_fail(r, f->name, nn_field_expects(f));
     return v;

@@ -162,7 +162,7 @@ bool nn_monitor_valid(const char *name); /* a metric's name, with "val_" before 
 
 /* ---- fields: the arguments of losses, optimisers and schedules ---- */
 
-typedef enum nn_field_type { NN_FIELD_REAL, NN_FIELD_WHOLE, NN_FIELD_FLAG } nn_field_type;
+typedef enum nn_field_type { NN_TRAIN_REAL, NN_TRAIN_WHOLE, NN_TRAIN_FLAG } nn_field_type;
 typedef enum nn_field_range {
     NN_RANGE_ABOVE_0,
     NN_RANGE_FROM_0,
@@ -197,9 +197,9 @@ typedef struct nn_fields {
     uint32_t own;
 } nn_fields;
 
-nn_fields nn_loss_fields(nn_loss_kind k);                  /* of an nn_train_spec */
-nn_fields nn_optimizer_fields(nn_optimizer_kind k);        /* of an nn_optimizer */
-nn_fields nn_schedule_fields(nn_schedule_kind k);          /* of an nn_schedule */
+nn_fields nn_loss_fields(nn_loss_kind k);                        /* of an nn_train_spec */
+nn_fields nn_optimizer_fields(nn_optimizer_kind k);              /* of an nn_optimizer */
+nn_fields nn_schedule_fields(nn_schedule_kind k);                /* of an nn_schedule */
 double nn_field_get(const nn_train_field *f, const void *owner); /* a FLAG as 0 or 1 */
 void nn_field_set(const nn_train_field *f, void *owner, double v);
 bool nn_field_fits(const nn_train_field *f, double v); /* false also for a NaN or an infinity */

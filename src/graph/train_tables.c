@@ -11,7 +11,7 @@
 #define HAS(F) (1u << FIELD_##F)
 #define FIELD(owner, member, kind, limits, ...)                                                    \
     {                                                                                              \
-        .name = #member, .type = NN_FIELD_##kind, .range = NN_RANGE_##limits,                      \
+        .name = #member, .type = NN_TRAIN_##kind, .range = NN_RANGE_##limits,                      \
         .offset = offsetof(owner, member), __VA_ARGS__                                             \
     }
 
@@ -132,23 +132,23 @@ static const struct {
 
 double nn_field_get(const nn_train_field *f, const void *owner) {
     const char *at = (const char *)owner + f->offset;
-    if (f->type == NN_FIELD_REAL) return *(const double *)at;
-    if (f->type == NN_FIELD_WHOLE) return (double)*(const int64_t *)at;
+    if (f->type == NN_TRAIN_REAL) return *(const double *)at;
+    if (f->type == NN_TRAIN_WHOLE) return (double)*(const int64_t *)at;
     return *(const bool *)at;
 }
 
 void nn_field_set(const nn_train_field *f, void *owner, double v) {
     char *at = (char *)owner + f->offset;
-    if (f->type == NN_FIELD_REAL)
+    if (f->type == NN_TRAIN_REAL)
         *(double *)at = v;
-    else if (f->type == NN_FIELD_WHOLE)
+    else if (f->type == NN_TRAIN_WHOLE)
         *(int64_t *)at = (int64_t)v;
     else
         *(bool *)at = v != 0;
 }
 
 bool nn_field_fits(const nn_train_field *f, double v) {
-    if (f->type == NN_FIELD_FLAG) return true;
+    if (f->type == NN_TRAIN_FLAG) return true;
     nn_field_bounds b = nn_field_limits(f);
     bool low = b.above_min ? v > b.min : v >= b.min, high = b.below_max ? v < b.max : v <= b.max;
     return isfinite(v) && low && high;
@@ -160,7 +160,7 @@ const char *nn_field_expects(const nn_train_field *f) {
 
 nn_field_bounds nn_field_limits(const nn_train_field *f) {
     nn_field_bounds b = ranges[f->range].bounds;
-    if (f->type == NN_FIELD_WHOLE && isinf(b.max)) b.max = (double)NN_MAX_DIM;
+    if (f->type == NN_TRAIN_WHOLE && isinf(b.max)) b.max = (double)NN_MAX_DIM;
     return b;
 }
 
