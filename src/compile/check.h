@@ -141,6 +141,11 @@ bool nn_check_device(nn_check *c, const nn_bound *b);
 void nn_check_items(nn_check *c); /* the input and the layers, into the graph */
 /* The findings that every check tells (ALWAYS in findings.def), as diagnostics. */
 void nn_check_findings(nn_check *c);
+/* ---- derive.c ---- */
+
+/* Adds to d how the input shape of a row came about, from the network's input on. */
+void nn_check_derive(nn_check *c, nn_diag *d, int row);
+
 /* ---- names.c ---- */
 
 #define NN_NO_FLOW ((nn_flow){-1, -1, -1, NULL})

@@ -369,49 +369,6 @@ static void hear(void *arg, const nn_notice *n) {
     if (n->flatten) flatten_fix(l->c, d, l->call->span);
 }
 
-/* A call as it stands in the source, on one line and cut. */
-static const char *call_text(const nn_check *c, nn_span s, char *buf, size_t cap) {
-    size_t n = 0;
-    bool blank = false;
-    for (size_t i = s.begin; i < s.end && i < c->source->size && n + 4 < cap; i++) {
-        unsigned char ch = (unsigned char)c->source->text[i];
-        if (ch == '{') break;
-        if (ch <= ' ') {
-            blank = n > 0;
-            continue;
-        }
-        if (blank) buf[n++] = ' ';
-        blank = false;
-        buf[n++] = (char)ch;
-    }
-    buf[n] = 0;
-    return buf;
-}
-
-static void step(nn_check *c, nn_diag *d, const nn_unit_layer *row, bool fails) {
-    char label[48], in[160], out[160];
-    const char *from =
-        row->layer->role == NN_ROLE_INPUT ? NULL : nn_shape_print(&row->in, false, in, sizeof in);
-    nn_diag_step(c->diags, d, row->span, call_text(c, row->span, label, sizeof label), from,
-                 from ? row->layer->rule : NULL,
-                 fails || !row->known ? NULL : nn_shape_print(&row->out, false, out, sizeof out));
-}
-
-/* From the input on: how the shape came about that does not fit. */
-static void derive(nn_check *c, nn_diag *d, int row) {
-    enum { MOST = 64, FIRST = 2 };
-    int chain[MOST], n = 0, skipped = 0;
-    for (int r = row; r >= 0; r = c->unit->layers[r].n_inputs ? c->unit->layers[r].inputs[0] : -1) {
-        if (n == MOST) {
-            memmove(&chain[MOST - FIRST], &chain[MOST - FIRST + 1], (FIRST - 1) * sizeof chain[0]);
-            n--;
-            skipped++;
-        }
-        chain[n++] = r;
-    }
-    while (n-- > 0) step(c, d, &c->unit->layers[chain[n]], n == 0);
-}
-
 /* What went wrong, how its input came about, and the rule. */
 static void report(nn_check *c, const nn_bound_call *b, int row, nn_span at, const char *hint,
                    bool flatten, const nn_err *e) {
@@ -423,7 +380,7 @@ static void report(nn_check *c, const nn_bound_call *b, int row, nn_span at, con
     bool shape = strcmp(code, "shape") == 0;
     nn_diag *d =
         NN_ERROR(c, code, at, "%s%s%s", shape ? b->layer->name : "", shape ? ": " : "", e->msg);
-    if (shape) derive(c, d, row);
+    if (shape) nn_check_derive(c, d, row);
     if (hint) nn_diag_hint(c->diags, d, "%s", hint);
     if (flatten) flatten_fix(c, d, b->call->span);
 }

@@ -2,6 +2,7 @@
 /* value.c - one value of the tree to one bound argument: types, ranges and the implicit conversion
  * of a float without a fraction. */
 #include "compile/check.h"
+#include "compile/model_data.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -320,10 +321,16 @@ static bool to_names(want w, const nn_value *v, nn_bound *to) {
     return true;
 }
 
+/* As JSON, dictionaries and lists included. */
 static bool to_any(want w, const nn_value *v, nn_bound *to) {
-    (void)w;
-    to->s = nn_check_word(v);
-    return v->kind != NN_V_ERROR;
+    if (v->kind == NN_V_ERROR) return false; /* the parser reported it */
+    NN_BUF text = {0};
+    NN_JSON *json = nn_value_json(v);
+    nn_json_dump(json, 0, &text);
+    char *copy = nn_check_alloc(w.c, text.n + 1);
+    if (copy) memcpy(copy, nn_buf_str(&text), text.n + 1);
+    to->s = copy;
+    return copy != NULL;
 }
 
 static bool to_activation(want w, const nn_value *v, nn_bound *to) {
