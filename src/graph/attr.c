@@ -342,7 +342,8 @@ static const words acts = {act_name, nn_act_find}, merges = {merge_name, nn_merg
 #define NUMBER_IN(a, b) .kind = &NUM, .low = a, .high = b
 #define F_INT(k, m, a)                                                                             \
     { .key = k, MEMBER(m), UNUSUAL, .kind = &INT, .min = a, .max = NN_MAX_DIM }
-#define F_GROUPS(k, m)                                                                             \
+/* Usually 1. */
+#define F_INT_1(k, m)                                                                              \
     { .key = k, MEMBER(m), .usual = 1, .kind = &INT, .min = 1, .max = NN_MAX_DIM }
 #define F_SIZE(k, m)                                                                               \
     { .key = k, MEMBER(m), UNUSUAL, .kind = &SIZE, .min = 1, .max = NN_MAX_DIM }
@@ -356,6 +357,8 @@ static const words acts = {act_name, nn_act_find}, merges = {merge_name, nn_merg
     { .key = k, MEMBER(m), .kind = &FLAG, .hidden = true }
 #define F_NUM(k, m)                                                                                \
     { .key = k, MEMBER(m), UNUSUAL, NUMBER_IN(-DBL_MAX, DBL_MAX) }
+#define F_NUM_1(k, m)                                                                              \
+    { .key = k, MEMBER(m), .usual = 1, NUMBER_IN(-DBL_MAX, DBL_MAX) }
 #define F_SHARE(k, m)                                                                              \
     { .key = k, MEMBER(m), UNUSUAL, NUMBER_IN(0, 1), .expected = "in [0, 1]" }
 #define F_DROP(k, m)                                                                               \

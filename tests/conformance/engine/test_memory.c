@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* What graph/memory.c estimates against what the native engine plans. */
+#include "engine/engine.h"
+#include "net.h"
+#include "t.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* graph/memory.c takes four threads. What oneDNN's convolutions take besides is not known to it:
+ * in networks of a few dozen kilobytes that is a large share. */
+enum { THREADS = 4, SLACK = 24 << 10 };
+
+static const double within = 0.15;
+
+static size_t planned(const nn_graph *g, int64_t batch, bool training) {
+    const nn_engine *e = nn_engine_find("native");
+    nn_exec_options o = {.batch = batch, .training = training, .threads = THREADS};
+    nn_exec *x = NULL;
+    nn_err err;
+    CHECK_OK(e->open(g, &o, &x, &err), &err);
+    size_t n = e->memory(x);
+    e->close(x);
+    return n;
+}
+
+static bool close_enough(const char *net, int64_t batch, bool training, const nn_memory *m,
+                         size_t real) {
+    double off = ((double)m->total - (double)real) / (double)real;
+    if (getenv("NN_SHOW_MEMORY"))
+        printf("%6.1f%% %4d %-8s %11zu planned, %11lld estimated: %.60s\n", 100 * off, (int)batch,
+               training ? "training" : "forward", real, (long long)m->total, net);
+    if (fabs(off) <= within || fabs((double)m->total - (double)real) <= SLACK) return true;
+    print_error("%s, %s of %d rows: planned %zu bytes, estimated %lld (%.0f%%)\n", net,
+                training ? "training" : "forward", (int)batch, real, (long long)m->total,
+                100 * off);
+    return false;
+}
+
+static int check(const char *net, void (*change)(nn_graph *g)) {
+    static const int64_t batches[] = {1, 32, 256};
+    nn_graph *g = net_build(net);
+    int wrong = 0;
+    if (change) change(g);
+    for (int i = 0; i < 3; i++)
+        for (int training = 0; training < 2; training++) {
+            nn_memory m = nn_graph_memory(g, batches[i], training);
+            CHECK(m.weights > 0 && m.activations > 0);
+            CHECK(m.total == m.weights + m.gradients + m.optimizer + m.activations);
+            size_t real = planned(g, batches[i], training);
+            wrong += !close_enough(net, batches[i], training, &m, real);
+        }
+    net_free(g);
+    return wrong;
+}
+
+static const char mlp[] = "input 784; dense 512; act relu; dense 256; act relu; dense 10; softmax";
+static const char fashion[] =
+    "input 28 28 1; conv k=3x3 f=32; act relu; conv k=3x3 f=64; act relu;"
+    "max_pool k=2x2 s=2x2; flatten; dense 128; act relu; dense 10; softmax";
+
+static void classes(nn_graph *g) {
+    g->train.loss = NN_LOSS_SPARSE;
+    g->train.optimizer = nn_optimizer_default(NN_OPTIMIZER_ADAM);
+}
+
+static void momentum(nn_graph *g) {
+    g->train.optimizer = nn_optimizer_default(NN_OPTIMIZER_SGD);
+    g->train.optimizer.momentum = 0.9;
+}
+
+/* All gradients exist at once: none may be computed with its update. */
+static void clipped(nn_graph *g) {
+    classes(g);
+    g->train.optimizer.global_clipnorm = 1;
+}
+
+static void frozen_half(nn_graph *g) {
+    classes(g);
+    for (int i = 0; i < g->n_weights / 2; i++) g->weights[i].trainable = false;
+}
+
+TEST(memory_is_estimated_within_15_percent) {
+    static const struct {
+        const char *net;
+        void (*change)(nn_graph *g);
+    } cases[] = {
+        {mlp,                                                                                              classes    },
+        {mlp,                                                                                              momentum   },
+        {mlp,                                                                                              clipped    },
+        {mlp,                                                                                              frozen_half},
+        {fashion,                                                                                          classes    },
+        {fashion,                                                                                          clipped    },
+        {fashion,                                                                                          frozen_half},
+        {"input 100; dense 300; act tanh; dropout 0.5; dense 300; act gelu; dense 300; act tanh;"
+         "dense 300; act elu; dense 300; act tanh; dense 1",                                      momentum   },
+        {"input 64 64 3; conv k=3x3 f=32 p=same; bn; act relu; conv k=3x3 f=32 p=same s=2x2; bn;"
+         "act relu; conv k=3x3 f=64 p=same; bn; act relu; max_pool k=2x2 s=2x2;"
+         "conv k=3x3 f=64 p=same; act relu; max_pool k=3x3 s=2x2 p=same; gap; dense 10; softmax", classes    },
+        {"input 32 32 3; conv k=3x3 f=16 p=same; act relu; max_pool k=2x2 s=2x2; dropout 0.25;"
+         "conv k=3x3 f=32 p=same; act relu; max_pool k=2x2 s=2x2; dropout 0.25; flatten;"
+         "dense 64; act relu; dropout 0.5; dense 10; softmax",                                    classes    },
+        {"input 20 24; dense 48; act relu; conv k=3 f=20 p=same; act relu; avg_pool k=2 s=2; gap;"
+         "dense 3; softmax",                                                                      classes    },
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        wrong += check(cases[i].net, cases[i].change);
+    assert_int_equal(wrong, 0);
+}
+
+/* A chain of forty layers: with a training pass all values stay, in inference two at a time. */
+TEST(memory_of_deep_chains) {
+    NN_BUF net = {0};
+    nn_buf_puts(&net, "input 128");
+    for (int i = 0; i < 40; i++)
+        nn_buf_printf(&net, "; dense 128; act %s", i % 2 ? "relu" : "tanh");
+    nn_buf_puts(&net, "; dense 10; softmax");
+    assert_int_equal(check(nn_buf_str(&net), classes), 0);
+    NN_BUF images = {0};
+    nn_buf_puts(&images, "input 24 24 16");
+    for (int i = 0; i < 12; i++) nn_buf_puts(&images, "; conv k=3x3 f=32 p=same; bn; act relu");
+    nn_buf_puts(&images, "; gap; dense 10; softmax");
+    assert_int_equal(check(nn_buf_str(&images), classes), 0);
+}
