@@ -245,10 +245,14 @@ nn_status nn_recurrent_drop(const nn_layer_ctx *c, int from, int *ret, nn_err *e
 
 /* ---- SimpleRNN, LSTM, GRU ---- */
 
-static const char *rank_hint(int rank) {
+static const char *rank_hint(const nn_layer_ctx *c) {
+    int rank = c->shape->rank;
     if (rank == 1)
         return "for tokens put Embedding(input_dim, output_dim) before it, for numbers "
                "Reshape((steps, features)), or use Dense";
+    if (c->graph->nodes[c->input].op == NN_OP_EMBEDDING)
+        return "Embedding adds an axis: the tokens of a text are an input of one axis, such as "
+               "(100,); for vectors as they are leave Embedding out";
     if (rank > 2)
         return "TimeDistributed(Flatten()) makes one axis of those after the steps; ConvLSTM2D "
                "works on a sequence of images";
@@ -272,8 +276,7 @@ nn_status nn_build_recurrent(const nn_layer_ctx *c, const char *merge_mode, int 
     int at;
     nn_status st = nn_recurrent_stack(c, nn_recurrent_rnn, merge_mode, c->input, &at, err);
     if (!st) st = nn_build_activation(c, at, &(nn_build_act){0}, &at, err); /* the penalty */
-    if (st == NN_E_DSL_ERROR && c->shape->rank != 2 && !*c->ret_hint)
-        *c->ret_hint = rank_hint(c->shape->rank);
+    if (st == NN_E_DSL_ERROR && c->shape->rank != 2 && !*c->ret_hint) *c->ret_hint = rank_hint(c);
     if (st) return st;
     pass_mask(c);
     *ret = at;

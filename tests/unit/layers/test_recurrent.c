@@ -375,6 +375,21 @@ TEST(embedding_of_any_rank) {
     bench_free(&f.b);
 }
 
+/* What the corpus calls a rank error: (100, 300) into an Embedding. */
+TEST(embedding_of_vectors_before_a_sequence) {
+    fixture f;
+    embedding(&f, SHAPE(100, 300));
+    int id = made(&f);
+    f.l = nn_layer_find("LSTM");
+    bench_defaults(f.l, f.args);
+    bench_arg(f.l, f.args, "units")->i = 4;
+    f.b.in = id;
+    int out;
+    assert_int_equal(bench_build(&f.b, f.l, f.args, id, "y", &out), NN_E_DSL_ERROR);
+    CHECK_HAS(f.b.hint, "Embedding adds an axis");
+    bench_free(&f.b);
+}
+
 TEST(embedding_masks_zero) {
     fixture f;
     embedding(&f, SHAPE(20));
