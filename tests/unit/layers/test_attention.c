@@ -74,10 +74,8 @@ TEST(attention_takes_value_and_key_in_kerass_order) {
     flag(&h, "causal", true);
     flag(&h, "use_scale", true);
     number(&h, "dropout", 0.25);
-    hand_gives(
-        &h,
-        "%1 = attention(%0, %0, %0) x causal use_scale dropout=0.25 : (batch, 6, 8) "
-        "[scale (1,)]\n");
+    hand_gives(&h, "%1 = attention(%0, %0, %0) x causal use_scale dropout=0.25 : (batch, 6, 8) "
+                   "[scale (1,)]\n");
 }
 
 TEST(attention_starts_its_scale_at_one) {
@@ -93,9 +91,8 @@ TEST(attention_starts_its_scale_at_one) {
 TEST(additive_attention_scales_each_feature) {
     hand h;
     HAND(&h, "AdditiveAttention", SHAPE(6, 8), SHAPE(4, 8));
-    hand_gives(&h,
-               "%2 = attention(%0, %1, %1) x additive use_scale : (batch, 6, 8) "
-               "[scale (8,)]\n");
+    hand_gives(&h, "%2 = attention(%0, %1, %1) x additive use_scale : (batch, 6, 8) "
+                   "[scale (8,)]\n");
     HAND(&h, "AdditiveAttention", SHAPE(6, 8));
     flag(&h, "use_scale", false);
     comes_to(&h, SHAPE(6, 8), 0);
