@@ -101,8 +101,17 @@ static void set_fans(nn_weight *w) {
     w->fan_out = s->rank < 2 ? s->dim[0] : field * s->dim[s->rank - 1];
 }
 
-static nn_status check_init(const nn_bound *init, const nn_shape *s, nn_err *err) {
+/* unit_forget is what Keras's unit_forget_bias makes of a bias; it is a name of the table, too. */
+static bool has_forget_gate(const nn_node *n, const char *suffix) {
+    bool lstm = n->op == NN_OP_CONV_LSTM || (n->op == NN_OP_RNN && n->attr.rnn.kind == NN_RNN_LSTM);
+    return lstm && strcmp(suffix, "bias") == 0;
+}
+
+static nn_status check_init(const nn_bound *init, const nn_node *n, const char *suffix,
+                            const nn_shape *s, nn_err *err) {
     nn_init_kind k = init->init.kind;
+    if (k == NN_INIT_UNIT_FORGET && !has_forget_gate(n, suffix))
+        return nn_fail(err, NN_E_DSL_ERROR, "unit_forget is for the bias of an LSTM");
     if (k == NN_INIT_ORTHOGONAL && s->rank < 2)
         return nn_fail(err, NN_E_DSL_ERROR, "orthogonal needs a weight of at least two axes");
     if (k == NN_INIT_IDENTITY && s->rank != 2)
@@ -116,7 +125,7 @@ nn_status nn_build_weight(const nn_layer_ctx *c, int node, const char *suffix, c
     nn_weight w = {.trainable = trainable && nn_build_trainable(c), .init = init->init};
     if (!nn_node_weight_rule(c->graph, n, n->n_weights, &w.shape))
         return nn_fail(err, NN_E_INTERNAL, "%s has no weight '%s'", nn_op_name(n->op), suffix);
-    nn_status st = check_init(init, &w.shape, err);
+    nn_status st = check_init(init, n, suffix, &w.shape, err);
     if (st) return nn_build_blame(c, (int)(init - c->args), NULL, st);
     if (nn_shape_elements(&w.shape) > 0) set_fans(&w); /* else nn_graph_add_weight refuses it */
     if (reg && reg->set) w.regularizer = reg->reg;
@@ -145,7 +154,8 @@ static nn_status prelu(const nn_layer_ctx *c, const char *suffix, int from, int 
     int node;
     nn_status st = nn_build_op(c, NN_OP_PRELU, suffix, from, NULL, NULL, &node, err);
     if (st)
-        return nn_err_hint(err, st, "PReLU(shared_axes=(…)) as a layer of its own shares its slopes");
+        return nn_err_hint(err, st,
+                           "PReLU(shared_axes=(…)) as a layer of its own shares its slopes");
     st = nn_build_weight(c, node, "alpha", &zeros, NULL, NULL, true, err);
     if (!st) *ret = node;
     return st;

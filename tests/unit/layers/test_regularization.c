@@ -9,8 +9,7 @@ TEST(spatial_dropout_shares_the_spatial_axes) {
     HAND(&h, "SpatialDropout2D", SHAPE(6, 7, -1));
     hand_arg(&h, "rate")->f = 0.25;
     hand_arg(&h, "seed")->i = 3;
-    hand_gives(&h,
-               "%1 = dropout(%0) x rate=0.25 seed=3 noise=(1, 1, ?) : (batch, 6, 7, ?)\n");
+    hand_gives(&h, "%1 = dropout(%0) x rate=0.25 seed=3 noise=(1, 1, ?) : (batch, 6, 7, ?)\n");
     HAND(&h, "SpatialDropout3D", SHAPE(2, 6, 7, 8));
     hand_arg(&h, "rate")->f = 0.25;
     hand_arg(&h, "data_format")->s = "channels_first";
