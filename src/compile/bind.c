@@ -84,8 +84,9 @@ static void duplicate(nn_check *c, const char *owner, const nn_param *p, const n
     nn_diag_note(c->diags, d, first, "first given here");
 }
 
-static void missing(nn_check *c, const char *owner, nn_span span, const nn_param *p) {
-    nn_diag *d = NN_ERROR(c, "missing-parameter", span, "%s needs '%s'", owner, p->name);
+static void missing(nn_check *c, const char *owner, bool layer, nn_span span, const nn_param *p) {
+    nn_diag *d = NN_ERROR(c, "missing-parameter", span, "%s%s requires '%s' parameter", owner,
+                          layer ? " layer" : "", p->name);
     nn_diag_hint(c->diags, d, "%s(%s=…): %s", owner, p->name, p->help);
 }
 
@@ -129,7 +130,7 @@ bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param 
     for (int i = 0; i < t.n + t.n_more; i++) {
         const nn_param *p = param_at(&t, i);
         if (!p->required || given[i]) continue;
-        missing(c, owner, span, p);
+        missing(c, owner, more != NULL, span, p);
         usable = false;
     }
     return usable;

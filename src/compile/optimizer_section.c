@@ -82,7 +82,7 @@ bool nn_section_take(nn_check *c, const char *owner, nn_fields t, const nn_bound
         if (fits)
             nn_field_set(f, to, v);
         else
-            NN_ERROR(c, "out-of-range", x->span, "%s: '%s' must be %s, got %g", owner, f->name,
+            NN_ERROR(c, "out-of-range", x->span, "%s %s must be %s, got %g", owner, f->name,
                      nn_field_expects(f), v);
         ok = ok && fits;
     }
@@ -107,7 +107,7 @@ static int numbers(nn_check *c, const char *owner, const nn_param *p, const nn_a
     bool list = v && (v->kind == NN_V_LIST || v->kind == NN_V_TUPLE);
     char got[64];
     if (v && v->kind != NN_V_ERROR && (!list || v->count > cap)) {
-        NN_ERROR(c, "wrong-type", v->span, "%s: '%s' must be a list of at most %d numbers, got %s",
+        NN_ERROR(c, "wrong-type", v->span, "%s %s must be a list of at most %d numbers, got %s",
                  owner, p->name, cap, nn_check_show(v, got, sizeof got));
         list = false;
     }
@@ -133,8 +133,8 @@ static bool take_pieces(nn_check *c, const nn_arg *args, nn_schedule *s) {
     if (n < 0 || s->n_values < 0) return false;
     if (s->n_values != n + 1) {
         NN_ERROR(c, "out-of-range", v->value->span,
-                 "%s: 'values' must be one more than 'boundaries', got %d and %d", owner,
-                 s->n_values, n);
+                 "%s values must be one more than boundaries, got %d and %d", owner, s->n_values,
+                 n);
         return false;
     }
     for (int i = 0; i < n; i++) s->boundaries[i] = steps[i].i;
@@ -157,7 +157,7 @@ static void use_schedule(nn_check *c, nn_value *v, nn_train_spec *to) {
                                    : !nn_section_take(c, name, nn_schedule_fields(s.kind), b, &s))
         return;
     if ((problem = nn_schedule_problem(&s))) {
-        NN_ERROR(c, "out-of-range", v->span, "%s: %s", name, problem);
+        NN_ERROR(c, "out-of-range", v->span, "%s %s", name, problem);
         return;
     }
     to->optimizer.schedule = s;

@@ -124,7 +124,7 @@ static void use_early_stopping(nn_check *c, nn_value *v, nn_train_spec *to) {
         e.patience = v->i;
     } else {
         NN_ERROR(c, "wrong-type", v->span,
-                 "train: 'early_stopping' must be true, a patience of 0 or more epochs or "
+                 "train early_stopping must be true, a patience of 0 or more epochs or "
                  "{patience: 3, monitor: \"val_loss\"}, got %s",
                  nn_check_show(v, got, sizeof got));
         return;
@@ -187,7 +187,7 @@ static void use_callbacks(nn_check *c, nn_value *v, nn_train_spec *to) {
     if (v->kind == NN_V_NONE || v->kind == NN_V_ERROR || (listed && !v->items)) return;
     if (!listed && v->kind != NN_V_DICT && v->kind != NN_V_CALL && !nn_check_word(v)) {
         NN_ERROR(c, "wrong-type", v->span,
-                 "train: 'callbacks' must be a list of names or calls, got %s",
+                 "train callbacks must be a list of names or calls, got %s",
                  nn_check_show(v, got, sizeof got));
         return;
     }

@@ -58,14 +58,14 @@ const char *nn_check_show(const nn_value *v, char *buf, size_t cap) {
 static bool wrong_type(want w, const nn_value *v, const char *expected) {
     char got[64];
     if (v->kind == NN_V_ERROR) return false; /* the parser reported it */
-    NN_ERROR(w.c, "wrong-type", v->span, "%s: '%s' must be %s, got %s", w.owner, w.p->name,
+    NN_ERROR(w.c, "wrong-type", v->span, "%s %s must be %s, got %s", w.owner, w.p->name,
              expected, nn_check_show(v, got, sizeof got));
     return false;
 }
 
 static bool out_of_range(want w, const nn_value *v, const char *expected) {
     char got[64];
-    NN_ERROR(w.c, "out-of-range", v->span, "%s: '%s' must be %s, got %s", w.owner, w.p->name,
+    NN_ERROR(w.c, "out-of-range", v->span, "%s %s must be %s, got %s", w.owner, w.p->name,
              expected, nn_check_show(v, got, sizeof got));
     return false;
 }
@@ -155,7 +155,10 @@ static bool one_dim(want w, const nn_value *v, const char *expected, int64_t *re
 static bool to_dims(want w, const nn_value *v, nn_bound *to) {
     char expected[80];
     const char *sign = w.p->min >= 1 ? "positive" : "non-negative";
-    snprintf(expected, sizeof expected, "a %s integer or %d %s integers", sign, w.p->rank, sign);
+    if (w.p->rank == 1)
+        snprintf(expected, sizeof expected, "a %s integer", sign);
+    else
+        snprintf(expected, sizeof expected, "a %s integer or %d %s integers", sign, w.p->rank, sign);
     int64_t dims[NN_MAX_SPATIAL];
     if (!is_sequence(v)) {
         if (!one_dim(w, v, expected, &dims[0])) return false;
@@ -200,7 +203,7 @@ static bool to_shape(want w, const nn_value *v, nn_bound *to) {
 
 /* Reports a word that no table has, with the nearest of `names`. */
 static bool unknown_word(want w, const nn_value *v, const char *kind, const char *const *names) {
-    nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: unknown %s '%.60s'", w.owner, kind,
+    nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: invalid %s '%.60s'", w.owner, kind,
                           nn_check_word(v));
     nn_check_suggest(w.c, d, v->span, nn_check_word(v), names);
     return false;
@@ -237,8 +240,10 @@ static bool to_padding(want w, const nn_value *v, nn_bound *to) {
     static const char *const words[] = {
         [NN_PAD_VALID] = "valid", [NN_PAD_SAME] = "same", [NN_PAD_CAUSAL] = "causal"};
     char expected[80];
-    snprintf(expected, sizeof expected, "valid, same, %san integer or %d integers",
-             w.p->rank == 1 ? "causal, " : "", w.p->rank);
+    if (w.p->rank == 1)
+        snprintf(expected, sizeof expected, "valid, same, causal or an integer");
+    else
+        snprintf(expected, sizeof expected, "valid, same, an integer or %d integers", w.p->rank);
     const char *word = nn_check_word(v);
     if (!word) {
         to->padding = NN_PAD_EXPLICIT;
@@ -338,7 +343,7 @@ static bool to_activation(want w, const nn_value *v, nn_bound *to) {
     if (v->kind == NN_V_NONE) word = "linear";
     if (!word) return wrong_type(w, v, "the name of an activation");
     to->s = nn_activation_find(strcasecmp(word, "none") == 0 ? "linear" : word);
-    return to->s || unknown_word(w, v, "activation", nn_activation_names());
+    return to->s || unknown_word(w, v, "activation function", nn_activation_names());
 }
 
 /* ---- words with arguments ---- */
@@ -400,7 +405,7 @@ static bool to_initializer(want w, const nn_value *v, nn_bound *to) {
     if (k < 0) {
         const char *names[NN_INIT_COUNT + 1] = {0};
         for (int i = 0; i < NN_INIT_COUNT; i++) names[i] = nn_init_name((nn_init_kind)i);
-        nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: unknown initializer '%.60s'",
+        nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: invalid initializer '%.60s'",
                               w.owner, name);
         nn_check_suggest(w.c, d, v->span, name, names);
         return false;
@@ -435,7 +440,7 @@ static bool to_regularizer(want w, const nn_value *v, nn_bound *to) {
     int k = 0;
     while (names[k] && !nn_name_equal(names[k], name)) k++;
     if (!names[k]) {
-        nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: unknown regularizer '%.60s'",
+        nn_diag *d = NN_ERROR(w.c, "unknown-name", v->span, "%s: invalid regularizer '%.60s'",
                               w.owner, name);
         nn_check_suggest(w.c, d, v->span, name, names);
         return false;
@@ -467,7 +472,7 @@ static bool to_constraint(want w, const nn_value *v, nn_bound *to) {
     int k = nn_constraint_find(name);
     if (k <= NN_CONSTRAINT_NONE) {
         nn_diag *d =
-            NN_ERROR(w.c, "unknown-name", v->span, "%s: unknown constraint '%.60s'", w.owner, name);
+            NN_ERROR(w.c, "unknown-name", v->span, "%s: invalid constraint '%.60s'", w.owner, name);
         nn_check_suggest(w.c, d, v->span, name, names);
         return false;
     }

@@ -50,24 +50,68 @@ static void flops_of(const nn_unit *u, nn_buf *out) {
         nn_buf_printf(out, "%s %" PRId64 "\n", u->layers[i].name, u->layers[i].flops);
 }
 
+/* An owner's fields that files need not hold, or all of its own. */
+static void fields_of(nn_fields t, const void *owner, bool all, nn_buf *out) {
+    for (int i = 0; i < t.n; i++) {
+        const nn_train_field *f = &t.field[i];
+        if ((t.own >> i & 1) && (all || !f->always))
+            nn_buf_printf(out, " %s=%g", f->name, nn_field_get(f, owner));
+    }
+    nn_buf_putc(out, '\n');
+}
+
+static void schedule_of(const nn_schedule *s, nn_buf *out) {
+    if (s->kind == NN_SCHEDULE_NONE) return;
+    nn_buf_printf(out, "schedule %s", nn_schedule_name(s->kind));
+    for (int i = 0; i < s->n_values; i++) {
+        nn_buf_printf(out, " %g", s->values[i]);
+        if (i + 1 < s->n_values) nn_buf_printf(out, " to %" PRId64, s->boundaries[i]);
+    }
+    fields_of(nn_schedule_fields(s->kind), s, true, out);
+}
+
+/* What few programs say: a line each, where it is not the default. */
+static void rare_of(const nn_train_spec *t, nn_buf *out) {
+    const nn_early_stopping *e = &t->early_stopping;
+    if (e->on)
+        nn_buf_printf(out, "early_stopping patience=%" PRId64 " monitor=%s min_delta=%g%s\n",
+                      e->patience, e->monitor, e->min_delta,
+                      e->restore_best ? " restore_best" : "");
+    if (*t->callbacks) nn_buf_printf(out, "callbacks %s\n", t->callbacks);
+    if (*t->save_path) nn_buf_printf(out, "save_path %s\n", t->save_path);
+    if (*t->search_method) nn_buf_printf(out, "search_method %s\n", t->search_method);
+    if (t->mixed_precision) nn_buf_puts(out, "mixed_precision\n");
+    if (*t->strategy || t->precision)
+        nn_buf_printf(out, "execution precision=%s strategy=%s\n", nn_precision_name(t->precision),
+                      t->strategy);
+}
+
 static void train_of(const nn_unit *u, nn_buf *out) {
     const nn_train_spec *t = &u->graph->train;
     const nn_optimizer *o = &t->optimizer;
-    nn_buf_printf(out, "loss %s%s%s smoothing=%g\n", nn_loss_name(t->loss),
+    nn_buf_printf(out, "loss %s%s%s smoothing=%g", nn_loss_name(t->loss),
                   t->has_loss ? "" : " (derived)", t->from_logits ? " from_logits" : "",
                   t->label_smoothing);
+    if (t->loss == NN_LOSS_CUSTOM) nn_buf_printf(out, " %s", t->custom_loss);
+    fields_of(nn_loss_fields(t->loss), t, false, out);
     nn_buf_printf(
-        out, "optimizer %s%s lr=%g momentum=%g beta=%g,%g epsilon=%g decay=%g clip=%g,%g,%g%s%s\n",
+        out, "optimizer %s%s lr=%g momentum=%g beta=%g,%g epsilon=%g decay=%g clip=%g,%g,%g%s%s",
         nn_optimizer_name(o->kind), t->has_optimizer ? "" : " (default)", o->learning_rate,
         o->momentum, o->beta_1, o->beta_2, o->epsilon, o->weight_decay, o->clipnorm, o->clipvalue,
         o->global_clipnorm, o->nesterov ? " nesterov" : "", o->amsgrad ? " amsgrad" : "");
-    nn_buf_printf(out, "metrics%s%s\n", t->metrics & NN_METRIC_ACCURACY ? " accuracy" : "",
-                  t->metrics & NN_METRIC_LOSS ? " loss" : "");
-    nn_buf_printf(out, "train epochs=%" PRId64 " batch=%" PRId64 " split=%g steps=%" PRId64 "%s",
+    fields_of(nn_optimizer_fields(o->kind), o, false, out);
+    schedule_of(&o->schedule, out);
+    nn_buf_puts(out, "metrics");
+    for (int i = 0; i < NN_TRAIN_METRIC_COUNT; i++)
+        if (t->metrics >> i & 1)
+            nn_buf_printf(out, " %s", nn_train_metric_name((nn_train_metric)i));
+    if (t->metrics & NN_METRIC_TOP_K) nn_buf_printf(out, " k=%" PRId64, t->top_k);
+    nn_buf_printf(out, "\ntrain epochs=%" PRId64 " batch=%" PRId64 " split=%g steps=%" PRId64 "%s",
                   t->epochs, t->batch_size, t->validation_split, t->steps_per_epoch,
                   t->shuffle ? " shuffle" : "");
     if (t->seeded) nn_buf_printf(out, " seed=%" PRIu64, t->seed);
     nn_buf_printf(out, " data=%s device=%s\n", t->dataset, t->device);
+    rare_of(t, out);
 }
 
 static void findings_of(const nn_unit *u, nn_buf *out) {
