@@ -302,7 +302,7 @@ static const char *piecewise_problem(const nn_schedule *s) {
     for (int i = 0; i < s->n_values - 1; i++)
         if (s->boundaries[i] <= (i ? s->boundaries[i - 1] : 0))
             return "boundaries must be positive steps, each above the one before";
-    return nn_schedule_start(s) > 0 ? NULL : "one of the values must be above 0";
+    return nn_schedule_start(s) > 0 ? NULL : "values must not all be 0";
 }
 
 const char *nn_schedule_problem(const nn_schedule *s) {
