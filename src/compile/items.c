@@ -224,7 +224,7 @@ static void flatten_first(nn_check *c, const nn_bound_call *b, nn_flow *in, nn_c
 static void add_layer(nn_check *c, const nn_bound_call *b, nn_copy k, int index) {
     nn_flow in[NN_MAX_INPUTS];
     int n = take_inputs(c, b->layer, b->call, b->args, in);
-    if (n == 0) return; /* there is no input: said elsewhere */
+    if (n < 0) c->n_layers++; /* so that an Input after it is out of place */
     if (n > 0) flatten_first(c, b, &in[0], k, index);
     nn_flow lost = NN_NO_FLOW;
     nn_flow out = n > 0 ? nn_check_build(c, b, in, n, k, index) : lost;

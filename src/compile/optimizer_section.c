@@ -146,7 +146,7 @@ static void use_schedule(nn_check *c, nn_value *v, nn_train_spec *to) {
     const char *word = nn_section_word(c, v, "learning-rate schedule");
     int k = word ? nn_schedule_find(word) : -1;
     if (word && k < 0)
-        nn_section_unknown(c, v, "learning-rate schedule", word, nn_schedule_names());
+        nn_section_unknown(c, v, "learning-rate schedule", word, nn_schedule_names(), NULL);
     if (k < 0) return;
     nn_schedule s = nn_schedule_default((nn_schedule_kind)k);
     const char *name = nn_schedule_name(s.kind), *problem;
@@ -227,7 +227,7 @@ void nn_section_rate_advice(nn_check *c, const nn_arg *a, double rate) {
 static void use_optimizer(nn_check *c, nn_value *v, nn_train_spec *to) {
     const char *word = nn_section_word(c, v, "optimizer");
     int k = word ? nn_optimizer_find(word) : -1;
-    if (word && k < 0) nn_section_unknown(c, v, "optimizer", word, nn_optimizer_names());
+    if (word && k < 0) nn_section_unknown(c, v, "optimizer", word, nn_optimizer_names(), NULL);
     if (k < 0) return;
     nn_optimizer o = nn_optimizer_default((nn_optimizer_kind)k);
     const char *name = nn_optimizer_names()[k];

@@ -12,10 +12,26 @@
 
 /* ---- words and calls ---- */
 
+/* Appends the words of a "a|b" list. */
+static int split(nn_check *c, const char *list, const char **to, int n, int cap) {
+    for (size_t len; *list && n < cap; list += len + (list[len] == '|')) {
+        len = strcspn(list, "|");
+        const char *word = nn_arena_strndup(c->arena, list, len);
+        if (word) to[n++] = word;
+    }
+    return n;
+}
+
 void nn_section_unknown(nn_check *c, const nn_value *v, const char *kind, const char *word,
-                        const char *const *names) {
+                        const char *const *names, const char *const *aliases) {
+    enum { MOST = 96 };
+    const char *all[MOST + 1];
+    int n = 0;
+    for (const char *const *s = names; *s && n < MOST; s++) all[n++] = *s;
+    for (const char *const *s = aliases; s && *s; s++) n = split(c, *s, all, n, MOST);
+    all[n] = NULL;
     nn_diag *d = NN_ERROR(c, "unknown-name", v->span, "unknown %s '%.60s'", kind, word);
-    nn_check_suggest(c, d, v->span, word, names);
+    nn_check_suggest(c, d, v->span, word, nn_nearest(word, all) ? all : names);
 }
 
 const char *nn_section_word(nn_check *c, nn_value *v, const char *kind) {
@@ -98,7 +114,7 @@ static void use_loss(nn_check *c, nn_value *v, nn_train_spec *to) {
     if (word && k < 0 && is_dotted(v))
         use_custom_loss(c, v, to);
     else if (word && k < 0)
-        nn_section_unknown(c, v, "loss", word, nn_loss_names());
+        nn_section_unknown(c, v, "loss", word, nn_loss_names(), nn_loss_aliases());
     if (k < 0) return;
     const char *name = nn_loss_name((nn_loss_kind)k);
     nn_bound b[NN_MAX_PARAMS] = {0};
@@ -127,7 +143,9 @@ static void use_metric(nn_check *c, nn_value *v, nn_train_spec *to) {
     };
     const char *word = nn_section_word(c, v, "metric");
     int m = word ? nn_train_metric_find(word) : -1;
-    if (word && m < 0) nn_section_unknown(c, v, "metric", word, nn_train_metric_names());
+    if (word && m < 0)
+        nn_section_unknown(c, v, "metric", word, nn_train_metric_names(),
+                           nn_train_metric_aliases());
     if (m < 0) return;
     nn_bound b[NN_MAX_PARAMS] = {0};
     const char *name = nn_train_metric_name((nn_train_metric)m);
@@ -169,7 +187,7 @@ static void check_framework(nn_check *c, const nn_value *v) {
     if (k >= 0)
         c->unit->framework = known[k];
     else
-        nn_section_unknown(c, v, "framework", word, known);
+        nn_section_unknown(c, v, "framework", word, known, NULL);
 }
 
 /* ---- collecting ---- */

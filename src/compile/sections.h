@@ -29,9 +29,10 @@ void nn_check_search_method(nn_check *c);
 /* The name of a reference: a word or a call, quoted or not; NULL, reported, for other values. */
 const char *nn_section_word(nn_check *c, nn_value *v, const char *kind);
 nn_arg *nn_section_arguments(const nn_value *v); /* of a call; NULL for others */
-/* Reports a word that `names` does not have. */
+/* Reports a word that `names` does not have, with the nearest of them and of their aliases ("a|b"
+ * each; NULL: there are none). */
 void nn_section_unknown(nn_check *c, const nn_value *v, const char *kind, const char *word,
-                        const char *const *names);
+                        const char *const *names, const char *const *aliases);
 
 /* What a value says, written into `to`. */
 typedef void nn_section_use(nn_check *c, nn_value *v, nn_train_spec *to);
