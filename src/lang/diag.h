@@ -36,9 +36,9 @@ struct nn_diag {
         nn_span span; /* line 0: no place */
         const char *text;
         struct nn_note *next;
-    } * notes; /* further lines, in order */
+    } * notes;                   /* further lines, in order */
     struct nn_derivation *steps; /* the derivation of a shape, from the input on; NULL: none */
-    struct nn_note *last_note; /* ends of the two lists */
+    struct nn_note *last_note;   /* ends of the two lists */
     struct nn_derivation *last_step;
     int n_steps;
     nn_fix fix; /* what == NULL: none */
@@ -63,7 +63,7 @@ typedef struct nn_diags {
     nn_arena *arena;
     const nn_source *source;
     nn_diag *first, **tail;
-    int errors, warnings; /* counted also past the cap */
+    int errors, warnings;    /* counted also past the cap */
     const nn_origin *origin; /* set by the checker while it is inside of a macro's text: each
                                 diagnostic gets a note for every entry */
     int stored;
@@ -93,7 +93,8 @@ void nn_diag_step(nn_diags *d, nn_diag *g, nn_span span, const char *layer, cons
 const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **ret_meaning,
                           const char **ret_example);
 /* The source with all fixes of errors and warnings applied, in order of place, that do not overlap
- * an earlier one; returns how many were applied. Of two insertions at one place the first is made. */
+ * an earlier one; returns how many were applied. Of two insertions at one place the first is made.
+ */
 int nn_diags_apply(const nn_diags *d, nn_buf *out);
 
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the

@@ -22,13 +22,17 @@ typedef struct frame { /* the text that is being copied */
     nn_value *value[NN_MAX_MACRO_PARAMS]; /* NULL: nothing was given, which was reported */
 } frame;
 
-void *nn_x_alloc(nn_expander *x, size_t n) {
-    void *p = x->full ? NULL : nn_arena_alloc(x->arena, n);
-    if (p || x->full) return p;
+void nn_x_full(nn_expander *x) {
+    if (x->full) return;
     x->full = true;
     nn_diag_add(x->diags, NN_SEV_ERROR, "too-large", (nn_span){0},
                 "the program, its macros expanded, passes the memory limit of a compilation");
-    return NULL;
+}
+
+void *nn_x_alloc(nn_expander *x, size_t n) {
+    void *p = x->full ? NULL : nn_arena_alloc(x->arena, n);
+    if (!p) nn_x_full(x);
+    return p;
 }
 
 /* ---- what changes when it is copied ---- */
@@ -317,7 +321,7 @@ static void report_limit(nn_expander *x, const nn_network *net, int64_t items, i
 }
 
 static void expand_network(nn_expander *x, nn_network *net, int64_t max_items) {
-    x->local = (nn_macro_names){0};
+    x->local = (nn_names){0};
     nn_x_define(x, net);
     nn_x_check_network(x, net);
     nn_amount a = nn_x_measure(x, net);

@@ -5,6 +5,7 @@
  * nothing. */
 #ifndef NN_LANG_EXPAND_H
 #define NN_LANG_EXPAND_H
+#include "lang/names.h"
 #include "lang/tree.h"
 
 /* What a list of items comes to: its own items, and those that macros bring. The weight counts the
@@ -23,20 +24,14 @@ struct nn_macro {
     enum { NN_MACRO_NEW, NN_MACRO_OPEN, NN_MACRO_DONE } state;
     bool broken; /* it contains itself or nests too deep, and that was reported */
     nn_amount amount;
-    nn_macro *next; /* of the bucket */
 };
-
-typedef struct nn_macro_names {
-    nn_macro **buckets;
-    size_t mask;
-} nn_macro_names;
 
 typedef struct nn_expander {
     nn_arena *arena;
     nn_diags *diags;
     nn_program *program;
     bool (*is_layer)(const char *name);
-    nn_macro_names file, local;             /* local: of the network at hand */
+    nn_names file, local;                   /* local: of the network at hand */
     bool refuse;                            /* no macro is expanded: its calls become errors */
     bool full;                              /* the arena is spent, and that was reported */
     bool too_deep;                          /* reported */
@@ -46,6 +41,7 @@ typedef struct nn_expander {
 
 /* Arena memory; NULL once it is spent, which is reported once. */
 void *nn_x_alloc(nn_expander *x, size_t n);
+void nn_x_full(nn_expander *x); /* reports it, once */
 #define NN_X_NEW(x, type) ((type *)nn_x_alloc((x), sizeof(type)))
 
 /* The macro that this name calls in a text of the network (NULL: in a macro of the file). */

@@ -16,39 +16,17 @@
 
 /* ---- names ---- */
 
-static size_t hash(const char *s) {
-    size_t h = 14695981039346656037u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
-    return h ^ h >> 29;
-}
-
-static nn_macro *find_in(const nn_macro_names *t, const char *name) {
-    nn_macro *m = t->buckets ? t->buckets[hash(name) & t->mask] : NULL;
-    while (m && strcmp(m->define ? m->define->name : m->custom->name, name)) m = m->next;
-    return m;
-}
-
 nn_macro *nn_x_find(const nn_expander *x, const nn_network *net, const char *name) {
-    nn_macro *m = net ? find_in(&x->local, name) : NULL;
-    if (!m) m = find_in(&x->file, name);
+    nn_macro *m = net ? nn_names_find(&x->local, name) : NULL;
+    if (!m) m = nn_names_find(&x->file, name);
     return m && m->define ? m : NULL;
 }
 
-static bool make_room(nn_expander *x, nn_macro_names *t, size_t n) {
-    size_t size = 8;
-    while (size < n) size *= 2;
-    *t = (nn_macro_names){.mask = size - 1};
-    t->buckets = n ? nn_x_alloc(x, size * sizeof *t->buckets) : NULL;
-    return t->buckets;
-}
-
-static void enter(nn_expander *x, nn_macro_names *t, nn_macro of) {
+static void enter(nn_expander *x, nn_names *t, const char *name, nn_macro of) {
     nn_macro *m = NN_X_NEW(x, nn_macro);
     if (!m) return;
-    nn_macro **bucket = &t->buckets[hash(of.define ? of.define->name : of.custom->name) & t->mask];
     *m = of;
-    m->next = *bucket;
-    *bucket = m;
+    if (!nn_names_add(t, x->arena, name, m)) nn_x_full(x);
 }
 
 static void taken(nn_expander *x, const nn_define *d, const nn_macro *by) {
@@ -59,9 +37,9 @@ static void taken(nn_expander *x, const nn_define *d, const nn_macro *by) {
                  macro ? "first defined" : "declared");
 }
 
-static void enter_define(nn_expander *x, nn_macro_names *t, const nn_define *d,
-                         const nn_network *net) {
-    const nn_macro *other = find_in(t, d->name), *outer = net ? find_in(&x->file, d->name) : NULL;
+static void enter_define(nn_expander *x, nn_names *t, const nn_define *d, const nn_network *net) {
+    const nn_macro *other = nn_names_find(t, d->name),
+                   *outer = net ? nn_names_find(&x->file, d->name) : NULL;
     if (!other && outer && outer->custom) other = outer;
     if (other)
         taken(x, d, other);
@@ -70,18 +48,14 @@ static void enter_define(nn_expander *x, nn_macro_names *t, const nn_define *d,
                             "a macro cannot be named '%s': that is a layer", d->name);
         nn_diag_hint(x->diags, g, "name it %sBlock, for example", d->name);
     } else
-        enter(x, t, (nn_macro){.define = d, .net = net});
+        enter(x, t, d->name, (nn_macro){.define = d, .net = net});
 }
 
-static void enter_all(nn_expander *x, nn_macro_names *t, nn_network *net) {
+static void enter_all(nn_expander *x, nn_names *t, nn_network *net) {
     const nn_define *list = net ? net->defines : x->program->defines;
     const nn_custom *customs = net ? NULL : x->program->customs;
-    size_t n = 0;
-    for (const nn_define *d = list; d; d = d->next) n++;
-    for (const nn_custom *c = customs; c; c = c->next) n++;
-    if (!make_room(x, t, n)) return;
     for (const nn_custom *c = customs; c; c = c->next)
-        if (*c->name && !find_in(t, c->name)) enter(x, t, (nn_macro){.custom = c});
+        if (*c->name && !nn_names_find(t, c->name)) enter(x, t, c->name, (nn_macro){.custom = c});
     for (const nn_define *d = list; d; d = d->next)
         if (*d->name) enter_define(x, t, d, net);
 }
@@ -510,11 +484,11 @@ nn_amount nn_x_measure(nn_expander *x, const nn_network *net) {
 /* ---- a scope ---- */
 
 void nn_x_define(nn_expander *x, nn_network *net) {
-    nn_macro_names *t = net ? &x->local : &x->file;
+    nn_names *t = net ? &x->local : &x->file;
     enter_all(x, t, net);
     const nn_define *list = net ? net->defines : x->program->defines;
     for (const nn_define *d = list; d; d = d->next) {
-        nn_macro *m = find_in(t, d->name);
+        nn_macro *m = nn_names_find(t, d->name);
         if (m && m->define == d) measure(x, m, d->name_span, 0);
     }
     for (const nn_define *d = list; d; d = d->next) check_define(x, net, d);

@@ -71,33 +71,16 @@ void nn_p_leave(nn_parser *p) {
 
 /* ---- macros by name ---- */
 
-enum { BUCKETS = 1024 };
-struct nn_macro_table {
-    struct macro {
-        const char *name;
-        struct macro *next;
-    } * buckets[BUCKETS];
-};
-
-static unsigned bucket(const char *s) {
-    unsigned h = 2166136261u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 16777619u;
-    return h % BUCKETS;
-}
-
 bool nn_p_macro_known(const nn_parser *p, const char *name) {
-    const struct macro *m = p->macros ? p->macros->buckets[bucket(name)] : NULL;
-    while (m && strcmp(m->name, name)) m = m->next;
-    return m;
+    return nn_names_find(&p->macros, name);
 }
 
 void nn_p_macro_add(nn_parser *p, const char *name) {
-    if (!p->macros) p->macros = NN_P_NEW(p, nn_macro_table);
-    struct macro *m = p->macros && !nn_p_macro_known(p, name) ? NN_P_NEW(p, struct macro) : NULL;
-    if (!m) return;
-    struct macro **list = &p->macros->buckets[bucket(name)];
-    *m = (struct macro){name, *list};
-    *list = m;
+    static char known;
+    if (p->stop || nn_p_macro_known(p, name)) return;
+    if (nn_names_add(&p->macros, p->arena, name, &known)) return;
+    p->lx.full = true;
+    check_full(p);
 }
 
 bool nn_p_macro_anywhere(nn_parser *p, const char *name) {

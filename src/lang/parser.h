@@ -9,9 +9,8 @@
 #ifndef NN_LANG_PARSER_H
 #define NN_LANG_PARSER_H
 #include "lang/lexer.h"
+#include "lang/names.h"
 #include "lang/tree.h"
-
-typedef struct nn_macro_table nn_macro_table;
 
 typedef struct nn_parser {
     nn_lexer lx;
@@ -28,7 +27,7 @@ typedef struct nn_parser {
                    closers are passed over there */
     nn_span trailing;    /* the comma before the closer of the last list; line 0: none */
     bool comma_noted;
-    nn_macro_table *macros; /* names of define seen so far; of all of the file once it was scanned */
+    nn_names macros; /* names of define seen so far; of all of the file once it was scanned */
     bool scanned;
     const nn_arg *params; /* of the macro whose body is being read */
     nn_custom **customs;  /* where the next one goes */

@@ -43,7 +43,7 @@ struct nn_value {
     nn_arg *args;     /* DICT */
     nn_call *call;    /* CALL */
     struct nn_hpo *hpo;
-    int point; /* HPO: the checker's mark, its search point + 1; 0 before */
+    int point;        /* HPO: the checker's mark, its search point + 1; 0 before */
     int count;        /* of items or args */
     bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
     nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
@@ -85,8 +85,9 @@ struct nn_item {
     nn_item *items;   /* BRANCH, GROUP */
     nn_value *hpo;    /* HPO */
     nn_value *repeat; /* after *: INT or HPO; NULL if absent */
-    const nn_origin *origin; /* of what a macro brought: its call; NULL for the program's own text */
-    bool expanded;           /* GROUP that stands for a macro's call */
+    const nn_origin
+        *origin;   /* of what a macro brought: its call; NULL for the program's own text */
+    bool expanded; /* GROUP that stands for a macro's call */
     nn_item *next;
 };
 
@@ -164,8 +165,8 @@ nn_program *nn_parse(nn_arena *arena, const nn_source *src, nn_start start, nn_d
  * whose places lie inside of the quotes. Loss and optimizer have had this done; a checker does it
  * where else a call may be quoted. Anything but such a string is left as it is. */
 void nn_parse_quoted(nn_arena *arena, const nn_source *src, nn_value *v, nn_diags *diags);
-/* One value on its own, as after `name=`: "128", "(3, 3)", "\"relu\"", "ExponentialDecay(0.1, 100)".
- * Kind ERROR, reported, if it does not parse or something follows it. */
+/* One value on its own, as after `name=`: "128", "(3, 3)", "\"relu\"", "ExponentialDecay(0.1,
+ * 100)". Kind ERROR, reported, if it does not parse or something follows it. */
 nn_value *nn_parse_value(nn_arena *arena, const nn_source *src, nn_diags *diags);
 
 /* Puts the bodies of macros where they are called: a call of a macro becomes a GROUP (`expanded`,

@@ -238,6 +238,50 @@ TEST(huge_tokens_and_many_errors) {
     has(&many, "... and 4900 more errors");
 }
 
+/* ---- ten megabytes ---- */
+
+static void megabytes(size_t size, const char *head, const char *part, const char *tail,
+                      int errors) {
+    size_t n = size * 1000000 / strlen(part);
+    char *text = repeated(head, part, n, tail);
+    PARSED r = parse(text);
+    free(text);
+    nn_expand(r.arena, r.program, NULL, 100000, r.diags);
+    if (errors >= 0 && r.diags->errors != errors)
+        fail_msg("%.40s: %d errors: %.400s", part, r.diags->errors, nn_buf_str(&r.messages));
+}
+
+TEST(ten_megabytes) {
+    megabytes(10, "network N { ",
+              "  Dense(units=128, activation=\"relu\", name=\"layer_123456\")\n", "}", 0);
+    megabytes(10, "network N { A(\"", "abcdefghij", "\") }", 0);
+    megabytes(10, "# ", "define N { /* ", "\nnetwork N { }", 0);
+    megabytes(10, "network N { A(1", "                    , 2", ") }", 0);
+    megabytes(10, "network N { A(", "HPO(choice((( ", "", -1);
+}
+
+TEST(a_megabyte) {
+    megabytes(1, "", "network N { input: (28, 28, 1) Dense(10) loss: \"mse(a=1)\" }\n", "", 0);
+    megabytes(1, "network N { train { ", "some_long_key_of_this: \"and its value\" ", "} }", 0);
+    megabytes(1, "research { metrics { ", "accuracy_of_the_network: 0.95 ", "} }", 0);
+    megabytes(1, "define M(n) { Dense(n) } network N { ", "M(1) M(n=1) ", "}", 1);
+    /* what is wrong all along */
+    megabytes(1, "network N { ", "Flatten Dense ", "}", -1);
+    megabytes(1, "network N { ", "A(1 2] } ", "", -1);
+    megabytes(1, "research { ", "metrics { a: \"b\" } titel: 3 ", "}", -1);
+    megabytes(1, "define M(n) { Dense(n) } network N { ", "M(1) M(m=1) M ", "}", -1);
+}
+
+TEST(a_hundred_thousand_macros) {
+    NN_BUF text = {0};
+    for (int i = 0; i < 100000; i++) nn_buf_printf(&text, "define M%d(n) { Dense(n) } ", i);
+    nn_buf_puts(&text, "network N { M17(3) M99999(4) }");
+    PARSED r = parse_n(text.p, text.n, NN_START_PROGRAM);
+    nn_expand(r.arena, r.program, NULL, 100000, r.diags);
+    assert_int_equal(r.diags->errors, 0);
+    assert_true(r.program->networks->items->next->expanded);
+}
+
 TEST(too_large) {
     size_t n = NN_SOURCE_MAX + 1;
     char *text = calloc(n, 1);
@@ -248,22 +292,27 @@ TEST(too_large) {
     has(&r, "at most 16777216 are read");
 }
 
+/* A program with every construct of the language. */
 static const char whole[] =
-    "\xef\xbb\xbf# c\ndefine B(n, a=relu) { Dense($n, a) }\n"
-    "network MyNet {\n  input: (None, 28, 28, 1)\n  layers: /* x */\n"
+    "\xef\xbb\xbf# c\ndefine B(n, a=relu, $k=(1, 2)) { Dense($n, a) * n HPO(choice(C, Dense(n))) }\n"
+    "define C { A() @ \"cpu\" Residual { D(HPO(range(1, 9))) } ( E() F() ) * 2 }\n"
+    "network MyNet {\n  define In { G() }\n  input: (None, 28, 28, 1)\n  layers: /* x */\n"
     "    Conv2D(32, (3,3), activation=\"re\\tlu\") @ \"cuda:0\" { A() } * 2\n"
-    "    B(3) left: { Dense(- 1) } (D() E({a: 1}, [2,])) * 2\n"
-    "    HPO(choice(Dense(1) * 2, HPO(range(1, 2, step=.5))))\n"
+    "    B(3) left: { Dense(- 1) C } (D() E({a: 1}, [2,])) * 2\n"
+    "    In TD(Dense(1), f=g(2)) C() { H() } * HPO(choice(1, 2))\n"
+    "    HPO(choice(Dense(1) * 2, HPO(range(1, 2, step=.5)), ((A() B(1)) * 2 C), up: { D() }, In))\n"
     "  loss: mse\n  optimizer: \"Adam(learning_rate=HPO(log_range(1e-4, 1e-2)))\"\n"
     "  metrics: [accuracy, \"b\"]\n  train { epochs: 10 batch_size: 16, 32; x: {a: 1} }\n"
-    "  execution { device: \"auto\" }\n}\n"
-    "custom C(a) -> (None, 3)\nresearch R { metrics { a: 0.5 } references { paper: \"p\" } }";
+    "  execution { device: \"auto\" }\n  framework: pytorch\n}\n"
+    "model M { Input(shape=[784], name=i); layers: [ Dense(units=10,), ] batch_size: 16, 32 }\n"
+    "custom Cu(a, b=1) -> (None, 3)\nresearch \"R\" { metrics { a: 0.5 b: 1 } title: \"t\" "
+    "author \"x\", \"y\" references { paper: \"p\" } model: \"m\" notes: n }";
 
 /* With every byte budget the parser says that memory ran out, or finishes. */
 TEST(memory_limit_is_one_error) {
     nn_source src = {"t.neural", whole, sizeof whole - 1};
     size_t stopped = 0;
-    for (size_t cap = 1400; cap < 40000; cap += 48) {
+    for (size_t cap = 1400; cap < 80000; cap += 48) {
         nn_arena *a = nn_arena_new(NULL, "small", cap);
         nn_diags *d = nn_diags_new(a, &src);
         if (d) {
@@ -288,10 +337,11 @@ TEST(cut_at_every_byte) {
     /* A cut is complete at the end of a construct, and inside of the header of what may have no
      * body. */
     size_t net = (size_t)(strstr(whole, "network") - whole);
-    size_t define_end = net - 1;
-    size_t end = (size_t)(strstr(whole, "\n}\ncustom") - whole) + 2;
+    size_t define_end = (size_t)(strstr(whole, "define C") - whole) - 1;
+    size_t end = (size_t)(strstr(whole, "\n}\nmodel") - whole) + 2;
     for (size_t n = 0; n < sizeof whole - 1; n++) {
         PARSED r = parse_n(whole, n, NN_START_PROGRAM);
+        nn_expand(r.arena, r.program, NULL, 100000, r.diags);
         if (n > net && n < end && !r.diags->errors)
             fail_msg("no error in the first %zu bytes: %.*s", n, (int)n, whole);
         if (n < define_end) assert_true(r.diags->errors > 0);
@@ -306,6 +356,9 @@ TEST(every_byte_replaced) {
             memcpy(text, whole, sizeof whole);
             text[i] = *c;
             PARSED r = parse_n(text, sizeof whole - 1, NN_START_PROGRAM);
+            nn_expand(r.arena, r.program, NULL, 100000, r.diags);
+            nn_buf_clear(&r.tree);
+            nn_tree_print(r.program, &r.tree);
             assert_true(r.diags->errors < 40);
         }
 }
