@@ -144,6 +144,7 @@ const char *
 nn_loss_name(nn_loss_kind k); /* "custom" for NN_LOSS_CUSTOM, which find does not find */
 nn_target_kind nn_loss_targets(nn_loss_kind k);
 const char *const *nn_loss_names(void);
+const char *const *nn_loss_aliases(void); /* "a|b" for each of the names; "": none */
 int nn_optimizer_find(const char *name);
 const char *nn_optimizer_name(nn_optimizer_kind k);
 const char *const *nn_optimizer_names(void); /* canonical: "Adam" */
@@ -154,6 +155,7 @@ const char *const *nn_schedule_names(void);
 int nn_train_metric_find(const char *name);
 const char *nn_train_metric_name(nn_train_metric m);
 const char *const *nn_train_metric_names(void);
+const char *const *nn_train_metric_aliases(void);
 int nn_precision_find(const char *name);
 const char *nn_precision_name(nn_precision p);
 const char *const *nn_precision_names(void);

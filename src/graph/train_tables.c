@@ -167,11 +167,15 @@ nn_field_bounds nn_field_limits(const nn_train_field *f) {
 /* ---- losses ---- */
 
 static const struct {
-    const char *aliases;
     nn_target_kind targets;
     uint32_t own;
 } losses[NN_LOSS_COUNT] = {
-#define NN_LOSS(N, n, aliases, t, own) {aliases, NN_TARGET_##t, own},
+#define NN_LOSS(N, n, aliases, t, own) {NN_TARGET_##t, own},
+#include "graph/losses.def"
+#undef NN_LOSS
+};
+static const char *const loss_aliases[NN_LOSS_CUSTOM + 1] = {
+#define NN_LOSS(N, n, aliases, t, own) aliases,
 #include "graph/losses.def"
 #undef NN_LOSS
 };
@@ -190,7 +194,7 @@ static int row_of(const char *name, const char *const *names, int n) {
 
 int nn_loss_find(const char *name) {
     for (int i = 0; i < NN_LOSS_CUSTOM; i++)
-        if (nn_name_equal(name, loss_names[i]) || nn_name_listed(name, losses[i].aliases)) return i;
+        if (nn_name_equal(name, loss_names[i]) || nn_name_listed(name, loss_aliases[i])) return i;
     return -1;
 }
 
@@ -204,6 +208,10 @@ nn_target_kind nn_loss_targets(nn_loss_kind k) {
 
 const char *const *nn_loss_names(void) {
     return loss_names;
+}
+
+const char *const *nn_loss_aliases(void) {
+    return loss_aliases;
 }
 
 nn_fields nn_loss_fields(nn_loss_kind k) {
@@ -320,7 +328,7 @@ double nn_schedule_start(const nn_schedule *s) {
 
 /* ---- metrics ---- */
 
-static const char *const metric_aliases[NN_TRAIN_METRIC_COUNT] = {
+static const char *const metric_aliases[NN_TRAIN_METRIC_COUNT + 1] = {
 #define NN_TRAIN_METRIC(N, n, aliases) aliases,
 #include "graph/train_metrics.def"
 #undef NN_TRAIN_METRIC
@@ -344,6 +352,10 @@ const char *nn_train_metric_name(nn_train_metric m) {
 
 const char *const *nn_train_metric_names(void) {
     return metric_names;
+}
+
+const char *const *nn_train_metric_aliases(void) {
+    return metric_aliases;
 }
 
 bool nn_monitor_valid(const char *name) {

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the PyTorch backend does not write of a training is refused by name, not left out. */
+#include "codegen/backend.h"
+#include "t.h"
+
+#include <string.h>
+
+static void generate(const nn_train_spec *t, const char *what) {
+    nn_err err = {0};
+    NN_BUF out = {0};
+    nn_graph *g = nn_graph_new(NULL, "g");
+    nn_node_spec in = {.op = NN_OP_INPUT, .name = "in", .layer = "Input", .layer_name = "in"};
+    in.shape = (nn_shape){.rank = 1, .dim = {4}};
+    int id;
+    CHECK_OK(nn_graph_add(g, &in, &id, &err), &err);
+    CHECK_OK(nn_graph_add_output(g, id, &err), &err);
+    g->train = *t;
+    nn_status s = nn_codegen(nn_backend_find("pytorch"), g, NULL, &out, &err);
+    nn_arena_free(g->arena);
+    assert_int_equal(s, what ? NN_E_UNSUPPORTED : NN_OK);
+    if (!what) return;
+    if (!strstr(err.msg, what)) fail_msg("'%s' is not in '%s'", what, err.msg);
+    assert_true(err.hint[0]);
+    assert_int_equal(out.n, 0);
+}
+
+TEST(pytorch_refuses_what_it_does_not_write) {
+    nn_train_spec t = nn_train_default();
+    generate(&t, NULL);
+    t.loss = NN_LOSS_HUBER;
+    generate(&t, "loss 'huber'");
+    t = nn_train_default();
+    t.optimizer = nn_optimizer_default(NN_OPTIMIZER_RMSPROP);
+    generate(&t, "optimizer 'RMSprop'");
+    t = nn_train_default();
+    t.optimizer.schedule = nn_schedule_default(NN_SCHEDULE_COSINE);
+    generate(&t, "CosineDecay");
+    t = nn_train_default();
+    t.metrics |= NN_METRIC_AUC;
+    generate(&t, "metric 'auc'");
+    t = nn_train_default();
+    t.early_stopping = nn_early_stopping_default();
+    generate(&t, "early_stopping");
+    t = nn_train_default();
+    t.precision = NN_PRECISION_FLOAT16;
+    generate(&t, "float16");
+}
