@@ -318,8 +318,7 @@ static void put_optimizer(const nn_value *v, nn_json *o) {
         nn_json_set(o, "optimizer", nn_value_json(v));
     else
         nn_json_set(o, "optimizer",
-                    ref_json(k >= 0 ? nn_optimizer_name((nn_optimizer_kind)k) : name,
-                             nn_train_params(name), v));
+                    ref_json(k >= 0 ? nn_optimizer_names()[k] : name, nn_train_params(name), v));
 }
 
 static void put_metrics(const nn_value *v, nn_json *o) {

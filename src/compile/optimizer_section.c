@@ -164,10 +164,13 @@ static void use_schedule(nn_check *c, nn_value *v, nn_train_spec *to) {
     to->optimizer.learning_rate = nn_schedule_start(&s);
 }
 
-/* A call, or a choice of calls; a quoted one too. */
+/* A call, or a choice with one in it; quoted ones become calls. */
 static bool is_call(nn_check *c, nn_value *v) {
-    if (v->kind == NN_V_HPO)
-        return v->hpo->kind == NN_HPO_CHOICE && v->hpo->values && is_call(c, v->hpo->values);
+    bool any = false;
+    if (v->kind == NN_V_HPO) {
+        for (nn_value *e = v->hpo->values; e; e = e->next) any = is_call(c, e) || any;
+        return any;
+    }
     nn_parse_quoted(c->arena, c->source, v, c->diags);
     return v->kind == NN_V_CALL;
 }

@@ -30,7 +30,7 @@ void nn_section_unknown(nn_check *c, const nn_value *v, const char *kind, const 
     for (const char *const *s = names; *s && n < MOST; s++) all[n++] = *s;
     for (const char *const *s = aliases; s && *s; s++) n = split(c, *s, all, n, MOST);
     all[n] = NULL;
-    nn_diag *d = NN_ERROR(c, "unknown-name", v->span, "unknown %s '%.60s'", kind, word);
+    nn_diag *d = NN_ERROR(c, "unknown-name", v->span, "invalid %s '%.60s'", kind, word);
     nn_check_suggest(c, d, v->span, word, nn_nearest(word, all) ? all : names);
 }
 
@@ -114,7 +114,7 @@ static void use_loss(nn_check *c, nn_value *v, nn_train_spec *to) {
     if (word && k < 0 && is_dotted(v))
         use_custom_loss(c, v, to);
     else if (word && k < 0)
-        nn_section_unknown(c, v, "loss", word, nn_loss_names(), nn_loss_aliases());
+        nn_section_unknown(c, v, "loss function", word, nn_loss_names(), nn_loss_aliases());
     if (k < 0) return;
     const char *name = nn_loss_name((nn_loss_kind)k);
     nn_bound b[NN_MAX_PARAMS] = {0};

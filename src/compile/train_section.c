@@ -61,8 +61,9 @@ static const nn_arg *entry(const nn_arg *args, const char *name) {
     return args;
 }
 
-/* batch_size: 16, 32 is a choice. */
+/* batch_size: 16, 32 is a choice; of one, it is that one. */
 static nn_value *as_choice(nn_check *c, nn_value *list) {
+    if (list->count == 1) return list->items;
     nn_value *v = nn_check_alloc(c, sizeof *v);
     nn_hpo *h = nn_check_alloc(c, sizeof *h);
     if (!v || !h) return list;

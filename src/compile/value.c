@@ -58,15 +58,15 @@ const char *nn_check_show(const nn_value *v, char *buf, size_t cap) {
 static bool wrong_type(want w, const nn_value *v, const char *expected) {
     char got[64];
     if (v->kind == NN_V_ERROR) return false; /* the parser reported it */
-    NN_ERROR(w.c, "wrong-type", v->span, "%s %s must be %s, got %s", w.owner, w.p->name,
-             expected, nn_check_show(v, got, sizeof got));
+    NN_ERROR(w.c, "wrong-type", v->span, "%s %s must be %s, got %s", w.owner, w.p->name, expected,
+             nn_check_show(v, got, sizeof got));
     return false;
 }
 
 static bool out_of_range(want w, const nn_value *v, const char *expected) {
     char got[64];
-    NN_ERROR(w.c, "out-of-range", v->span, "%s %s must be %s, got %s", w.owner, w.p->name,
-             expected, nn_check_show(v, got, sizeof got));
+    NN_ERROR(w.c, "out-of-range", v->span, "%s %s must be %s, got %s", w.owner, w.p->name, expected,
+             nn_check_show(v, got, sizeof got));
     return false;
 }
 
@@ -158,7 +158,8 @@ static bool to_dims(want w, const nn_value *v, nn_bound *to) {
     if (w.p->rank == 1)
         snprintf(expected, sizeof expected, "a %s integer", sign);
     else
-        snprintf(expected, sizeof expected, "a %s integer or %d %s integers", sign, w.p->rank, sign);
+        snprintf(expected, sizeof expected, "a %s integer or %d %s integers", sign, w.p->rank,
+                 sign);
     int64_t dims[NN_MAX_SPATIAL];
     if (!is_sequence(v)) {
         if (!one_dim(w, v, expected, &dims[0])) return false;
@@ -185,6 +186,9 @@ static bool shape_dim(want w, const nn_value *v, nn_shape *to) {
 
 static bool to_shape(want w, const nn_value *v, nn_bound *to) {
     nn_shape s = {0};
+    nn_param named = *w.p; /* "input dimensions must be positive …" */
+    if (strcmp(named.name, "shape") == 0) named.name = "dimensions";
+    w.p = &named;
     if (!is_sequence(v)) {
         if (v->kind != NN_V_INT && v->kind != NN_V_FLOAT)
             return wrong_type(w, v, "a shape such as (28, 28, 1)");
