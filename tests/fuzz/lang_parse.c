@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes are parsed. What must hold: no crash; every place lies in the text; parsing again gives
- * the same tree and messages; a text without errors means the same with comments around it, and all
- * of its line breaks turned into CR LF keep its tree. */
+/* Any bytes are parsed, and their macros expanded. What must hold: no crash; every place lies in
+ * the text; parsing again gives the same trees and messages; a text without errors means the same
+ * with comments around it, and all of its line breaks turned into CR LF keep its tree; what is
+ * expanded calls no macro any more, and expanding again changes nothing; fixes fit the text. */
 #include "lang/tree.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static void must(bool x) {
 }
 
 typedef struct outcome {
-    nn_buf tree, messages;
+    nn_buf tree, messages, expanded;
     int errors;
 } outcome;
 
@@ -24,24 +25,70 @@ static void check_span(const nn_source *src, nn_span s) {
     must(s.end_line > s.line || (s.end_line == s.line && s.end_col >= s.col));
 }
 
+static void check_diags(const nn_source *src, const nn_diags *d) {
+    for (const nn_diag *g = d->first; g; g = g->next) {
+        check_span(src, g->span);
+        for (const struct nn_note *t = g->notes; t; t = t->next) check_span(src, t->span);
+    }
+    NN_BUF fixed = {0};
+    int n = nn_diags_apply(d, &fixed);
+    must(n <= d->stored && (n || fixed.n == src->size));
+}
+
+static bool is_layer(const char *name) {
+    return !strcmp(name, "Dense");
+}
+
+static bool is_macro(const nn_program *p, const nn_network *net, const char *name) {
+    for (const nn_define *d = net->defines; d; d = d->next)
+        if (!strcmp(d->name, name)) return !is_layer(name);
+    for (const nn_define *d = p->defines; d; d = d->next)
+        if (!strcmp(d->name, name)) return !is_layer(name);
+    return false;
+}
+
+static void no_macro_left(const nn_program *p, const nn_network *net, const nn_item *it) {
+    for (; it; it = it->next) {
+        if (it->kind == NN_ITEM_CALL) {
+            must(!is_macro(p, net, it->call->name));
+            no_macro_left(p, net, it->call->block);
+        }
+        if (it->kind == NN_ITEM_BRANCH || it->kind == NN_ITEM_GROUP)
+            no_macro_left(p, net, it->items);
+    }
+}
+
+static void expand(nn_arena *arena, nn_program *p, nn_diags *d, nn_buf *tree) {
+    enum { MOST = 2000 };
+    NN_BUF again = {0};
+    int before = d->errors;
+    nn_expand(arena, p, is_layer, MOST, d);
+    size_t begin = tree->n;
+    nn_tree_print(p, tree);
+    if (before == d->errors)
+        for (const nn_network *net = p->networks; net; net = net->next)
+            no_macro_left(p, net, net->items);
+    nn_expand(arena, p, is_layer, MOST, d);
+    nn_tree_print(p, &again);
+    must(!strcmp(nn_buf_str(tree) + begin, nn_buf_str(&again)));
+}
+
 static outcome parse(const char *text, size_t n, nn_start start) {
     nn_arena *arena = nn_arena_new(NULL, "fuzz", 64 << 20);
     nn_source src = {"fuzz", text, n};
     nn_diags *d = nn_diags_new(arena, &src);
     outcome r = {0};
     nn_program *p = nn_parse(arena, &src, start, d);
-    for (const nn_diag *g = d->first; g; g = g->next) {
-        check_span(&src, g->span);
-        for (const struct nn_note *t = g->notes; t; t = t->next) check_span(&src, t->span);
-    }
     for (const nn_network *net = p->networks; net; net = net->next) {
         check_span(&src, net->span);
         for (const nn_item *it = net->items; it; it = it->next) check_span(&src, it->span);
         for (const nn_section *s = net->sections; s; s = s->next) check_span(&src, s->span);
     }
     nn_tree_print(p, &r.tree);
-    nn_diags_print(d, true, &r.messages);
     r.errors = d->errors;
+    expand(arena, p, d, &r.expanded);
+    check_diags(&src, d);
+    nn_diags_print(d, true, &r.messages);
     nn_arena_free(arena);
     return r;
 }
@@ -49,6 +96,7 @@ static outcome parse(const char *text, size_t n, nn_start start) {
 static void done(outcome *r) {
     nn_buf_done(&r->tree);
     nn_buf_done(&r->messages);
+    nn_buf_done(&r->expanded);
 }
 
 static void same_tree(const outcome *a, const nn_buf *text, nn_start start) {
@@ -64,6 +112,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     size -= data[0] < 4;
     outcome a = parse(text, size, start), b = parse(text, size, start);
     must(!strcmp(nn_buf_str(&a.tree), nn_buf_str(&b.tree)));
+    must(!strcmp(nn_buf_str(&a.expanded), nn_buf_str(&b.expanded)));
     must(!strcmp(nn_buf_str(&a.messages), nn_buf_str(&b.messages)));
     must(a.errors == b.errors);
     bool mark = size > 2 && !memcmp(text, "\xef\xbb\xbf", 3);
