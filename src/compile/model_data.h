@@ -12,7 +12,8 @@ typedef enum nn_model_data_form {
 /* The network of a unit: positional arguments under their names, values as written, macros and
  * repetitions expanded. Owned by the caller. */
 nn_json *nn_model_data(const nn_unit *u, nn_model_data_form form);
-/* Research, define and layer start rules of the corpus: what the reference gives for them. */
+/* Of a research file {"type": "Research", "name", "params": {"metrics": {}, "references": [], and
+ * what else it says}}; of a program with several (or none), a list. Owned by the caller. */
 nn_json *nn_research_data(const nn_program *tree);
 
 /* Parts of it in the reference's form: a value as written (search expressions as {"hpo": ...}), a
