@@ -17,7 +17,7 @@
     I(epochs, 1)                                                                                   \
     I(batch_size, 1)                                                                               \
     R(validation_split) B(shuffle) B(seeded) T(dataset) T(device) I(steps_per_epoch, 0)
-#define LATER_TEXTS(T) T(custom_loss) T(search_method) T(save_path) T(callbacks) T(strategy)
+#define LATER_TEXTS(T) T(search_method) T(save_path) T(callbacks) T(strategy)
 
 static bool has(const nn_rd *r, const char *key) {
     return !*r->status && nn_json_get(r->v, key);
@@ -162,6 +162,7 @@ static void put_later(nn_json *v, const nn_train_spec *t) {
     if (*t->m) nn_json_set(v, #m, nn_json_new_str(t->m));
     LATER_TEXTS(T)
 #undef T
+    if (t->loss == NN_LOSS_CUSTOM) nn_json_set(v, "custom_loss", nn_json_new_str(t->custom_loss));
     if (t->top_k != 5) nn_json_set(v, "top_k", nn_json_new_int(t->top_k));
     if (t->mixed_precision) nn_json_set(v, "mixed_precision", nn_json_new_bool(true));
     if (t->precision != NN_PRECISION_FLOAT32)
@@ -173,6 +174,7 @@ static void put_later(nn_json *v, const nn_train_spec *t) {
 static void read_later(nn_rd *r, nn_train_spec *t) {
 #define T(m)                                                                                       \
     if (has(r, #m)) snprintf(t->m, sizeof t->m, "%s", nn_rd_str(r, #m, sizeof t->m - 1));
+    T(custom_loss)
     LATER_TEXTS(T)
 #undef T
     if (has(r, "top_k")) t->top_k = nn_rd_int(r, "top_k", 1, NN_MAX_DIM);

@@ -283,6 +283,9 @@ TEST(custom_losses_and_flags_survive_a_file) {
     assert_int_equal(r.loss, NN_LOSS_CUSTOM);
     assert_string_equal(r.custom_loss, "my_module.loss");
     assert_true(r.optimizer.centered && r.optimizer.rho == 0.75);
+    t.loss = NN_LOSS_MSE; /* chosen over the program's own: its name is not kept */
+    round_trip(&t, &r);
+    assert_string_equal(r.custom_loss, "");
     t = nn_train_default();
     t.loss = NN_LOSS_SPARSE, t.ignore_class = 255;
     round_trip(&t, &r);
