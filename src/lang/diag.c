@@ -96,14 +96,30 @@ static void note_origins(nn_diags *d, nn_diag *g) {
         nn_diag_note(d, g, o->span, "in macro '%s', used here", o->macro);
 }
 
+/* Whether the text of a macro has brought this before, at another of its uses. */
+__attribute__((format(printf, 4, 0))) static bool
+said_before(const nn_diags *d, const char *code, nn_span span, const char *fmt, va_list ap) {
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    for (const nn_diag *g = d->first; g; g = g->next)
+        if (g->span.line == span.line && g->span.col == span.col && !strcmp(g->code, code) &&
+            !strncmp(g->message, text, sizeof text - 1))
+            return true;
+    return false;
+}
+
 nn_diag *nn_diag_add(nn_diags *d, nn_severity sev, const char *code, nn_span span, const char *fmt,
                      ...) {
     assert(known_code(code));
+    va_list ap;
+    va_start(ap, fmt);
+    bool again = d->origin && said_before(d, code, span, fmt, ap);
+    va_end(ap);
+    d->scratch = (nn_diag){.message = "", .severity = sev, .code = code, .span = span};
+    if (again) return &d->scratch;
     if (sev == NN_SEV_ERROR) d->errors++;
     if (sev == NN_SEV_WARNING) d->warnings++;
-    d->scratch = (nn_diag){.message = "", .severity = sev, .code = code, .span = span};
     if (d->stored >= NN_DIAGS_MAX) return &d->scratch;
-    va_list ap;
     va_start(ap, fmt);
     nn_diag *g = make(d, fmt, ap);
     va_end(ap);

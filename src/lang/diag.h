@@ -65,7 +65,8 @@ typedef struct nn_diags {
     nn_diag *first, **tail;
     int errors, warnings;    /* counted also past the cap */
     const nn_origin *origin; /* set by the checker while it is inside of a macro's text: each
-                                diagnostic gets a note for every entry */
+                                diagnostic gets a note for every entry (at most four), and what
+                                was said at another use of the macro is not said again */
     int stored;
     nn_diag *reserve; /* for the first diagnostic after the arena is full: it must be heard */
     nn_diag scratch;  /* what is given out past the cap */

@@ -23,7 +23,9 @@ static nn_value *device(nn_parser *p) {
     const char *name = nn_arena_printf(p->arena, "%s:%s", v->text, p->tok[1].text);
     nn_diag *g = nn_p_error(p, "bad-device", span, "a device with an index is written in quotes");
     if (name) {
+        const char *quoted = nn_arena_printf(p->arena, "\"%s\"", name);
         nn_diag_hint(p->diags, g, "write \"%s\"", name);
+        if (quoted) nn_p_fix(p, g, span, quoted, "put it into quotes");
         v->text = name;
     }
     v->span = span;

@@ -47,6 +47,10 @@ static const section_row *find(const char *word) {
     return NULL;
 }
 
+bool nn_p_section_word(const char *word) {
+    return find(word);
+}
+
 /* The section that a misspelt word was meant to be; NULL if none is near. */
 static const section_row *nearest(const char *word) {
     const char *names[N_ROWS + 1] = {0};
@@ -274,7 +278,7 @@ static void bare(nn_parser *p, nn_body *b) {
     int errors = p->diags->errors;
     add_item(b, nn_p_item(p));
     if (p->diags->errors != errors && !p->tok[0].first && p->tok[0].kind != ';' &&
-        p->tok[0].kind != ',' && p->tok[0].kind != b->close)
+        p->tok[0].kind != ',' && p->tok[0].kind != b->close && !nn_p_statement_ahead(p))
         nn_p_sync(p);
 }
 

@@ -183,10 +183,19 @@ void nn_p_unclosed(nn_parser *p, nn_span open, const char *expected) {
                                   "unclosed '%c' opened at %d:%d: expected %s before %s", c,
                                   open.line, open.col, expected, nn_p_show(&p->tok[0], show));
     nn_diag_note(p->diags, g, open, "'%c' opened here", c);
+    if (c == '(') nn_p_fix(p, g, nn_p_after(p), ")", "insert ')'");
+    if (c == '[') nn_p_fix(p, g, nn_p_after(p), "]", "insert ']'");
     if (p->tok[0].kind == NN_T_EOF && g != &p->diags->scratch) p->at_end = g;
 }
 
 /* ---- recovery ---- */
+
+/* A statement that shows that a list was never closed: at the beginning of a line, or a section. */
+static bool statement_breaks_in(const nn_parser *p) {
+    if (p->tok[0].first) return nn_p_statement_ahead(p);
+    return p->tok[0].kind == NN_T_NAME && p->tok[1].kind == ':' &&
+           nn_p_section_word(p->tok[0].text);
+}
 
 bool nn_p_statement_ahead(const nn_parser *p) {
     int next = p->tok[1].kind;
@@ -236,7 +245,7 @@ static void skip_in_list(nn_parser *p) {
     int braces = 0, brackets = 0;
     while (skip_one(p, &braces, &brackets)) {
         if (braces) continue;
-        if (p->tok[0].first && nn_p_statement_ahead(p)) return;
+        if (statement_breaks_in(p)) return;
         if (!brackets && p->tok[0].kind == ',') return;
     }
 }
@@ -256,6 +265,8 @@ static void end_list(nn_parser *p, nn_span open, int close) {
     nn_diag *g = nn_p_error(p, "mismatched", p->tok[0].span, "'%c' closed by '%c', expected '%c'",
                             close == ')' ? '(' : '[', p->tok[0].kind, close);
     nn_diag_note(p->diags, g, open, "opened here");
+    const char text[] = {(char)close, 0}, what[] = {'w', 'r', 'i', 't', 'e', ' ', (char)close, 0};
+    nn_p_fix(p, g, p->tok[0].span, text, what);
     nn_p_advance(p);
 }
 
@@ -277,7 +288,7 @@ bool nn_p_more(nn_parser *p, nn_span open, int close, int n) {
                 continue;
             }
         } else if (n && !is_closer(p->tok[0].kind) && p->tok[0].kind != NN_T_EOF &&
-                   !(p->tok[0].first && nn_p_statement_ahead(p))) {
+                   !statement_breaks_in(p)) {
             if (!retry && nn_p_value_ahead(p)) {
                 missing_comma(p);
                 return true;
@@ -296,7 +307,7 @@ bool nn_p_more(nn_parser *p, nn_span open, int close, int n) {
 
 void nn_p_closer(nn_parser *p, nn_span open, int close) {
     if (p->tok[0].kind != close && !is_closer(p->tok[0].kind) && p->tok[0].kind != NN_T_EOF &&
-        !(p->tok[0].first && nn_p_statement_ahead(p))) {
+        !statement_breaks_in(p)) {
         char want[4] = {'\'', (char)close, '\'', 0};
         nn_p_unexpected(p, "unexpected", want);
         skip_in_list(p);

@@ -108,6 +108,7 @@ void nn_p_body(nn_parser *p, nn_body *b);
 /* ---- parse_section.c ---- */
 /* At a NAME that is, or should be, a section, a definition or an item of the body. */
 void nn_p_statement(nn_parser *p, nn_body *b);
+bool nn_p_section_word(const char *word);
 nn_define *nn_p_define(nn_parser *p); /* at the word define */
 void nn_p_custom(nn_parser *p);       /* at the word custom; goes to the list of the program */
 

@@ -347,6 +347,32 @@ TEST(what_a_macro_brought_names_its_uses) {
     assert_null(n->next);
 }
 
+/* A mistake in a macro is one mistake, however often the macro is used. */
+TEST(what_a_macro_brought_before_is_not_said_again) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src;
+    nn_diags *d = list(a, &src, "abcdef\n");
+    const nn_origin first =
+                        {
+                            "A", {1, 1, 1, 2, 0, 1},
+                             NULL
+    },
+                    second = {"A", {1, 5, 1, 6, 4, 5}, NULL};
+    d->origin = &first;
+    nn_diag_add(d, NN_SEV_ERROR, "shape", at_3, "got %d", 1);
+    d->origin = &second;
+    nn_diag_add(d, NN_SEV_ERROR, "shape", at_3, "got %d", 1);
+    nn_diag_add(d, NN_SEV_ERROR, "shape", at_3, "got %d", 2);
+    nn_diag_add(d, NN_SEV_ERROR, "limit", at_3, "got %d", 1);
+    nn_diag_add(d, NN_SEV_WARNING, "shape", (nn_span){1, 2, 1, 3, 1, 2}, "got %d", 1);
+    assert_int_equal(d->errors, 3);
+    assert_int_equal(d->warnings, 1);
+    assert_int_equal(d->stored, 4);
+    d->origin = NULL; /* the program's own text is each time another */
+    nn_diag_add(d, NN_SEV_ERROR, "shape", at_3, "got %d", 1);
+    assert_int_equal(d->errors, 4);
+}
+
 /* ---- fixes ---- */
 
 typedef struct edit {

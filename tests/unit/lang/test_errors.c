@@ -50,6 +50,10 @@ TEST(unclosed_brackets) {
     check_codes("network N {\n  Dense(10\n  Dense(3)\n}", "unclosed 2:11");
     check_codes("network N {\n  Dense((10, [3\n  Dense(3) Dense(3] ) }",
                 "unclosed 2:16, mismatched 3:19");
+    /* a section shows that the list has ended */
+    check_codes("network N { input: (4 layers: Dense(3) }", "unclosed 1:22");
+    check_codes("network N { Dense(3 loss: mse }", "unclosed 1:20");
+    check_codes("network N { Dense(3, loss: mse) Dense(1 units: 3) }", "missing-comma 1:40");
     /* the closers of a list that was given up are not errors of their own */
     check_codes("network N { HPO(choice(A()\n B())) C() }", "unclosed 1:27");
 }
@@ -164,6 +168,31 @@ TEST(research_metrics) {
     PARSED r = parse_n(text, strlen(text), NN_START_RESEARCH);
     assert_int_equal(r.diags->errors, 2);
     has(&r, "the metric 'accuracy' is not a number");
+}
+
+/* The text with the fixes that its errors propose. */
+static void check_fixed(const char *text, const char *expected) {
+    PARSED r = parse(text);
+    NN_BUF fixed = {0};
+    assert_true(nn_diags_apply(r.diags, &fixed) > 0);
+    assert_string_equal(nn_buf_str(&fixed), expected);
+    PARSED again = parse(expected);
+    if (again.diags->errors) fail_msg("%s: %s", expected, nn_buf_str(&again.messages));
+}
+
+TEST(fixes_mend_the_text) {
+    check_fixed("netwrok N { optimiser: Adam loss mse }",
+                "network N { optimizer: Adam loss: mse }");
+    check_fixed("network N { A(1 2, HPO(choice(3,))) }", "network N { A(1, 2, HPO(choice(3))) }");
+    check_fixed("network N { input: 4 Flatten A([1) }",
+                "network N { input: (4,) Flatten() A([1]) }");
+    check_fixed("network N { A(1] B() @ cuda:1 }", "network N { A(1) B() @ \"cuda:1\" }");
+    check_fixed("network N {\n  A(1\n  B()\n}", "network N {\n  A(1)\n  B()\n}");
+    /* inside of a quoted call every place is the whole string's */
+    PARSED r = parse("network N { optimizer: \"Adam(\\\"a\\\" 2)\" }");
+    NN_BUF fixed = {0};
+    assert_int_equal(r.diags->errors, 1);
+    assert_int_equal(nn_diags_apply(r.diags, &fixed), 0);
 }
 
 /* ---- hostile sizes ---- */
