@@ -165,3 +165,19 @@ TEST(weights_of_a_network_differ) {
     assert_memory_not_equal(w, w + 64, 64 * sizeof *w);
     net_free(g);
 }
+
+/* Gates in Keras's order i f c o: the second quarter is the forget gate's. */
+TEST(unit_forget_opens_the_forget_gate) {
+    nn_err err;
+    nn_graph *g = net_build("input 2; dense 12");
+    float w[2 * 12 + 12];
+    g->weights[1].init = (nn_initializer){.kind = NN_INIT_UNIT_FORGET};
+    CHECK_OK(nn_weights_init(g, 1, w, &err), &err);
+    for (int i = 0; i < 12; i++) CHECK(w[24 + i] == (i >= 3 && i < 6 ? 1.0F : 0.0F));
+    net_free(g);
+    g = net_build("input 2; dense 6");
+    g->weights[1].init = (nn_initializer){.kind = NN_INIT_UNIT_FORGET};
+    assert_int_equal(nn_weights_init(g, 1, w, &err), NN_E_DSL_ERROR);
+    assert_non_null(strstr(err.msg, "its last axis, 6, is not a multiple of 4"));
+    net_free(g);
+}
