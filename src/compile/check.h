@@ -61,16 +61,17 @@ typedef struct nn_check {
     int *counters;       /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
-    nn_copy copy;         /* of the item at hand */
-    int parent;           /* row of the layer whose block is being built, -1: none */
-    nn_buf path;          /* of the value at hand, for search points: "layers[2].units" */
-    int point, candidate; /* of space.c: the point in whose candidate we are; -1: none */
-    bool chosen;          /* that candidate is the chosen one */
-    const char *alias;    /* the same, readable: "dense_2"; NULL: as the path */
-    const nn_layer *last; /* the last layer built */
-    nn_span output_span;  /* of the last Output; line 0: none */
-    bool keys;            /* the arguments at hand are the keys of a section: for the wording */
-    bool full;            /* the arena is spent, and that was reported */
+    nn_copy copy;                /* of the item at hand */
+    int parent;                  /* row of the layer whose block is being built, -1: none */
+    nn_buf path;                 /* of the value at hand, for search points: "layers[2].units" */
+    int point, candidate;        /* of space.c: the point in whose candidate we are; -1: none */
+    bool chosen;                 /* that candidate is the chosen one */
+    const nn_setting *inherited; /* by the nested expression that is that candidate */
+    const char *alias;           /* the same, readable: "dense_2"; NULL: as the path */
+    const nn_layer *last;        /* the last layer built */
+    nn_span output_span;         /* of the last Output; line 0: none */
+    bool keys; /* the arguments at hand are the keys of a section: for the wording */
+    bool full; /* the arena is spent, and that was reported */
 } nn_check;
 
 #define NN_ERROR(c, code, span, ...)                                                               \

@@ -98,7 +98,8 @@ static bool start(nn_check *c, nn_program *tree) {
                          .graph = c->graph,
                          .source = c->source,
                          .network = c->network,
-                         .space = space};
+                         .space = space,
+                         .auto_flatten = c->opt.auto_flatten};
     return true;
 }
 

@@ -41,6 +41,7 @@ typedef struct nn_unit {
                                "onnx"; NULL: nothing */
     const char *incomplete; /* why nothing can run it: a shape is not known; NULL if it is whole */
     nn_space *space;        /* its search points; the graph was built on the chosen values */
+    bool auto_flatten;      /* of the options it was compiled with */
 } nn_unit;
 
 /* One value for one search point: path or alias, and the value's text as a program would have it.

@@ -31,4 +31,19 @@ nn_json *nn_args_json(const nn_param *table, const nn_param *more, const nn_arg 
  * "layers[2].params.units: ...". Unknown members warn. NN_E_DSL_ERROR when it cannot be read. */
 nn_status nn_model_data_parse(nn_arena *arena, const nn_source *src, nn_diags *diags,
                               nn_program **ret, nn_err *err);
+
+/* ---- either form: what every command that takes a file takes ---- */
+
+/* Named *.json, or beginning with '{', which no program does. */
+bool nn_source_is_json(const nn_source *src);
+/* The tree of a program, or of model_data. A program's tree is always given, whatever is wrong with
+ * it (in diags); of model_data that cannot be read there is none: NN_E_DSL_ERROR, NN_E_LIMIT. */
+nn_status nn_source_parse(nn_arena *arena, const nn_source *src, nn_diags *diags, nn_program **ret,
+                          nn_err *err);
+/* nn_compile of either form. Of model_data each diagnostic begins with the path of the member it is
+ * about, "layers[2].params.units: ...", and has no fix. */
+nn_status nn_compile_source(nn_arena *arena, const nn_source *src, const nn_compile_options *opt,
+                            nn_diags *diags, nn_unit **ret, nn_err *err);
+/* Appends the path of the innermost member of a JSON text that holds the byte at offset. */
+void nn_json_path(const nn_source *src, size_t offset, nn_buf *out);
 #endif

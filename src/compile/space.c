@@ -213,16 +213,19 @@ static nn_value *look(nn_check *c, const char *owner, const nn_param *p, int poi
     return r;
 }
 
+/* What is set for the expression is set for the nested one that holds the value. */
 static nn_value *choose_candidate(nn_check *c, const char *owner, const nn_param *p, int point,
-                                  int wanted, nn_value *set) {
+                                  int wanted, const nn_setting *s) {
     nn_value *chosen = NULL;
     bool ok = true;
     int i = 0;
     const nn_hpo *h = c->unit->space->points[point].value->hpo;
     for (nn_value *e = h->values; e; e = e->next, i++) {
+        c->inherited = i == wanted && e->kind == NN_V_HPO ? s : NULL;
         nn_value *r = look(c, owner, p, point, e, i, i == wanted);
+        c->inherited = NULL;
         ok = ok && r;
-        if (i == wanted) chosen = set && e->kind == NN_V_HPO ? set : r;
+        if (i == wanted) chosen = r;
     }
     return ok ? chosen : NULL;
 }
@@ -243,10 +246,11 @@ static nn_value *resolve_new(nn_check *c, const char *owner, const nn_param *p, 
     nn_point *point = enter(c, owner, p, v);
     if (!point) return NULL;
     int index = v->point - 1, wanted = 0;
-    const nn_setting *s = setting_of(c, point);
+    const nn_setting *s = c->inherited ? c->inherited : setting_of(c, point);
+    c->inherited = NULL;
     nn_value *set = s ? choose_set(c, point, s, &wanted) : NULL;
     if ((s && !set) || (!choice && !check_bounds(c, owner, p, h, !set))) return NULL;
-    nn_value *chosen = choice ? choose_candidate(c, owner, p, index, wanted, set)
+    nn_value *chosen = choice ? choose_candidate(c, owner, p, index, wanted, s)
                        : set  ? set
                               : h->low;
     point = &c->unit->space->points[index]; /* the array may have moved */
