@@ -32,11 +32,11 @@ typedef enum nn_optimizer_kind {
 } nn_optimizer_kind;
 
 typedef enum nn_schedule_kind {
+    NN_SCHEDULE_NONE, /* the learning rate is constant */
 #define NN_SCHEDULE(N, n, own, ...) NN_SCHEDULE_##N,
 #include "graph/schedules.def"
 #undef NN_SCHEDULE
-    NN_SCHEDULE_COUNT,
-    NN_SCHEDULE_NONE = NN_SCHEDULE_COUNT /* the learning rate is constant */
+    NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
 enum { NN_SCHEDULE_VALUES = 32 }; /* most values of a PiecewiseConstantDecay */

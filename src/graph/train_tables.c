@@ -227,9 +227,8 @@ static const struct {
     uint32_t own;
     nn_optimizer defaults;
 } optimizers[NN_OPTIMIZER_COUNT] = {
-#define CONSTANT .schedule = {.kind = NN_SCHEDULE_NONE}
 #define NN_OPTIMIZER(N, n, c, slots, own, ...)                                                     \
-    {#n, slots, EVERY | (own), {.kind = NN_OPTIMIZER_##N, CONSTANT, __VA_ARGS__}},
+    {#n, slots, EVERY | (own), {.kind = NN_OPTIMIZER_##N, __VA_ARGS__}},
 #include "graph/optimizers.def"
 #undef NN_OPTIMIZER
 };
@@ -271,19 +270,22 @@ static const struct {
     uint32_t own;
     nn_schedule defaults;
 } schedules[NN_SCHEDULE_COUNT] = {
+    {0, {.kind = NN_SCHEDULE_NONE}},
 #define NN_SCHEDULE(N, n, own, ...) {own, {.kind = NN_SCHEDULE_##N, __VA_ARGS__}},
 #include "graph/schedules.def"
 #undef NN_SCHEDULE
 };
 /* clang-format on */
 static const char *const schedule_names[NN_SCHEDULE_COUNT + 1] = {
+    "none",
 #define NN_SCHEDULE(N, n, own, ...) n,
 #include "graph/schedules.def"
 #undef NN_SCHEDULE
 };
 
 int nn_schedule_find(const char *name) {
-    return row_of(name, schedule_names, NN_SCHEDULE_COUNT);
+    int k = row_of(name, schedule_names, NN_SCHEDULE_COUNT);
+    return k == NN_SCHEDULE_NONE ? -1 : k;
 }
 
 const char *nn_schedule_name(nn_schedule_kind k) {
@@ -291,7 +293,7 @@ const char *nn_schedule_name(nn_schedule_kind k) {
 }
 
 const char *const *nn_schedule_names(void) {
-    return schedule_names;
+    return schedule_names + 1; /* without "none" */
 }
 
 nn_fields nn_schedule_fields(nn_schedule_kind k) {

@@ -185,7 +185,11 @@ TEST(gradients_of_every_loss) {
         check_graph(cases[i].net, g, true);
         net_free(g);
     }
-    for (int l = 0; l < NN_LOSS_COUNT; l++) CHECK(seen[l]);
+    for (int l = 0; l < NN_LOSS_COUNT; l++) {
+        nn_train_spec t = nn_train_default();
+        t.loss = (nn_loss_kind)l;
+        CHECK(seen[l] || nn_trainer_supports_loss(&t, NULL) == NN_E_UNSUPPORTED);
+    }
 }
 
 TEST(gradients_of_regularisers) {
