@@ -195,24 +195,34 @@ static bool can_be_applied(const nn_diags *d, const nn_diag *g) {
            s.end <= d->source->size;
 }
 
-int nn_diags_apply(const nn_diags *d, nn_buf *out) {
-    const nn_diag *list[NN_DIAGS_MAX];
-    int n = 0, applied = 0;
+int nn_diags_fixes(const nn_diags *d, const nn_diag *ret[NN_DIAGS_MAX]) {
+    int n = 0, kept = 0;
     for (const nn_diag *g = d->first; g && n < NN_DIAGS_MAX; g = g->next)
-        if (can_be_applied(d, g)) list[n++] = g;
-    qsort(list, (size_t)n, sizeof list[0], by_begin);
+        if (can_be_applied(d, g)) ret[n++] = g;
+    qsort(ret, (size_t)n, sizeof ret[0], by_begin);
     size_t pos = 0,
            inserted = SIZE_MAX; /* where the last one ended; where the last insertion was */
     for (int i = 0; i < n; i++) {
-        const nn_fix *f = &list[i]->fix;
+        const nn_fix *f = &ret[i]->fix;
         bool insertion = f->span.begin == f->span.end;
         if (f->span.begin < pos || (insertion && f->span.begin == inserted)) continue;
+        pos = f->span.end;
+        if (insertion) inserted = f->span.begin;
+        ret[kept++] = ret[i];
+    }
+    return kept;
+}
+
+int nn_diags_apply(const nn_diags *d, nn_buf *out) {
+    const nn_diag *list[NN_DIAGS_MAX];
+    int n = nn_diags_fixes(d, list);
+    size_t pos = 0;
+    for (int i = 0; i < n; i++) {
+        const nn_fix *f = &list[i]->fix;
         nn_buf_append(out, d->source->text + pos, f->span.begin - pos);
         nn_buf_puts(out, f->text);
         pos = f->span.end;
-        if (insertion) inserted = f->span.begin;
-        applied++;
     }
     nn_buf_append(out, d->source->text + pos, d->source->size - pos);
-    return applied;
+    return n;
 }

@@ -97,6 +97,8 @@ const char *nn_message_at(unsigned i, nn_severity *ret_severity, const char **re
  * an earlier one; returns how many were applied. Of two insertions at one place the first is made.
  */
 int nn_diags_apply(const nn_diags *d, nn_buf *out);
+/* The diagnostics whose fixes that applies, in its order; returns how many. */
+int nn_diags_fixes(const nn_diags *d, const nn_diag *ret[NN_DIAGS_MAX]);
 
 /* Sorted by place. Text form, as compilers print it: "file:line:col: error: message [code]", the
  * source line, a caret line, the derivation (of a long one the first two lines and the last six),
