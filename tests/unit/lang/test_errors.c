@@ -195,6 +195,27 @@ TEST(fixes_mend_the_text) {
     assert_int_equal(nn_diags_apply(r.diags, &fixed), 0);
 }
 
+TEST(research_entries) {
+    says("research { titel: \"x\" }", "did you mean 'title'?");
+    says("research { zzz: 3 }", "entries are metrics, references, title");
+    says("research { metrics: 3 }", "metrics are names with numbers");
+    says("research { title: 3 }", "'title' is a text");
+    says("research { title: \"a\" title: \"b\" }", "'title' is given twice");
+    says("research { author: \"a\", 3 }", "write author: \"A. Name\", \"B. Name\"");
+    check_codes("research { references { paper: 3 paper: {a: \"b\"} } notes: [\"x\", (1)] }",
+                "wrong-type 1:32, wrong-type 1:65");
+}
+
+TEST(candidates_and_definitions) {
+    check_codes("network N { HPO(choice(a: 3, B())) }", "bad-hpo 1:27");
+    check_codes("network N { HPO(choice((A() 3), B())) }", "unexpected 1:29");
+    check_codes("network N { A(HPO(range(1, n))) } define B(n) { A(HPO(range(1, n))) }",
+                "bad-hpo 1:28");
+    check_codes("network N { custom C -> (3,) C() }", "misplaced-section 1:13");
+    PARSED r = parse("network N { R { custom C(a) -> (3,) } }");
+    assert_string_equal(r.program->customs->name, "C");
+}
+
 /* ---- hostile sizes ---- */
 
 static char *repeated(const char *head, const char *part, size_t n, const char *tail) {

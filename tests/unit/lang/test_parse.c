@@ -108,6 +108,25 @@ TEST(hpo) {
                "(* 2 (choice (Dense 1) (* 2) (Residual {\n      (A)}) (choice (B))))");
 }
 
+TEST(groups_and_branches_as_candidates) {
+    check_body("HPO(choice((A() B()) * 2, up: { A() } * 3, A()))",
+               "(choice (* 2 (group\n      (A)\n      (B))) (* 3 (branch up\n      (A))) (A))");
+    check_body("HPO(choice(((A() B()) * 2 C()), (((A()))), (A(), B())))",
+               "(choice (group\n      (* 2 (group\n        (A)\n        (B)))\n      (C)) (group\n"
+               "      (group\n        (group\n          (A)))) (group\n      (A)\n      (B)))");
+    check_body("HPO(choice((A() * 2), (r: { A() }), (HPO(choice(1)), 2)))",
+               "(choice (group\n      (* 2 (A))) (group\n      (branch r\n        (A))) "
+               "(tuple (choice 1) 2))");
+    /* what begins with a value is a tuple, how deep it may be */
+    check_body("D(HPO(choice((3, 3), ((1, 2), (3,)), (relu, tanh), (), [A()])))",
+               "(D (choice (tuple 3 3) (tuple (tuple 1 2) (tuple 3)) (tuple relu tanh) (tuple) "
+               "(list (A))))");
+    PARSED r = parse("define M { A() } network N { HPO(choice(M * 2, (M M), (relu))) }");
+    assert_int_equal(r.diags->errors, 0);
+    assert_non_null(strstr(nn_buf_str(&r.tree), "(choice M (* 2) (group\n      (M)\n      (M)) "
+                                                "(tuple relu))"));
+}
+
 TEST(references) {
     check_body("loss: mse optimizer: Adam metrics: accuracy",
                "(loss mse)\n  (optimizer Adam)\n  (metrics accuracy)");
@@ -158,6 +177,8 @@ TEST(configurations) {
 TEST(macros) {
     PARSED r = parse("define B(n, act=relu, $k = (1, 2)) { Dense($n, act) * $n }\n"
                      "network N { define C { A() } B B * 2 C B(3) { X() } }");
+    PARSED later = parse("network N { B B * 2 } define B { A() }");
+    assert_string_equal(nn_buf_str(&later.messages), "");
     assert_string_equal(nn_buf_str(&r.messages), "");
     assert_string_equal(nn_buf_str(&r.tree),
                         "(define B (parameters (= n required) (= act relu) (= k (tuple 1 2)))\n"
@@ -193,6 +214,43 @@ TEST(research) {
         nn_buf_str(&r.tree),
         "(research \"R\" (= metrics (dict (= accuracy 0.95) (= f1 1))) (= title \"T\") "
         "(= references (dict (= paper \"a\") (= paper \"b\"))))\n");
+}
+
+TEST(research_entries) {
+    PARSED r =
+        parse("research \"A study\" { author \"A\", \"B\" metrics { top_5: -1 } model: \"m\" "
+              "metrics { loss: 1e-3 } notes: [x, \"y\"], references: \"p\"; }");
+    assert_string_equal(nn_buf_str(&r.messages), "");
+    assert_string_equal(nn_buf_str(&r.tree),
+                        "(research \"A study\" (= author (list \"A\" \"B\")) (= metrics (dict "
+                        "(= top_5 -1))) (= model \"m\") (= metrics (dict (= loss 1e-3))) (= notes "
+                        "(list x \"y\")) (= references \"p\"))\n");
+}
+
+static void check_value(const char *text, nn_value_kind kind, int errors) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "t", 0);
+    nn_source src = {"--set", text, strlen(text)};
+    nn_diags *d = nn_diags_new(a, &src);
+    const nn_value *v = nn_parse_value(a, &src, d);
+    assert_int_equal(v->kind, kind);
+    assert_int_equal(d->errors, errors);
+}
+
+TEST(one_value) {
+    check_value("128", NN_V_INT, 0);
+    check_value(" 1e-3 # why not\n", NN_V_FLOAT, 0);
+    check_value("relu", NN_V_NAME, 0);
+    check_value("(3, 3)", NN_V_TUPLE, 0);
+    check_value("'relu'", NN_V_STRING, 0);
+    check_value("ExponentialDecay(0.1, 100)", NN_V_CALL, 0);
+    check_value("HPO(range(1, 2))", NN_V_HPO, 0);
+    check_value("", NN_V_ERROR, 1);
+    check_value("1 2", NN_V_ERROR, 1);
+    check_value("1,", NN_V_ERROR, 1);
+    check_value("(1", NN_V_ERROR, 1);
+    check_value("0x1", NN_V_ERROR, 1);
+    check_value("}", NN_V_ERROR, 1);
+    check_value("\"x", NN_V_ERROR, 1);
 }
 
 TEST(start_rules) {
