@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* elementwise.c - activations in Keras 3's definitions (keras/src/activations/activations.py), each
- * with its derivative, and softmax. At a kink the derivative is that of the flat side, as in
- * TensorFlow and PyTorch. Comparisons are written so that a NaN passes through. */
+ * with its derivative, softmax, and other functions of single elements. At a kink the derivative is
+ * that of the flat side, as in TensorFlow and PyTorch. Comparisons are written so that a NaN passes
+ * through. */
 #include "engine/reference/reference.h"
 
 #include <math.h>
@@ -178,6 +179,14 @@ static const struct {
 #undef NN_ACT
 };
 
+double nn_ref_act_value(nn_act kind, double x) {
+    return activations[kind].value(x, nn_act_default_alpha(kind));
+}
+
+double nn_ref_act_slope(nn_act kind, double x) {
+    return activations[kind].slope(x, nn_act_default_alpha(kind));
+}
+
 void nn_ref_forward_activation(const nn_ref *r) {
     double alpha = r->node->attr.activation.alpha;
     for (int64_t i = 0; i < r->rows * r->in_elements; i++)
@@ -217,5 +226,71 @@ void nn_ref_backward_softmax(const nn_ref *r) {
         for (int64_t i = begin; i < begin + n; i++) sum += log_form ? r->dy[i] : r->y[i] * r->dy[i];
         for (int64_t i = begin; i < begin + n; i++)
             r->dx[i] += log_form ? r->dy[i] - exp(r->y[i]) * sum : r->y[i] * (r->dy[i] - sum);
+    }
+}
+
+/* ---- prelu, clip ---- */
+
+/* The alpha of element e of a row: its place in a weight that is 1 along shared axes. */
+static int64_t alpha_at(const nn_ref *r, int64_t e) {
+    int64_t at = 0, step = 1;
+    for (int a = r->in->rank - 1; a >= 0; a--) {
+        int64_t i = e % r->in->dim[a];
+        e /= r->in->dim[a];
+        if (r->node->attr.prelu.shared & 1U << a) continue;
+        at += i * step;
+        step *= r->in->dim[a];
+    }
+    return at;
+}
+
+void nn_ref_forward_prelu(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++)
+        r->y[i] = r->x[i] < 0 ? r->w[0][alpha_at(r, i % r->in_elements)] * r->x[i] : r->x[i];
+}
+
+void nn_ref_backward_prelu(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) {
+        int64_t at = alpha_at(r, i % r->in_elements);
+        r->dx[i] += r->x[i] > 0 ? r->dy[i] : r->w[0][at] * r->dy[i];
+        if (!(r->x[i] > 0)) r->dw[0][at] += r->x[i] * r->dy[i];
+    }
+}
+
+void nn_ref_forward_clip(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++)
+        r->y[i] = clip(r->x[i], r->node->attr.clip.low, r->node->attr.clip.high);
+}
+
+void nn_ref_backward_clip(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++)
+        if (r->x[i] > r->node->attr.clip.low && r->x[i] < r->node->attr.clip.high)
+            r->dx[i] += r->dy[i];
+}
+
+/* ---- what is the value itself outside of training ---- */
+
+void nn_ref_forward_noise(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) r->y[i] = r->x[i];
+}
+
+void nn_ref_forward_activity_reg(const nn_ref *r) {
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) r->y[i] = r->x[i];
+}
+
+/* (l1 sum |x| + l2 sum x^2) / rows; inside a fold its rows are the steps of all samples. */
+double nn_ref_activity_loss(const nn_ref *r) {
+    double loss = 0;
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++)
+        loss += r->node->attr.activity_reg.l1 * fabs(r->x[i]) +
+                r->node->attr.activity_reg.l2 * r->x[i] * r->x[i];
+    return loss / (double)r->rows;
+}
+
+void nn_ref_backward_activity_reg(const nn_ref *r) {
+    double l1 = r->node->attr.activity_reg.l1, l2 = r->node->attr.activity_reg.l2;
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) {
+        double sign = (r->x[i] > 0) - (r->x[i] < 0);
+        r->dx[i] += r->dy[i] + (l1 * sign + 2 * l2 * r->x[i]) / (double)r->rows;
     }
 }

@@ -1,44 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* ops.c - which ops the reference engine runs: one line an op, in the order of graph/ops.def. */
+/* ops.c - what the reference engine does of each op: one line an op, in the order of graph/ops.def.
+ */
 #include "engine/reference/reference.h"
 
-#define RUNS(n)    const nn_ref_op nn_ref_##n = {nn_ref_forward_##n, nn_ref_backward_##n}
-#define NOT_YET(n) const nn_ref_op nn_ref_##n = {NULL, NULL}
+#define RUNS(n, ...)                                                                               \
+    const nn_ref_op nn_ref_##n = {                                                                 \
+        .forward = nn_ref_forward_##n, .backward = nn_ref_backward_##n, __VA_ARGS__}
+#define FORWARD(n) const nn_ref_op nn_ref_##n = {.forward = nn_ref_forward_##n}
+#define NOTHING(n) const nn_ref_op nn_ref_##n = {0}
 
+/* clang-format off */
 RUNS(input);
 RUNS(matmul);
 RUNS(conv);
-NOT_YET(conv_transpose);
+RUNS(conv_transpose);
 RUNS(max_pool);
 RUNS(avg_pool);
-NOT_YET(global_max_pool);
+RUNS(global_max_pool);
 RUNS(global_avg_pool);
-NOT_YET(adaptive_max_pool);
-NOT_YET(adaptive_avg_pool);
-NOT_YET(upsample);
-NOT_YET(pad);
-NOT_YET(crop);
-NOT_YET(reverse);
+RUNS(adaptive_max_pool);
+RUNS(adaptive_avg_pool);
+RUNS(upsample);
+RUNS(pad);
+RUNS(crop);
+RUNS(reverse);
 RUNS(batch_norm);
-NOT_YET(layer_norm);
-NOT_YET(group_norm);
+RUNS(layer_norm);
+RUNS(group_norm);
 RUNS(activation);
-NOT_YET(prelu);
-NOT_YET(clip);
+RUNS(prelu);
+RUNS(clip);
 RUNS(softmax);
 RUNS(dropout);
-NOT_YET(noise);
-NOT_YET(activity_reg);
+FORWARD(noise); /* random numbers for it are drawn nowhere yet */
+RUNS(activity_reg);
 RUNS(reshape);
 RUNS(transpose);
-NOT_YET(embedding);
-NOT_YET(position);
-NOT_YET(rnn);
-NOT_YET(conv_lstm);
-NOT_YET(attention);
-NOT_YET(merge);
-NOT_YET(concat);
-NOT_YET(dot);
-NOT_YET(fold);
-NOT_YET(unfold);
-NOT_YET(custom);
+RUNS(embedding, .check = nn_ref_check_embedding);
+RUNS(position);
+RUNS(rnn, .scratch = nn_ref_scratch_rnn, .untrained = nn_ref_untrained_rnn);
+RUNS(conv_lstm, .scratch = nn_ref_scratch_conv_lstm, .untrained = nn_ref_untrained_conv_lstm);
+RUNS(attention, .scratch = nn_ref_scratch_attention);
+RUNS(merge);
+RUNS(concat);
+RUNS(dot, .scratch = nn_ref_scratch_dot);
+RUNS(fold);
+RUNS(unfold);
+NOTHING(custom);
+/* clang-format on */

@@ -18,9 +18,10 @@
 typedef struct ref_exec {
     nn_exec base; /* first: an nn_exec is cast to this */
     nn_loss_plan plan;
-    int64_t *elements;          /* of a row of each node */
+    int64_t *elements;          /* of a row of each node; a sample has node->fold of them */
+    double *scratch;            /* as much as the op that takes most */
     double **y, **dy;           /* by node: its output; the gradient there (training) */
-    double *doubles;            /* the memory of these and of the next two */
+    double *doubles;            /* the memory of these, of scratch and of the next two */
     double *weights, *gradient; /* slabs */
     float *floats;              /* the memory of the next three */
     float *state;               /* nn_exec_slots slabs */
@@ -61,47 +62,93 @@ bool nn_reference_runs(nn_op op) {
     return ops[op]->forward != NULL;
 }
 
-static nn_status check_ops(const nn_graph *g, nn_err *err) {
+bool nn_reference_trains(nn_op op) {
+    return ops[op]->backward != NULL;
+}
+
+static nn_status refuse_custom(const nn_node *n, nn_err *err) {
+    nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
+                          "%s ('%s') is only named in the program, not defined: no engine can run "
+                          "it",
+                          n->layer, n->layer_name);
+    if (err) err->line = n->span.line, err->col = n->span.col;
+    return nn_err_hint(err, s,
+                       "generate code with 'neural compile --backend' and define it there, or use "
+                       "other layers");
+}
+
+/* The gradient tests are the proof of what is trained here. */
+static nn_status refuse_training(const nn_node *n, const char *what, nn_err *err) {
+    nn_status s =
+        nn_fail(err, NN_E_UNSUPPORTED, "%s ('%s'): the reference engine does not train %s yet",
+                n->layer, n->layer_name, what);
+    if (err) err->line = n->span.line, err->col = n->span.col;
+    return nn_err_hint(err, s,
+                       "it runs and evaluates the network; to train it, leave that out or generate "
+                       "code with 'neural compile --backend'");
+}
+
+static nn_status check_ops(const nn_graph *g, bool training, nn_err *err) {
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
-        if (!ops[n->op]->forward) return nn_engine_cannot(&nn_engine_reference, n, NULL, err);
-        nn_status st = nn_engine_check(&nn_engine_reference, n, err);
-        if (st) return st;
+        const nn_ref_op *op = ops[n->op];
+        if (!op->forward) return refuse_custom(n, err);
+        if (!training) continue;
+        const char *what = !op->backward   ? nn_op_name(n->op)
+                           : op->untrained ? op->untrained(n)
+                                           : NULL;
+        if (what) return refuse_training(n, what, err);
     }
     return NN_OK;
 }
 
-static nn_status measure(ref_exec *x, int64_t *ret_elements, nn_err *err) {
-    const int64_t limit = (int64_t)1 << 42; /* doubles; rows x elements stays far below 2^63 */
+/* Rows of node i in a batch of so many. */
+static int64_t rows_of(const ref_exec *x, int node, int64_t rows) {
+    return rows * x->base.graph->nodes[node].fold;
+}
+
+/* Its elements in a batch. */
+static int64_t size_of(const ref_exec *x, int node, int64_t rows) {
+    return rows_of(x, node, rows) * x->elements[node];
+}
+
+/* Doubles that all of the nodes' values and the scratch memory take; each product stays far below
+ * 2^63. */
+static nn_status measure(ref_exec *x, int64_t *ret_activations, int64_t *ret_scratch, nn_err *err) {
+    const int64_t limit = (int64_t)1 << 42;
     const nn_graph *g = x->base.graph;
-    int64_t sum = 0;
+    int64_t sum = 0, most = 0, batch = x->base.options.batch;
     for (int i = 0; i < g->n_nodes; i++) {
         char shape[128];
         const nn_node *n = &g->nodes[i];
         x->elements[i] = nn_shape_elements(&n->shape);
-        if (x->elements[i] < 0)
+        if (x->elements[i] < 0 || n->fold < 0)
             return nn_fail(err, NN_E_UNSUPPORTED,
                            "'%s' has the shape %s: an engine needs known sizes", n->name,
                            nn_shape_print(&n->shape, true, shape, sizeof shape));
-        if (x->elements[i] > (limit - sum) / x->base.options.batch)
+        int64_t scratch = ops[n->op]->scratch ? ops[n->op]->scratch(g, n) : 0;
+        if (scratch < 0 || n->fold > limit / x->elements[i] ||
+            x->elements[i] * n->fold > (limit - sum) / batch)
             return nn_fail(err, NN_E_OUT_OF_MEMORY,
                            "the activations of batches of %" PRId64 " rows do not fit in memory",
-                           x->base.options.batch);
-        sum += x->elements[i] * x->base.options.batch;
+                           batch);
+        sum += size_of(x, i, batch);
+        if (scratch > most) most = scratch;
     }
-    *ret_elements = sum;
+    *ret_activations = sum;
+    *ret_scratch = most;
     return NN_OK;
 }
 
 /* Hands out the two blocks: y and dy of every node and the slabs; state, inputs and outputs. */
-static nn_status allocate(ref_exec *x, int64_t activations, nn_err *err) {
+static nn_status allocate(ref_exec *x, int64_t activations, int64_t scratch, nn_err *err) {
     const nn_graph *g = x->base.graph;
     bool training = x->base.options.training;
     int64_t batch = x->base.options.batch, slots = training ? nn_exec_slots(g) : 0;
     int64_t borders = 0;
-    for (int i = 0; i < g->n_inputs; i++) borders += batch * x->elements[g->inputs[i]];
-    for (int i = 0; i < g->n_outputs; i++) borders += batch * x->elements[g->outputs[i]];
-    size_t doubles = (size_t)((activations + g->slab) * (training ? 2 : 1));
+    for (int i = 0; i < g->n_inputs; i++) borders += size_of(x, g->inputs[i], batch);
+    for (int i = 0; i < g->n_outputs; i++) borders += size_of(x, g->outputs[i], batch);
+    size_t doubles = (size_t)((activations + g->slab) * (training ? 2 : 1) + scratch);
     size_t floats = (size_t)(borders + slots * g->slab);
     x->doubles = calloc(doubles + 1, sizeof *x->doubles);
     x->floats = calloc(floats + 1, sizeof *x->floats);
@@ -112,22 +159,22 @@ static nn_status allocate(ref_exec *x, int64_t activations, nn_err *err) {
     double *d = x->doubles;
     x->weights = d, d += g->slab;
     if (training) x->gradient = d, d += g->slab;
+    x->scratch = d, d += scratch;
     for (int i = 0; i < g->n_nodes; i++) {
-        x->y[i] = d, d += batch * x->elements[i];
-        if (training) x->dy[i] = d, d += batch * x->elements[i];
+        x->y[i] = d, d += size_of(x, i, batch);
+        if (training) x->dy[i] = d, d += size_of(x, i, batch);
     }
     float *f = x->floats;
     x->state = f, f += slots * g->slab;
-    for (int i = 0; i < g->n_inputs; i++) x->input[i] = f, f += batch * x->elements[g->inputs[i]];
-    for (int i = 0; i < g->n_outputs; i++)
-        x->output[i] = f, f += batch * x->elements[g->outputs[i]];
+    for (int i = 0; i < g->n_inputs; i++) x->input[i] = f, f += size_of(x, g->inputs[i], batch);
+    for (int i = 0; i < g->n_outputs; i++) x->output[i] = f, f += size_of(x, g->outputs[i], batch);
     return NN_OK;
 }
 
 static nn_status reference_open(const nn_graph *g, const nn_exec_options *o, nn_exec **ret,
                                 nn_err *err) {
     assert(o->batch >= 1);
-    nn_status can = check_ops(g, err);
+    nn_status can = check_ops(g, o->training, err);
     if (can) return can;
     ref_exec *x = calloc(1, sizeof *x);
     if (!x) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for an executor");
@@ -137,12 +184,12 @@ static nn_status reference_open(const nn_graph *g, const nn_exec_options *o, nn_
     x->elements = calloc((size_t)g->n_nodes + 1, sizeof *x->elements);
     x->y = calloc((size_t)g->n_nodes + 1, sizeof *x->y);
     x->dy = calloc((size_t)g->n_nodes + 1, sizeof *x->dy);
-    int64_t activations = 0;
+    int64_t activations = 0, scratch = 0;
     nn_status s = x->elements && x->y && x->dy
-                      ? measure(x, &activations, err)
+                      ? measure(x, &activations, &scratch, err)
                       : nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for an executor");
     if (s == NN_OK && o->training) s = nn_loss_plan_make(g, &x->plan, err);
-    if (s == NN_OK) s = allocate(x, activations, err);
+    if (s == NN_OK) s = allocate(x, activations, scratch, err);
     if (s != NN_OK) {
         reference_close(&x->base);
         return s;
@@ -153,24 +200,29 @@ static nn_status reference_open(const nn_graph *g, const nn_exec_options *o, nn_
 
 /* ---- running ---- */
 
+/* `rows`: of the batch. */
 static nn_ref ref_of(const ref_exec *x, int node, int64_t rows, bool training) {
     const nn_graph *g = x->base.graph;
     const nn_node *n = &g->nodes[node];
     nn_ref r = {.graph = g,
                 .node = n,
                 .out = &n->shape,
-                .rows = rows,
+                .rows = rows_of(x, node, rows),
                 .out_elements = x->elements[node],
                 .y = x->y[node],
                 .dy = x->dy[node],
+                .scratch = x->scratch,
                 .training = training,
                 .seed = x->base.options.seed,
                 .updates = x->updates};
+    for (int i = 0; i < n->n_inputs; i++)
+        r.inputs[i] = (nn_ref_operand){&g->nodes[n->inputs[i]].shape, x->elements[n->inputs[i]],
+                                       x->y[n->inputs[i]], x->dy[n->inputs[i]]};
     if (n->n_inputs > 0) {
-        r.in = &g->nodes[n->inputs[0]].shape;
-        r.in_elements = x->elements[n->inputs[0]];
-        r.x = x->y[n->inputs[0]];
-        r.dx = x->dy[n->inputs[0]];
+        r.in = r.inputs[0].shape;
+        r.in_elements = r.inputs[0].elements;
+        r.x = r.inputs[0].x;
+        r.dx = r.inputs[0].dx;
     }
     for (int i = 0; i < n->n_weights; i++) {
         r.w[i] = x->weights + g->weights[n->weights[i]].offset;
@@ -182,22 +234,25 @@ static nn_ref ref_of(const ref_exec *x, int node, int64_t rows, bool training) {
 static void take_inputs(ref_exec *x, int64_t rows) {
     const nn_graph *g = x->base.graph;
     for (int i = 0; i < g->n_inputs; i++)
-        for (int64_t e = 0; e < rows * x->elements[g->inputs[i]]; e++)
+        for (int64_t e = 0; e < size_of(x, g->inputs[i], rows); e++)
             x->y[g->inputs[i]][e] = x->input[i][e];
 }
 
 static void give_outputs(ref_exec *x, int64_t rows) {
     const nn_graph *g = x->base.graph;
     for (int i = 0; i < g->n_outputs; i++)
-        for (int64_t e = 0; e < rows * x->elements[g->outputs[i]]; e++)
+        for (int64_t e = 0; e < size_of(x, g->outputs[i], rows); e++)
             x->output[i][e] = (float)x->y[g->outputs[i]][e];
 }
 
-static void run_forward(ref_exec *x, int64_t rows, bool training) {
+static nn_status run_forward(ref_exec *x, int64_t rows, bool training, nn_err *err) {
     for (int i = 0; i < x->base.graph->n_nodes; i++) {
         nn_ref r = ref_of(x, i, rows, training);
+        nn_status s = ops[r.node->op]->check ? ops[r.node->op]->check(&r, err) : NN_OK;
+        if (s != NN_OK) return s;
         ops[r.node->op]->forward(&r);
     }
+    return NN_OK;
 }
 
 static double sign(double w) {
@@ -221,10 +276,22 @@ static double regularise(const ref_exec *x, bool with_gradient) {
     return loss;
 }
 
+/* The penalties of the activity regularisers that the loss follows from. */
+static double activity(const ref_exec *x, int last, int64_t rows) {
+    double loss = 0;
+    for (int i = 0; i <= last; i++) {
+        if (x->base.graph->nodes[i].op != NN_OP_ACTIVITY_REG) continue;
+        nn_ref r = ref_of(x, i, rows, false);
+        loss += nn_ref_activity_loss(&r);
+    }
+    return loss;
+}
+
 /* Loss after run_forward. */
 static double loss_only(const ref_exec *x, const nn_loss_plan *p, int64_t rows, const nn_targets *t,
                         int64_t *ret_correct) {
-    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, ret_correct) + regularise(x, false);
+    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, ret_correct) + regularise(x, false) +
+           activity(x, p->node, rows);
 }
 
 /* Loss after run_forward, and the gradient everywhere. Nodes behind plan.node have none: the loss
@@ -234,7 +301,7 @@ static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, 
     const nn_graph *g = x->base.graph;
     memset(x->gradient, 0, (size_t)g->slab * sizeof *x->gradient);
     for (int i = 0; i < g->n_nodes; i++)
-        memset(x->dy[i], 0, (size_t)(rows * x->elements[i]) * sizeof *x->dy[i]);
+        memset(x->dy[i], 0, (size_t)size_of(x, i, rows) * sizeof *x->dy[i]);
     int from = x->plan.node;
     double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret_correct);
     for (int i = from; i >= 0; i--) {
@@ -245,7 +312,7 @@ static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, 
         if (!g->weights[i].trainable)
             memset(x->gradient + g->weights[i].offset, 0,
                    (size_t)g->weights[i].elements * sizeof *x->gradient);
-    return loss + regularise(x, true);
+    return loss + regularise(x, true) + activity(x, from, rows);
 }
 
 /* ---- finite or not ---- */
@@ -260,9 +327,9 @@ static bool all_finite(const double *p, int64_t n) {
 /* Where it went wrong first: forward by outputs, then backward by gradients. */
 static int first_bad_node(const ref_exec *x, int64_t rows) {
     for (int i = 0; i < x->base.graph->n_nodes; i++)
-        if (!all_finite(x->y[i], rows * x->elements[i])) return i;
+        if (!all_finite(x->y[i], size_of(x, i, rows))) return i;
     for (int i = x->plan.node; i >= 0; i--)
-        if (!all_finite(x->dy[i], rows * x->elements[i])) return i;
+        if (!all_finite(x->dy[i], size_of(x, i, rows))) return i;
     const nn_graph *g = x->base.graph;
     for (int i = 0; i < g->n_nodes; i++)
         for (int k = 0; k < g->nodes[i].n_weights; k++) {
@@ -387,7 +454,8 @@ static nn_status reference_forward(nn_exec *base, int64_t rows, nn_err *err) {
     nn_status s = check_call(base, rows, false, err);
     if (s != NN_OK) return s;
     take_inputs(x, rows);
-    run_forward(x, rows, false);
+    s = run_forward(x, rows, false, err);
+    if (s != NN_OK) return s;
     give_outputs(x, rows);
     return NN_OK;
 }
@@ -404,7 +472,7 @@ static nn_status reference_evaluate(nn_exec *base, int64_t rows, const nn_target
     step.finite = isfinite((float)step.loss);
     if (!step.finite)
         for (int i = 0; i < base->graph->n_nodes && step.node < 0; i++)
-            if (!all_finite(x->y[i], rows * x->elements[i])) step.node = i;
+            if (!all_finite(x->y[i], size_of(x, i, rows))) step.node = i;
     *ret = step;
     return NN_OK;
 }
@@ -415,7 +483,8 @@ static nn_status differentiate(nn_exec *base, int64_t rows, const nn_targets *t,
     nn_status s = check_call(base, rows, true, err);
     if (s != NN_OK) return s;
     take_inputs(x, rows);
-    run_forward(x, rows, true);
+    s = run_forward(x, rows, true, err);
+    if (s != NN_OK) return s;
     give_outputs(x, rows);
     nn_step step = {.node = -1};
     step.loss = loss_and_gradient(x, rows, t, true, &step.correct);
@@ -506,7 +575,7 @@ double nn_reference_loss(nn_exec *base, int64_t rows, const double *inputs, cons
         memcpy(x->y[g->inputs[i]], inputs, n * sizeof *inputs);
         inputs += n;
     }
-    run_forward(x, rows, training);
+    if (run_forward(x, rows, training, NULL) != NN_OK) return NAN;
     if (!gradient && !input_gradient) return loss_only(x, &x->plan, rows, t, &correct);
     double loss = loss_and_gradient(x, rows, t, training, &correct);
     if (gradient) memcpy(gradient, x->gradient, (size_t)g->slab * sizeof *gradient);

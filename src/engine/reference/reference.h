@@ -9,26 +9,43 @@
 #include "engine/engine.h"
 #include "engine/loss.h"
 
-/* One node in one pass over `rows` rows. Backward adds to dx and dw. */
+/* One input of a node: its rows are the node's own, except for FOLD and UNFOLD, which only count
+ * the same elements in other rows. */
+typedef struct nn_ref_operand {
+    const nn_shape *shape; /* of a row */
+    int64_t elements;
+    const double *x; /* rows x elements */
+    double *dx;      /* gradient of the loss with respect to x */
+} nn_ref_operand;
+
+/* One node in one pass over `rows` rows: those of the batch times node->fold. Backward adds to dx
+ * and dw. */
 typedef struct nn_ref {
     const nn_graph *graph;
     const nn_node *node;
-    const nn_shape *in, *out; /* of a sample; in is NULL for INPUT */
+    const nn_shape *in, *out; /* of a row; in: of the first input, NULL for INPUT */
     int64_t rows, in_elements, out_elements;
-    const double *x;  /* input: rows x in_elements */
+    const double *x;  /* first input: rows x in_elements */
     double *y;        /* output: rows x out_elements */
     const double *dy; /* gradient of the loss with respect to y */
     double *dx;
-    const double *w[NN_MAX_WEIGHTS]; /* by position in node->weights */
+    nn_ref_operand inputs[NN_MAX_INPUTS]; /* all of them, the first too */
+    const double *w[NN_MAX_WEIGHTS];      /* by position in node->weights */
     double *dw[NN_MAX_WEIGHTS];
+    double *scratch; /* as many as nn_ref_op.scratch said; holds anything */
     bool training;
     uint64_t seed;
     int64_t updates;
 } nn_ref;
 
-/* One answer an op (reference/ops.c): an op without it does not link. NULL: not run yet. */
+/* One answer an op (reference/ops.c): an op without it does not link. */
 typedef struct nn_ref_op {
-    void (*forward)(const nn_ref *r), (*backward)(const nn_ref *r);
+    void (*forward)(const nn_ref *r);                        /* NULL: the op is refused */
+    void (*backward)(const nn_ref *r);                       /* NULL: training it is refused */
+    int64_t (*scratch)(const nn_graph *g, const nn_node *n); /* doubles; NULL: none */
+    nn_status (*check)(const nn_ref *r, nn_err *err);        /* of the values of its input */
+    const char *(*untrained)(
+        const nn_node *n); /* what of this node cannot be trained; NULL: none */
 } nn_ref_op;
 #define NN_OP(N, n, lo, hi, w)                                                                     \
     extern const nn_ref_op nn_ref_##n;                                                             \
@@ -37,8 +54,30 @@ typedef struct nn_ref_op {
 #include "graph/ops.def"
 #undef NN_OP
 
-/* For tests: whether this engine runs the op, so that one that it runs is also checked. */
+int64_t nn_ref_scratch_rnn(const nn_graph *g, const nn_node *n);
+int64_t nn_ref_scratch_conv_lstm(const nn_graph *g, const nn_node *n);
+int64_t nn_ref_scratch_attention(const nn_graph *g, const nn_node *n);
+int64_t nn_ref_scratch_dot(const nn_graph *g, const nn_node *n);
+nn_status nn_ref_check_embedding(const nn_ref *r, nn_err *err);
+const char *nn_ref_untrained_rnn(const nn_node *n);
+const char *nn_ref_untrained_conv_lstm(const nn_node *n);
+
+/* Doubles as an op's scratch memory; -1 when there are more than any machine has. */
+static inline int64_t nn_ref_scratch_of(double doubles) {
+    return doubles < 4e12 ? (int64_t)doubles : -1;
+}
+
+/* For tests: whether this engine runs the op, or its backward pass too, so that what it does is
+ * also checked. */
 bool nn_reference_runs(nn_op op);
+bool nn_reference_trains(nn_op op);
+
+/* An activation at x with its default argument, as recurrent steps use it, and its derivative. */
+double nn_ref_act_value(nn_act kind, double x);
+double nn_ref_act_slope(nn_act kind, double x);
+
+/* The penalty of an ACTIVITY_REG node on the values that r->x holds. */
+double nn_ref_activity_loss(const nn_ref *r);
 
 /* Moves the moving statistics in `weights` (a slab) by the batch that r->x holds. */
 void nn_ref_batch_norm_move(const nn_ref *r, double *weights);
@@ -52,7 +91,7 @@ double nn_ref_loss(const nn_loss_plan *p, int64_t rows, const double *x, const n
  * the other) at these weights, all in doubles. With training as nn_engine.gradients would take it,
  * else as evaluate. Where they are not NULL, gradient receives that of the weights (slab order) and
  * input_gradient that of the inputs. x must have been opened by nn_engine_reference with
- * options.training. */
+ * options.training. NAN where inputs are refused. */
 double nn_reference_loss(nn_exec *x, int64_t rows, const double *inputs, const nn_targets *t,
                          const double *weights, bool training, double *gradient,
                          double *input_gradient);
