@@ -68,7 +68,7 @@ static void refused(const nn_engine *e, const nn_graph *g, const char *want) {
     nn_exec *x = NULL;
     nn_err err = {0};
     nn_status st = e->open(g, &o, &x, &err);
-    if (st != NN_E_UNSUPPORTED || x || strcmp(err.msg, want) != 0)
+    if (st != NN_E_UNSUPPORTED || x || !strstr(err.msg, want))
         fail_msg("%s engine: %s '%s', not '%s'", e->name, nn_status_name(st), err.msg, want);
     CHECK(err.line == 7 && err.col == 3);
     CHECK(strlen(err.hint) > 10);
@@ -80,9 +80,10 @@ static int refusals_of(const nn_engine *e, bool (*runs)(nn_op)) {
         if (runs((nn_op)op)) continue;
         nn_op first = op == NN_OP_UNFOLD ? NN_OP_FOLD : (nn_op)op; /* the one that it meets first */
         if (runs(first)) continue;
-        char want[128];
-        snprintf(want, sizeof want, "Layer ('node_1'): the %s engine does not run %s yet", e->name,
-                 nn_op_name(first));
+        char want[128] = "Layer ('node_1') is only named in the program";
+        if (op != NN_OP_CUSTOM || e == &nn_engine_native)
+            snprintf(want, sizeof want, "Layer ('node_1'): the %s engine does not run %s yet",
+                     e->name, nn_op_name(first));
         nn_graph *g = graph_of((nn_op)op);
         refused(e, g, want);
         nn_arena_free(g->arena);
