@@ -40,7 +40,7 @@ static bool is_layer(const char *name) {
 }
 
 static bool is_macro(const nn_program *p, const nn_network *net, const char *name) {
-    for (const nn_define *d = net->defines; d; d = d->next)
+    for (const nn_define *d = net ? net->defines : NULL; d; d = d->next)
         if (!strcmp(d->name, name)) return !is_layer(name);
     for (const nn_define *d = p->defines; d; d = d->next)
         if (!strcmp(d->name, name)) return !is_layer(name);
@@ -50,7 +50,8 @@ static bool is_macro(const nn_program *p, const nn_network *net, const char *nam
 static void no_macro_left(const nn_program *p, const nn_network *net, const nn_item *it) {
     for (; it; it = it->next) {
         if (it->kind == NN_ITEM_CALL) {
-            must(!is_macro(p, net, it->call->name));
+            /* the body of a macro of the file does not see those of the network */
+            must(!is_macro(p, it->origin ? NULL : net, it->call->name));
             no_macro_left(p, net, it->call->block);
         }
         if (it->kind == NN_ITEM_BRANCH || it->kind == NN_ITEM_GROUP)
