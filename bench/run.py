@@ -1,7 +1,7 @@
 #!/usr/bin/env /usr/bin/python3
 """make bench: measure Neural beside its opponents in one run and print ratios against the budgets.
 
-usage: run.py [train | start | http] …          (default: all groups)
+usage: run.py [language | train | start | http] …          (default: all groups)
 
 Opponents and ours take turns; medians over the repetitions, the spread beside each. Absolute figures are information, the ratios are what
 the budgets are about. Nothing here fails a build: a missed budget is printed as such and the exit status is 1.
@@ -23,6 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NEURAL = ROOT / "build/release/neural"
 TRAINER = ROOT / "build/release/bench_train_native"
+LANGUAGE = ROOT / "build/release/bench_language"
 BLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 REPEAT = int(os.environ.get("BENCH_REPEAT", "5"))
 missed = []
@@ -36,6 +37,27 @@ def row(what, ours, theirs, ratio, budget, ok, unit=""):
 
 def spread(values, form="{:,.0f}"):
     return f"{form.format(statistics.median(values))} ±{100 * (max(values) - min(values)) / 2 / statistics.median(values):.0f}%"
+
+
+# ---- the language, in process
+
+def language(*argv):
+    """Median, relative spread and further numbers of one measurement."""
+    return [float(x) for x in subprocess.run([str(LANGUAGE), *argv], check=True, capture_output=True, text=True).stdout.split()]
+
+
+def bench_language():
+    print("\nlanguage and code generation, in process, one thread\n")
+    for name, budget in [("mnist_mlp", 60), ("fashion_cnn", 60)]:
+        value, half = language("check", str(ROOT / f"examples/{name}.neural"))
+        row(f"parse, check and shapes, {name}, µs", f"{value:.1f} ±{100 * half:.0f}%", "", "", f"<= {budget}", value <= budget)
+    value, half = language("codegen", str(ROOT / "examples/mnist_mlp.neural"), "pytorch")
+    row("code generation, mnist_mlp, pytorch, µs", f"{value:.1f} ±{100 * half:.0f}%", "", "", "<= 100", value <= 100)
+    for layers, budget in [(1000, None), (10000, 60), (100000, None)]:
+        value, half, each = language("grow", str(layers))
+        row(f"{layers:,} layers, ms", f"{value:.2f} ±{100 * half:.0f}%", f"{1e3 * value / layers:.2f} µs a layer", "",
+            f"<= {budget}" if budget else "", not budget or value <= budget)
+        row(f"{layers:,} layers, bytes a layer", f"{each:.0f}", "", "", "<= 2048", each <= 2048)
 
 
 # ---- training, against the fastest of several PyTorch configurations
@@ -230,7 +252,7 @@ def bench_http():
     server.stop()
 
 
-GROUPS = {"train": bench_train, "start": bench_start, "http": bench_http}
+GROUPS = {"language": bench_language, "train": bench_train, "start": bench_start, "http": bench_http}
 
 
 def main():

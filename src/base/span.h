@@ -3,10 +3,10 @@
  * exclusive. */
 #ifndef NN_BASE_SPAN_H
 #define NN_BASE_SPAN_H
-#include <stddef.h>
+#include <stdint.h>
 
 typedef struct nn_span {
     int line, col, end_line, end_col; /* line 0: no place */
-    size_t begin, end;                /* byte offsets into the text */
+    uint32_t begin, end;              /* byte offsets into the text (at most 16 MiB) */
 } nn_span;
 #endif

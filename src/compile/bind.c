@@ -148,7 +148,8 @@ const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n) {
     int n = nn_layer_n_params(l);
     *ret_n = n + NN_COMMON_COUNT;
     if (c->defaults[kind]) return c->defaults[kind];
-    nn_bound *b = nn_check_alloc(c, (size_t)*ret_n * sizeof *b);
+    nn_bound *b = NN_NEW_N(c->scratch, nn_bound, (size_t)*ret_n);
+    if (!b) nn_check_full(c);
     if (!b) return NULL;
     for (int i = 0; i < *ret_n; i++) b[i] = nn_check_fallback(nn_layer_param_at(l, i));
     return c->defaults[kind] = b;

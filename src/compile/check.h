@@ -43,7 +43,8 @@ typedef struct nn_copy {
 } nn_copy;
 
 typedef struct nn_check {
-    nn_arena *arena;
+    nn_arena *arena;   /* of the unit */
+    nn_arena *scratch; /* what is not needed any more when the unit is done */
     const nn_source *source;
     nn_diags *diags;
     nn_diags *mute; /* takes what is said again of a repeated layer; NULL until needed */
@@ -79,7 +80,8 @@ typedef struct nn_check {
 #define NN_WARN(c, code, span, ...)                                                                \
     nn_diag_add((c)->diags, NN_SEV_WARNING, (code), (span), __VA_ARGS__)
 
-/* Arena memory; NULL once it is spent, which is reported once. */
+void nn_check_full(nn_check *c); /* memory is spent: reports it once */
+/* Arena memory; NULL once it is spent, which is reported. */
 void *nn_check_alloc(nn_check *c, size_t n);
 /* Adds the hint "did you mean 'x'?" and the fix, if one of `names` is near; else a list of them. */
 void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,

@@ -2,18 +2,21 @@
 /* compile.c - the order of the work: parse, expand macros, pick the network, sections, layers,
  * findings. Sections come first because Output's default activation depends on the loss. */
 #include "compile/check.h"
+#include "compile/sections.h"
 #include "compile/space.h"
 
 #include <stdio.h>
 #include <string.h>
 
+void nn_check_full(nn_check *c) {
+    if (c->full) return;
+    c->full = true;
+    NN_ERROR(c, "limit", c->network->span, "the network is larger than the memory allowed for it");
+}
+
 void *nn_check_alloc(nn_check *c, size_t n) {
     void *p = c->full ? NULL : nn_arena_alloc(c->arena, n);
-    if (!p && !c->full) {
-        c->full = true;
-        NN_ERROR(c, "limit", c->network->span,
-                 "the network is larger than the memory allowed for it");
-    }
+    if (!p) nn_check_full(c);
     return p;
 }
 
@@ -89,9 +92,11 @@ static bool start(nn_check *c, nn_program *tree) {
     unsigned kinds = 1; /* the custom layer's comes last */
     while (nn_layer_at(kinds - 1)) kinds++;
     c->unit = nn_check_alloc(c, sizeof *c->unit);
-    c->counters = nn_check_alloc(c, kinds * sizeof *c->counters);
-    c->defaults = nn_check_alloc(c, kinds * sizeof *c->defaults);
+    c->scratch = nn_arena_new(c->arena, "check", 0);
+    c->counters = NN_NEW_N(c->scratch, int, kinds);
+    c->defaults = NN_NEW_N(c->scratch, nn_bound *, kinds);
     nn_space *space = nn_check_alloc(c, sizeof *space);
+    c->full = c->full || !c->counters || !c->defaults;
     c->graph = c->full ? NULL : nn_graph_new(c->arena, c->network->name);
     if (!c->graph) return false;
     *c->unit = (nn_unit){.tree = tree,
@@ -112,6 +117,18 @@ static void check_single(nn_check *c) {
     }
 }
 
+/* Gives back what only the checking needed. */
+static void tidy(nn_check *c) {
+    nn_unit *u = c->unit;
+    size_t row = sizeof *u->layers;
+    nn_unit_layer *rows = nn_arena_resize(c->arena, u->layers, (size_t)c->cap_layers * row,
+                                          (size_t)u->n_layers * row);
+    if (rows && u->n_layers) u->layers = rows;
+    nn_graph_trim(c->graph);
+    nn_arena_free(c->scratch);
+    nn_buf_done(&c->path);
+}
+
 static void check(nn_check *c, nn_program *tree) {
     if (!start(c, tree)) return;
     check_single(c);
@@ -119,8 +136,9 @@ static void check(nn_check *c, nn_program *tree) {
     nn_check_sections(c);
     nn_check_items(c);
     nn_check_settings(c);
+    nn_check_search_method(c);
     if (!c->full && c->diags->errors == 0) finish(c);
-    nn_buf_done(&c->path);
+    tidy(c);
 }
 
 /* The first error of the list, by place, as an error record. */

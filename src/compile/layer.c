@@ -167,7 +167,7 @@ static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
 bool nn_check_call(nn_check *c, const nn_layer *l, const nn_call *call, nn_copy k, nn_bound *args) {
     nn_diags *loud = c->diags;
     if (k.index > 0) {
-        if (!c->mute) c->mute = nn_diags_new(c->arena, c->source);
+        if (!c->mute) c->mute = nn_diags_new(c->scratch, c->source);
         if (!c->mute) return false;
         c->diags = c->mute;
     }
@@ -284,9 +284,10 @@ static bool new_row(nn_check *c, int *ret) {
     }
     if (u->n_layers == c->cap_layers) {
         int cap = c->cap_layers ? 2 * c->cap_layers : 16;
-        nn_unit_layer *rows = nn_check_alloc(c, (size_t)cap * sizeof *rows);
+        nn_unit_layer *rows = nn_arena_resize(
+            c->arena, u->layers, (size_t)c->cap_layers * sizeof *rows, (size_t)cap * sizeof *rows);
+        if (!rows) nn_check_full(c);
         if (!rows) return false;
-        if (u->n_layers) memcpy(rows, u->layers, (size_t)u->n_layers * sizeof *rows);
         u->layers = rows;
         c->cap_layers = cap;
     }

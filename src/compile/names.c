@@ -24,7 +24,8 @@ static bool grow(nn_check *c) {
     nn_used *u = &c->used, old = *u;
     if (2 * (u->n + 1) <= u->cap) return true;
     size_t cap = old.cap ? 2 * old.cap : 32;
-    struct nn_used_slot *slot = nn_check_alloc(c, cap * sizeof *slot);
+    struct nn_used_slot *slot = NN_NEW_N(c->scratch, struct nn_used_slot, cap);
+    if (!slot) nn_check_full(c);
     if (!slot) return false;
     *u = (nn_used){slot, old.n, cap};
     for (size_t i = 0; i < old.cap; i++)

@@ -64,17 +64,29 @@ static nn_status full(nn_err *err) {
     return nn_fail(err, NN_E_LIMIT, "the network is larger than the memory allowed for it");
 }
 
-/* Doubles an array that lives in the arena; the old one stays there until the arena goes. */
+/* Makes room for one more element of an array that lives in the arena. */
 static bool room(nn_arena *a, void **p, int n, int *cap, size_t size) {
     if (n < *cap) return true;
     if (n > INT32_MAX / 4) return false;
     int want = *cap ? *cap * 2 : 16;
-    void *q = nn_arena_array(a, (size_t)want, size);
+    void *q = nn_arena_resize(a, *p, (size_t)*cap * size, (size_t)want * size);
     if (!q) return false;
-    if (n) memcpy(q, *p, (size_t)n * size);
     *p = q;
     *cap = want;
     return true;
+}
+
+/* Gives back what an array does not use. */
+static void trim(nn_arena *a, void **p, int n, int *cap, size_t size) {
+    void *q = nn_arena_resize(a, *p, (size_t)*cap * size, (size_t)n * size);
+    if (!q || n == 0) return;
+    *p = q;
+    *cap = n;
+}
+
+void nn_graph_trim(nn_graph *g) {
+    trim(g->arena, (void **)&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes);
+    trim(g->arena, (void **)&g->weights, g->n_weights, &g->cap_weights, sizeof *g->weights);
 }
 
 static nn_status check_name(const nn_graph *g, const char *name, nn_err *err) {

@@ -317,6 +317,8 @@ nn_status nn_graph_add_weight(nn_graph *g, int id, const char *suffix, const nn_
  */
 const char *nn_node_weight_rule(const nn_graph *g, const nn_node *n, int k, nn_shape *ret_shape);
 nn_status nn_graph_add_output(nn_graph *g, int id, nn_err *err);
+/* Gives back memory that a finished graph does not use. */
+void nn_graph_trim(nn_graph *g);
 bool nn_graph_has_name(const nn_graph *g, const char *name);
 /* Whether a finished graph is whole: it has inputs, outputs, and all weights of every node. */
 nn_status nn_graph_check(const nn_graph *g, nn_err *err);

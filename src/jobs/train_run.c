@@ -129,7 +129,10 @@ static nn_status apply(const nn_train_job *job, nn_train_spec *t, nn_err *err) {
     if (s != NN_OK) return s;
     if (job->epochs > 0) t->epochs = job->epochs;
     if (job->batch_size > 0) t->batch_size = job->batch_size;
-    if (job->learning_rate > 0) t->optimizer.learning_rate = job->learning_rate;
+    if (job->learning_rate > 0) { /* one rate for all of the training */
+        t->optimizer.learning_rate = job->learning_rate;
+        t->optimizer.schedule = (nn_schedule){0};
+    }
     if (job->validation_split >= 0)
         t->validation_split = job->validation_split;
     else if (!t->has_training)

@@ -14,8 +14,8 @@
 /* ---- what the transformer layers use too ---- */
 
 const char *nn_build_suffix(char *buf, const char *prefix, const char *name) {
-    snprintf(buf, NN_MAX_SUFFIX, "%s%s%s", prefix, *prefix && *name ? "." : "", name);
-    return buf;
+    const char *dot = *prefix && *name ? "." : "";
+    return snprintf(buf, NN_MAX_SUFFIX, "%s%s%s", prefix, dot, name) < NN_MAX_SUFFIX ? buf : name;
 }
 
 nn_status nn_build_dense(const nn_layer_ctx *c, const char *suffix, int from, int64_t units,

@@ -46,8 +46,9 @@ const nn_layer *nn_layer_at(unsigned i) {
 }
 
 const nn_layer *nn_layer_find(const char *name) {
-    for (int i = 0; i < LAYERS; i++)
-        if (strcasecmp(layers[i]->name, name) == 0) return layers[i];
+    for (int i = 0; i < LAYERS; i++) /* the first letter spares most comparisons */
+        if (((layers[i]->name[0] ^ name[0]) & ~0x20) == 0 && strcasecmp(layers[i]->name, name) == 0)
+            return layers[i];
     for (int i = 0; i < LAYERS; i++)
         if (listed(name, layers[i]->aliases)) return layers[i];
     return NULL;

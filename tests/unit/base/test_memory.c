@@ -171,3 +171,32 @@ TEST(shape_prints_and_counts) {
     }) &&
           !nn_shape_equal(&s, &one));
 }
+
+TEST(arrays_grow_and_shrink_in_place) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "test", 1 << 20);
+    unsigned char *p = nn_arena_resize(a, NULL, 0, 100), *other = nn_arena_alloc(a, 64);
+    memset(p, 7, 100);
+    for (size_t n = 100; n < 200000; n *= 2) {
+        unsigned char *q = nn_arena_resize(a, p, n, 2 * n);
+        assert_non_null(q);
+        for (size_t i = 0; i < 100; i++) assert_int_equal(q[i], 7);
+        for (size_t i = n; i < 2 * n; i++) assert_int_equal(q[i], 0);
+        p = q;
+    }
+    memset(other, 1, 64);
+    size_t size = 204800;
+    assert_null(nn_arena_resize(a, p, size, 2 << 20)); /* past the cap: what is there stays */
+    assert_int_equal(p[99], 7);
+    p = nn_arena_resize(a, p, size, 5000);
+    assert_int_equal(p[99], 7);
+    assert_non_null(nn_arena_alloc(a, 700000)); /* what it gave back counts no more */
+    assert_int_equal(other[63], 1);
+}
+
+TEST(strings_may_lie_anywhere_and_other_things_do_not) {
+    NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "test", 0);
+    for (int i = 0; i < 100; i++) {
+        assert_string_equal(nn_arena_strdup(a, "odd"), "odd");
+        assert_int_equal((uintptr_t)nn_arena_alloc(a, 24) % 16, 0);
+    }
+}
