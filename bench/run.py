@@ -39,6 +39,10 @@ def spread(values, form="{:,.0f}"):
     return f"{form.format(statistics.median(values))} ±{100 * (max(values) - min(values)) / 2 / statistics.median(values):.0f}%"
 
 
+def build(target):
+    subprocess.run(["ninja", "--quiet", "-C", ROOT / "build/release", target], check=True)
+
+
 # ---- the language, in process
 
 def language(*argv):
@@ -47,6 +51,7 @@ def language(*argv):
 
 
 def bench_language():
+    build("bench_language")
     print("\nlanguage and code generation, in process, one thread\n")
     for name, budget in [("mnist_mlp", 60), ("fashion_cnn", 60)]:
         value, half = language("check", str(ROOT / f"examples/{name}.neural"))
@@ -94,7 +99,7 @@ def ours(model, batch, threads, seconds=2):
 
 def bench_train():
     print("\ntraining, samples/s: ours beside the fastest PyTorch configuration of those tried\n")
-    subprocess.run(["ninja", "--quiet", "-C", ROOT / "build/release", "bench_train_native"], check=True)
+    build("bench_train_native")
     for model, batch, threads, budget in (("mlp", 64, 1, 1.8), ("mlp", 64, 2, 1.8), ("cnn", 64, 1, 1.5), ("cnn", 64, 2, 1.5)):
         tried = {name: (env, flags) for name, env, flags in opponents(model)}
         first = {name: torch(model, batch, threads, 1, *cfg) for name, cfg in tried.items()}
