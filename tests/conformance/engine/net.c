@@ -2,129 +2,13 @@
 #include "net.h"
 
 #include "base/rng.h"
+#include "net_words.h"
 #include "t.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int dims(const char *s, int64_t *ret) {
-    int n = 0;
-    for (char *end; *s; s = *end ? end + 1 : end, n++) ret[n] = strtoll(s, &end, 10);
-    return n;
-}
-
-/* The value of option "k=" among the words; NULL if it is not there. */
-static const char *option(char **words, int n, const char *key) {
-    size_t len = strlen(key);
-    for (int i = 1; i < n; i++)
-        if (strncmp(words[i], key, len) == 0 && words[i][len] == '=') return words[i] + len + 1;
-    return NULL;
-}
-
-static bool has(char **words, int n, const char *word) {
-    for (int i = 1; i < n; i++)
-        if (strcmp(words[i], word) == 0) return true;
-    return false;
-}
-
-static void pads(const char *s, nn_window *w) {
-    for (int i = 0; i < w->spatial; i++) {
-        char *end;
-        w->pad_before[i] = strtoll(s, &end, 10);
-        w->pad_after[i] = *end == ':' ? strtoll(end + 1, &end, 10) : w->pad_before[i];
-        s = *end ? end + 1 : end;
-    }
-}
-
-static nn_window window(char **words, int n) {
-    nn_window w = {0};
-    w.spatial = dims(option(words, n, "k"), w.size);
-    for (int i = 0; i < w.spatial; i++) w.stride[i] = w.dilation[i] = 1;
-    const char *s = option(words, n, "s"), *d = option(words, n, "d"), *p = option(words, n, "p");
-    if (s) dims(s, w.stride);
-    if (d) dims(d, w.dilation);
-    if (p && strcmp(p, "same") == 0)
-        w.same = true;
-    else if (p)
-        pads(p, &w);
-    return w;
-}
-
-static nn_shape shape_of(char **words, int n) {
-    nn_shape s = {.rank = n - 1};
-    for (int i = 1; i < n; i++) s.dim[i - 1] = strtoll(words[i], NULL, 10);
-    return s;
-}
-
-static nn_op op_of(const char *word) {
-    if (strcmp(word, "dense") == 0) return NN_OP_MATMUL;
-    if (strcmp(word, "gap") == 0) return NN_OP_GLOBAL_AVG_POOL;
-    if (strcmp(word, "bn") == 0) return NN_OP_BATCH_NORM;
-    if (strcmp(word, "act") == 0) return NN_OP_ACTIVATION;
-    if (strcmp(word, "log_softmax") == 0) return NN_OP_SOFTMAX;
-    if (strcmp(word, "flatten") == 0) return NN_OP_RESHAPE;
-    int op = nn_op_find(word);
-    if (op < 0) fail_msg("no op '%s'", word);
-    return (nn_op)op;
-}
-
-static void fill_attr(nn_node_spec *spec, char **words, int n, const nn_shape *in) {
-    nn_attr *a = &spec->attr;
-    switch (spec->op) {
-    case NN_OP_INPUT:
-        spec->shape = shape_of(words, n);
-        break;
-    case NN_OP_MATMUL:
-        a->matmul.units = strtoll(words[1], NULL, 10);
-        a->matmul.bias = !has(words, n, "nobias");
-        break;
-    case NN_OP_CONV:
-        a->conv.window = window(words, n);
-        a->conv.filters = strtoll(option(words, n, "f"), NULL, 10);
-        a->conv.groups = option(words, n, "g") ? strtoll(option(words, n, "g"), NULL, 10) : 1;
-        a->conv.bias = !has(words, n, "nobias");
-        break;
-    case NN_OP_MAX_POOL:
-    case NN_OP_AVG_POOL:
-        a->pool = window(words, n);
-        break;
-    case NN_OP_GLOBAL_AVG_POOL:
-        a->global_pool.keepdims = has(words, n, "keepdims");
-        break;
-    case NN_OP_BATCH_NORM:
-        a->batch_norm.momentum = 0.9;
-        a->batch_norm.epsilon = 1e-3;
-        a->batch_norm.center = !has(words, n, "nobeta");
-        a->batch_norm.scale = !has(words, n, "nogamma");
-        break;
-    case NN_OP_ACTIVATION:
-        a->activation.kind = (nn_act)nn_act_find(words[1]);
-        a->activation.alpha = option(words, n, "a") ? atof(option(words, n, "a"))
-                                                    : nn_act_default_alpha(a->activation.kind);
-        break;
-    case NN_OP_SOFTMAX:
-        a->softmax.log = words[0][0] == 'l';
-        break;
-    case NN_OP_DROPOUT:
-        a->dropout.rate = atof(words[1]);
-        if (option(words, n, "noise"))
-            a->dropout.noise_shape.rank =
-                dims(option(words, n, "noise"), a->dropout.noise_shape.dim);
-        break;
-    case NN_OP_RESHAPE:
-        a->reshape.flatten = words[0][0] == 'f';
-        spec->shape = a->reshape.flatten ? (nn_shape){.rank = 1, .dim = {nn_shape_elements(in)}}
-                                         : shape_of(words, n);
-        break;
-    case NN_OP_TRANSPOSE:
-        for (int i = 1; i < n; i++) a->transpose.perm[i - 1] = (int)strtol(words[i], NULL, 10);
-        break;
-    default:
-        fail_msg("net.c has no words for %s", words[0]);
-    }
-}
 
 static void add_weights(nn_graph *g, int id) {
     nn_shape shape;
@@ -146,24 +30,35 @@ static void add_weights(nn_graph *g, int id) {
     }
 }
 
-static int add(nn_graph *g, char *line, int input) {
+/* "@1,3": the ops that are its inputs; without it the one before. */
+static int take_inputs(char **words, int *n, const nn_graph *g, int *ret) {
+    int n_inputs = 0;
+    ret[0] = g->n_nodes - 1;
+    if (strcmp(words[0], "input") == 0) return 0;
+    if (words[*n - 1][0] != '@') return g->n_nodes > 0;
+    for (char *s = words[--*n] + 1, *end; *s; s = *end ? end + 1 : end)
+        ret[n_inputs++] = (int)strtol(s, &end, 10);
+    return n_inputs;
+}
+
+static int add(nn_graph *g, char *line) {
     char *words[16], *save = NULL, name[16];
-    int n = 0, id = -1;
+    int n = 0, id = -1, inputs[NN_MAX_INPUTS];
     nn_err err;
     for (char *w = strtok_r(line, " ", &save); w && n < 16; w = strtok_r(NULL, " ", &save))
         words[n++] = w;
     snprintf(name, sizeof name, "n%d", g->n_nodes);
     nn_node_spec spec = {
-        .op = op_of(words[0]),
+        .op = net_op(words[0]),
         .name = name,
         .layer = words[0],
         .layer_name = name,
         .layer_index = g->n_nodes - 1,
         .span = {.line = g->n_nodes + 1, .col = 1},
-        .inputs = &input,
-        .n_inputs = input >= 0,
+        .inputs = inputs,
+        .n_inputs = take_inputs(words, &n, g, inputs),
     };
-    fill_attr(&spec, words, n, input >= 0 ? &g->nodes[input].shape : NULL);
+    net_attributes(&spec, words, n, spec.n_inputs ? &g->nodes[inputs[0]].shape : NULL);
     CHECK_OK(nn_graph_add(g, &spec, &id, &err), &err);
     add_weights(g, id);
     return id;
@@ -177,7 +72,7 @@ nn_graph *net_build(const char *text) {
     assert_non_null(g);
     assert_non_null(copy);
     for (char *line = strtok_r(copy, ";", &save); line; line = strtok_r(NULL, ";", &save))
-        at = add(g, line, at);
+        at = add(g, line);
     free(copy);
     CHECK_OK(nn_graph_add_output(g, at, &err), &err);
     CHECK_OK(nn_graph_check(g, &err), &err);
@@ -211,7 +106,21 @@ void net_weights(const nn_graph *g, uint64_t seed, float *slab) {
 }
 
 int64_t net_in(const nn_graph *g) {
-    return nn_shape_elements(&g->nodes[g->inputs[0]].shape);
+    int64_t sum = 0;
+    for (int i = 0; i < g->n_inputs; i++) sum += nn_shape_elements(&g->nodes[g->inputs[i]].shape);
+    return sum;
+}
+
+bool net_is_tokens(const nn_graph *g, int input) {
+    for (int i = 0; i < g->n_nodes; i++) {
+        const nn_node *n = &g->nodes[i];
+        int mask = n->op == NN_OP_ATTENTION ? 3 : 1;
+        bool masks =
+            n->op == NN_OP_ATTENTION || n->op == NN_OP_RNN || n->op == NN_OP_GLOBAL_AVG_POOL;
+        if (n->op == NN_OP_EMBEDDING && n->inputs[0] == input) return true;
+        if (masks && n->n_inputs > mask && n->inputs[mask] == input) return true;
+    }
+    return false;
 }
 
 int64_t net_out(const nn_graph *g) {

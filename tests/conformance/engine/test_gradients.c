@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROWS = 3 };
 
@@ -56,6 +57,31 @@ static void compare_weights(const char *text, const probe *p, const nn_graph *g,
     }
 }
 
+/* Whole numbers, 0 among them: gradients with respect to them are 0. */
+static void compare_inputs(const char *text, const probe *p, const nn_graph *g,
+                           const double *gradient) {
+    double *at = p->inputs;
+    for (int i = 0; i < g->n_inputs; i++) {
+        int64_t n = ROWS * nn_shape_elements(&g->nodes[g->inputs[i]].shape);
+        if (!net_is_tokens(g, g->inputs[i]))
+            compare(text, "input", p, at, n, gradient);
+        else
+            for (int64_t e = 0; e < n; e++) CHECK(gradient[e] == 0);
+        at += n;
+        gradient += n;
+    }
+}
+
+static void fill_inputs(const nn_graph *g, double *to) {
+    for (int i = 0; i < g->n_inputs; i++) {
+        int64_t n = ROWS * nn_shape_elements(&g->nodes[g->inputs[i]].shape);
+        net_random(to, n, 2 + (uint64_t)i);
+        for (int64_t e = 0; e < n && net_is_tokens(g, g->inputs[i]); e++)
+            to[e] = (double)(e * 7 % 4);
+        to += n;
+    }
+}
+
 static void check_graph(const char *text, nn_graph *g, bool training) {
     nn_err err;
     int64_t in = net_in(g), out = net_out(g);
@@ -71,13 +97,13 @@ static void check_graph(const char *text, nn_graph *g, bool training) {
     CHECK_OK(nn_engine_reference.open(g, &o, &p.x, &err), &err);
     net_weights(g, 1, slab);
     for (int64_t i = 0; i < g->slab; i++) p.weights[i] = slab[i];
-    net_random(p.inputs, ROWS * in, 2);
+    fill_inputs(g, p.inputs);
     p.t = net_targets(g, ROWS, 3, labels, values);
     double loss =
         nn_reference_loss(p.x, ROWS, p.inputs, &p.t, p.weights, training, gradient, input_gradient);
     CHECK(isfinite(loss) && loss == loss_of(&p));
     compare_weights(text, &p, g, gradient);
-    compare(text, "input", &p, p.inputs, ROWS * in, input_gradient);
+    compare_inputs(text, &p, g, input_gradient);
     nn_engine_reference.close(p.x);
     free(slab);
     free(values);
@@ -121,11 +147,106 @@ TEST(gradients_of_every_op) {
         "input 3 4; dense 4; dropout 0.5 noise=3x1; flatten; dense 2",
         "input 3 4; dense 2; reshape 2 3; dense 2",
         "input 2 3 4; dense 3; transpose 2 0 1; dense 2; flatten; dense 2",
+        "input 4 2; conv_transpose f=3 k=3 s=2",
+        "input 4 3 4; conv_transpose f=4 k=3x2 s=2x3 g=2 p=same",
+        "input 4 3 2; conv_transpose f=2 k=3x3 s=2x2 p=1x0 op=1x0 nobias",
+        "input 2 2 3 2; conv_transpose f=2 k=2x2x2 s=2x1x1; dense 2",
+        "input 4 2; conv_transpose f=2 k=3 d=2",
+        "input 4 5 2; dense 3; global_max_pool; dense 2",
+        "input 4 3; dense 2; global_max_pool keepdims; flatten; dense 2",
+        "input 5 7 2; dense 2; adaptive_max_pool 2 3",
+        "input 5 7 2; dense 2; adaptive_avg_pool 2 3",
+        "input 5 2; dense 2; adaptive_avg_pool 7",
+        "input 3 4 5 2; adaptive_avg_pool 2 4 1; dense 2",
+        "input 3 2; dense 2; upsample 3; dense 2",
+        "input 3 2 2; dense 2; upsample 2 3; dense 2",
+        "input 3 4 2; dense 2; upsample 2 3 bilinear; dense 2",
+        "input 2 2 2 1; dense 2; upsample 2 1 3; dense 2",
+        "input 3 2 2; dense 2; pad 1:0x2:1; dense 2",
+        "input 5 6 2; dense 2; crop 1:2x0:3; dense 2",
+        "input 3 4 2; dense 2; reverse 1; conv f=2 k=2x2",
+        "input 3 4; dense 5; layer_norm; dense 2",
+        "input 5; dense 4; layer_norm nobeta; dense 2",
+        "input 5; dense 4; layer_norm nogamma; dense 2",
+        "input 3 2 4; dense 6; group_norm 3; dense 2",
+        "input 3 4; dense 4; group_norm 4 nogamma; dense 2",
+        "input 5; dense 4; group_norm 2 nobeta; dense 2",
+        "input 3 2 4; prelu; dense 2",
+        "input 3 2 4; prelu shared=0x1; dense 2",
+        "input 5; dense 6; clip -0.3 0.4; dense 2",
+        "input 5; dense 4; activity_reg 0.02 0.03; dense 2",
+        "input 4; embedding 5 3; dense 2",
+        "input 2 3; embedding 4 2; flatten; dense 2",
+        "input 4 3; dense 3; position; dense 2",
+        "input 4 3; dense 3; position learnable; dense 2",
+        "input 4 3; dense 3; simple_rnn 4; dense 2",
+        "input 4 3; dense 3; simple_rnn 2 sequences reverse nobias; dense 2",
+        "input 4 3; dense 3; lstm 2; dense 2",
+        "input 4 3; dense 3; lstm 2 sequences reverse; dense 2",
+        "input 4 3; lstm 2 act=softsign gate=hard_sigmoid nobias; dense 2",
+        "input 4 3; dense 3; gru 3; dense 2",
+        "input 4 3; dense 3; gru 2 sequences reverse nobias; dense 2",
+        "input 4 3; dense 3; gru 3 reset_after; dense 2",
+        "input 4 3; dense 3; gru 2 reset_after sequences nobias; dense 2",
+        "input 5; embedding 4 3; lstm 2 @1,0; dense 2",
+        "input 5; embedding 4 3; gru 2 sequences reset_after @1,0; dense 2",
+        "input 5; embedding 4 3; simple_rnn 2 sequences reverse @1,0; gap @2,0; dense 2",
+        "input 3 4 2; dense 2; conv_lstm f=2 k=2; dense 2",
+        "input 3 5 4 1; conv_lstm f=2 k=3x2 s=2x1 p=same sequences reverse nobias; dense 2",
+        "input 2 3 3 2 1; conv_lstm f=1 k=2x2x1; flatten; dense 2",
+        "input 3 4; dense 4; dense 4 @0; dense 6 @0; attention 2 scale=0.7 @1,2,3; dense 2",
+        "input 3 4; dense 4; attention 1 causal use_scale @1,1,0; dense 2",
+        "input 3 4; input 5 4; dense 4 @1; attention 1 additive use_scale @0,2,1; dense 2",
+        "input 3 4; attention 1 additive causal @0,0,0; dense 2",
+        "input 5; embedding 4 4; attention 2 @1,1,1,0; dense 2",
+        "input 3 4; dense 4; attention 2 dropout=0.4 @1,1,0; dense 2",
+        "input 3 4; input 4; merge add @0,1; dense 2",
+        "input 3 4; input 3 1; merge subtract @0,1; dense 2",
+        "input 3 4; dense 4; input 1 4; merge multiply @0,1,2; dense 2",
+        "input 4; dense 4; merge average @1,0,0; dense 2",
+        "input 4; dense 4; dense 4; merge maximum @0,1,2; dense 2",
+        "input 4; dense 4; merge minimum @0,1; dense 2",
+        "input 3 4; input 3 2; dense 3 @0; concat 1 @0,2,1; dense 2",
+        "input 3 4; input 2 4; concat 0 @0,1; dense 2",
+        "input 3 4; input 4 2; dot 1 0 @0,1; dense 2",
+        "input 3 4; input 2 3 2; dot 0 1 normalize @0,1; flatten; dense 2",
+        "input 4; dense 4; dot 0 0 normalize @0,1",
+        "input 3 5; fold; dense 4; bn; act tanh; unfold 3; flatten; dense 2",
+        "input 3 4 2; fold; fold; dense 3; unfold 4; lstm 2; unfold 3; dense 2",
+        "input 3 4; fold; dense 3; activity_reg 0.02 0.03; dense 2; unfold 3",
     };
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) check(nets[i]);
     for (int op = 0; op < NN_OP_COUNT; op++)
-        if (nn_reference_runs((nn_op)op) && !op_seen[op])
+        if (nn_reference_trains((nn_op)op) && !op_seen[op])
             fail_msg("no gradient test has the op %s", nn_op_name((nn_op)op));
+}
+
+/* What has no backward pass is refused, by the layer's name, where it would be trained only. */
+TEST(what_is_not_trained_is_refused) {
+    static const struct {
+        const char *net, *message;
+    } cases[] = {
+        {"input 4; noise 0.1; dense 2",
+         "noise ('n1'): the reference engine does not train noise yet"                             },
+        {"input 4 3; lstm 2 dropout=0.1; dense 2",
+         "lstm ('n1'): the reference engine does not train dropout inside of a recurrent layer yet"},
+        {"input 4 5 3; conv_lstm f=2 k=2 dropout=0.1; dense 2",
+         "conv_lstm ('n1'): the reference engine does not train dropout inside of a recurrent layer "
+         "yet"                                                                                     },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_graph *g = net_build(cases[i].net);
+        nn_exec *x = NULL;
+        nn_err err = {0};
+        nn_exec_options o = {.batch = ROWS, .training = true};
+        CHECK(nn_engine_reference.open(g, &o, &x, &err) == NN_E_UNSUPPORTED);
+        assert_string_equal(err.msg, cases[i].message);
+        CHECK(!x && strlen(err.hint) > 10 && err.line == 2);
+        o.training = false;
+        CHECK_OK(nn_engine_reference.open(g, &o, &x, &err), &err);
+        nn_engine_reference.close(x);
+        net_free(g);
+    }
 }
 
 TEST(gradients_of_every_activation) {
