@@ -29,12 +29,26 @@ static bool is_optimizer_or_loss(const char *name) {
     return nn_optimizer_find(name) >= 0 || nn_loss_find(name) >= 0;
 }
 
+/* The nearest of the macros that are defined; NULL if none is near. */
+static const char *nearest_macro(const nn_check *c, const char *name) {
+    enum { MOST = 64 };
+    const char *names[MOST + 1];
+    int n = 0;
+    for (const nn_define *d = c->network->defines; d && n < MOST; d = d->next) names[n++] = d->name;
+    for (const nn_define *d = c->program->defines; d && n < MOST; d = d->next) names[n++] = d->name;
+    names[n] = NULL;
+    return nn_nearest(name, names);
+}
+
 const nn_layer *nn_check_layer(nn_check *c, const nn_call *call) {
     const nn_layer *l = nn_layer_find(call->name);
     if (l) return l;
     if (declaration(c, call->name) || ends_in_layer(call->name)) return &nn_layer_custom;
     nn_diag *d = NN_ERROR(c, "unknown-layer", call->name_span, "unknown layer '%s'", call->name);
-    if (is_optimizer_or_loss(call->name))
+    const char *macro = nearest_macro(c, call->name);
+    if (macro)
+        nn_diag_hint(c->diags, d, "did you mean the macro '%s'?", macro);
+    else if (is_optimizer_or_loss(call->name))
         nn_diag_hint(c->diags, d, "write it in its section: optimizer: or loss:");
     else if (nn_nearest(call->name, nn_layer_names()))
         nn_check_suggest(c, d, call->name_span, call->name, nn_layer_names());

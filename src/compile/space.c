@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* space.c - search points: checking HPO expressions, choosing their values, the list of points.
  *
- * A point is entered when the binder meets its value; the value keeps the point's number, so that
- * a copy of a repeated layer finds it again. */
+ * A point is entered when the binder meets its value; the expression keeps the point's number, so
+ * that a copy of a repeated layer finds it again, and a macro's parameter that is used twice. */
 #include "compile/space.h"
 
 #include "compile/check.h"
@@ -97,7 +97,7 @@ static nn_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_val
                      .parent = c->point,
                      .candidate = c->candidate,
                      .active = c->point < 0 || (s->points[c->point].active && c->chosen)};
-    v->point = s->n;
+    v->hpo->point = s->n;
     return to;
 }
 
@@ -245,7 +245,7 @@ static nn_value *resolve_new(nn_check *c, const char *owner, const nn_param *p, 
     if (choice ? !check_choice(c, v) : !check_range(c, h)) return NULL;
     nn_point *point = enter(c, owner, p, v);
     if (!point) return NULL;
-    int index = v->point - 1, wanted = 0;
+    int index = v->hpo->point - 1, wanted = 0;
     const nn_setting *s = c->inherited ? c->inherited : setting_of(c, point);
     c->inherited = NULL;
     nn_value *set = s ? choose_set(c, point, s, &wanted) : NULL;
@@ -261,8 +261,8 @@ static nn_value *resolve_new(nn_check *c, const char *owner, const nn_param *p, 
 
 nn_value *nn_check_resolve(nn_check *c, const char *owner, const nn_param *p, nn_value *v) {
     if (v->kind != NN_V_HPO) return v;
-    if (!v->point) return resolve_new(c, owner, p, v);
-    return (nn_value *)c->unit->space->points[v->point - 1].chosen;
+    if (!v->hpo->point) return resolve_new(c, owner, p, v);
+    return (nn_value *)c->unit->space->points[v->hpo->point - 1].chosen;
 }
 
 int nn_space_find(const nn_space *s, const char *path) {

@@ -43,7 +43,6 @@ struct nn_value {
     nn_arg *args;     /* DICT */
     nn_call *call;    /* CALL */
     struct nn_hpo *hpo;
-    int point;        /* HPO: the checker's mark, its search point + 1; 0 before */
     int count;        /* of items or args */
     bool is_param;    /* NAME written $name: a macro's parameter and nothing else */
     nn_value *repeat; /* CALL as a candidate of choice(): after *; else NULL */
@@ -56,6 +55,7 @@ typedef struct nn_hpo {
     nn_hpo_kind kind;
     nn_value *values;            /* CHOICE; layer choices are values of kind CALL */
     nn_value *low, *high, *step; /* ranges; step may be NULL */
+    int point; /* the checker's mark: its search point + 1; 0 before */
 } nn_hpo;
 
 struct nn_arg {
