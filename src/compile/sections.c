@@ -56,7 +56,7 @@ static void each_candidate(nn_check *c, const char *owner, nn_value *v, const nn
         char part[32];
         snprintf(part, sizeof part, "choice[%d]", i);
         nn_train_spec scratch = *to;
-        c->hpo->point = v->point - 1;
+        c->point = v->hpo->point - 1;
         c->candidate = i;
         size_t mark = nn_check_push(c, part);
         c->chosen = nn_check_resolve(c, owner, NULL, e) == pick;
