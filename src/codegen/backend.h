@@ -8,7 +8,13 @@
 typedef struct nn_codegen_options {
     const char *source_name; /* for the head comment; NULL: none */
     const char *source_sha256;
-    const char *dataset; /* default data set of the training program */
+    const char *dataset;  /* default data set of the training program */
+    const float *weights; /* a slab in the order of nn_graph.weights, for backends that write
+                             weights (backend.weights); NULL: none */
+    /* Takes the files beside the main one, for backends that write several: `end` goes behind the
+     * main file's name without its extension: ".weights.bin". NULL: nobody takes them. */
+    nn_status (*file)(void *arg, const char *end, const void *p, size_t n, nn_err *err);
+    void *file_arg;
 } nn_codegen_options;
 
 typedef struct nn_emit nn_emit; /* a backend's own writing state */
@@ -16,6 +22,7 @@ typedef nn_status nn_emit_fn(nn_emit *e, const nn_node *n, nn_err *err);
 
 typedef struct nn_backend {
     const char *name, *aliases, *summary, *extension, *media_type;
+    bool weights; /* wants options.weights: a slab, trained or initial */
     nn_status (*generate)(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
                           nn_err *err);
 } nn_backend;
