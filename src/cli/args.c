@@ -56,11 +56,22 @@ static nn_status unknown_word(const nn_command_row *row, const nn_option *o, con
     return near ? nn_err_hint(err, s, "did you mean '%s'?", near) : s;
 }
 
+static bool is_repeatable(const nn_option *o) {
+    size_t n = o->value ? strlen(o->value) : 0;
+    return n > 3 && strcmp(o->value + n - 3, "...") == 0;
+}
+
 static nn_status set(const nn_command_row *row, nn_args *a, int i, const char *value, nn_err *err) {
     const nn_option *o = &row->command->options[i];
-    if (a->values[i])
+    if (a->values[i] && !is_repeatable(o))
         return nn_fail(err, NN_E_USAGE, "%s: option --%s is given twice", row->name, o->name);
     if (o->words && !is_word(o->words, value)) return unknown_word(row, o, value, err);
+    if (is_repeatable(o)) {
+        if (a->n_given == NN_CLI_OPERANDS)
+            return nn_fail(err, NN_E_USAGE, "%s: more than %d options that may be repeated",
+                           row->name, NN_CLI_OPERANDS);
+        a->given[a->n_given++] = (struct nn_given){i, value};
+    }
     a->values[i] = value;
     return NN_OK;
 }
@@ -141,6 +152,13 @@ const char *nn_opt(const nn_args *a, const char *name) {
 
 bool nn_opt_given(const nn_args *a, const char *name) {
     return nn_opt(a, name) != NULL;
+}
+
+const char *nn_opt_nth(const nn_args *a, const char *name, int k) {
+    int option = option_index(a->command, name, strlen(name));
+    for (int i = 0; i < a->n_given; i++)
+        if (a->given[i].option == option && k-- == 0) return a->given[i].value;
+    return NULL;
 }
 
 nn_status nn_opt_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,

@@ -16,7 +16,8 @@
 typedef struct nn_option {
     const char *name;  /* without dashes: "backend" */
     char letter;       /* 'b', or 0 */
-    const char *value; /* what stands for the value in help: "NAME"; NULL: a flag */
+    const char *value; /* what stands for the value in help: "NAME"; NULL: a flag; "NAME..." may be
+                          given several times */
     const char *help;
     const char *words; /* "a|b|c": what completion offers and the parser accepts; NULL: anything */
 } nn_option;
@@ -31,6 +32,12 @@ typedef struct nn_args {
     int n_operands;
     /* By index into command->options; a flag that was given is "". */
     const char *values[NN_CLI_OPTIONS];
+    /* Options that may be given several times, in order. */
+    struct nn_given {
+        int option;
+        const char *value;
+    } given[NN_CLI_OPERANDS];
+    int n_given;
     /* What follows the options of a command with own_flags. */
     char *const *rest;
     int n_rest;
@@ -62,6 +69,8 @@ nn_status nn_command_unknown(const char *name, nn_err *err);
  * of the command's. */
 const char *nn_opt(const nn_args *a, const char *name);
 bool nn_opt_given(const nn_args *a, const char *name);
+/* The k-th value of an option that may be given several times; NULL past the last. */
+const char *nn_opt_nth(const nn_args *a, const char *name, int k);
 /* The value as a number within bounds; `otherwise` if it was not given. NN_E_USAGE names the
  * option. */
 nn_status nn_opt_int(const nn_args *a, const char *name, int64_t otherwise, int64_t min,
@@ -85,11 +94,47 @@ nn_status nn_print(const char *text, size_t n, nn_err *err);
 /* To stderr: "neural: message", and the hint on a line of its own. */
 void nn_print_error(const nn_err *e);
 
-/* Shared by commands that take a network: reads and compiles it and, unless `quiet`, prints its
+/* 1536 as "1.5 KiB"; -1 as "?". Returns buf. */
+const char *nn_print_bytes(int64_t n, char buf[32]);
+/* A number, -1 as "?". Returns buf. */
+const char *nn_print_known(int64_t n, char buf[32]);
+nn_status nn_print_json(nn_json *v, nn_err *err); /* takes v */
+
+/* Cells row by row, the first row a heading; each column as wide as its widest cell. */
+typedef struct nn_grid {
+    nn_buf cells;
+    const char *align; /* a letter a column: l or r */
+} nn_grid;
+void nn_grid_add(nn_grid *t, const char *cell);
+void nn_grid_print(const nn_grid *t, nn_buf *out); /* without what a terminal would obey */
+void nn_grid_done(nn_grid *t);
+int nn_print_cells(const char *s); /* how wide a terminal shows it */
+
+/* ---- shared by commands that take a network ---- */
+
+#define NN_CLI_SET                                                                                 \
+    { "set", 0, "PATH=VALUE...", "value of a search point (see `neural search-space`)", NULL }
+#define NN_CLI_AUTO_FLATTEN                                                                        \
+    {                                                                                              \
+        "auto-flatten", 0, NULL,                                                                   \
+            "insert Flatten before Dense or Output where the rank asks for it", NULL               \
+    }
+/* The options above, of a command that has them. NN_E_USAGE: a --set without '=', or given twice.
+ */
+nn_status nn_cli_options(const nn_args *a, nn_arena *arena, nn_compile_options *ret, nn_err *err);
+/* Reads and compiles a network, program text or model_data, and, unless `quiet`, prints its
  * diagnostics to stderr. *ret_diags is set also on failure, once the file could be read. */
 nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_options *opt,
                          bool quiet, nn_source *ret_source, nn_diags **ret_diags, nn_unit **ret,
                          nn_err *err);
+void nn_cli_print_diags(const nn_diags *d); /* to stderr */
+/* NN_E_DSL_ERROR: "net.neural: 2 errors". */
+nn_status nn_cli_errors(const nn_diags *d, nn_err *err);
+/* {network, layers, parameters, trainable, flops}; owned by the caller. */
+nn_json *nn_cli_unit_json(const nn_unit *u);
+/* Replaces a file's text: the one behind a symbolic link, whose mode stays. NN_E_STORAGE_ERROR
+ * also for a file that may not be written. */
+nn_status nn_cli_rewrite(const char *path, const void *p, size_t n, nn_err *err);
 /* Where an output goes by default: "dir/net.neural" and "_pytorch.py" give "dir/net_pytorch.py";
  * standard input counts as "network". */
 char *nn_cli_beside(nn_arena *arena, const char *path, const char *end);

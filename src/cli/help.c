@@ -14,9 +14,11 @@ void nn_help_all(FILE *out) {
     for (unsigned i = 0; nn_command_at(i); i++) {
         const nn_command_row *r = nn_command_at(i);
         if (strcmp(group, r->group) != 0) fprintf(out, "\n%s\n", group = r->group);
-        fprintf(out, "  %-11s %s\n", r->name, r->summary);
+        fprintf(out, "  %-12s %s\n", r->name, r->summary);
     }
-    fputs("\n`neural COMMAND --help` explains a command.\n", out);
+    fputs(
+        "\n`neural COMMAND --help` explains a command; `neural reference` documents the language.\n",
+        out);
 }
 
 /* The settings that have a short flag; every other one is --KEY. */

@@ -93,14 +93,18 @@ static nn_status train(const nn_args *a, nn_arena *arena, nn_train_job *job, nn_
     nn_source src;
     nn_diags *diags = NULL;
     nn_unit *u = NULL;
-    nn_compile_options opt = {.auto_flatten = nn_opt_given(a, "auto-flatten")};
-    nn_status s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
+    nn_compile_options opt;
+    nn_status s = nn_cli_options(a, arena, &opt, err);
+    if (!s) s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
+    if (!s) s = nn_unit_runnable(u, err);
     if (s) return s;
     bool json = nn_opt_given(a, "json");
     nn_progress progress = nn_progress_new(json);
     job->source_name = src.name;
     job->source = nn_arena_strndup(arena, src.text, src.size);
     job->auto_flatten = opt.auto_flatten;
+    job->settings = opt.settings;
+    job->n_settings = opt.n_settings;
     job->output = nn_opt(a, "output") ? nn_opt(a, "output")
                                       : nn_cli_beside(arena, a->operands[0], ".safetensors");
     job->checkpoint = nn_opt(a, "checkpoint")
@@ -149,7 +153,8 @@ static const nn_option options[] = {
     {"engine",           0,   "NAME", "what trains (default native)", "native|reference"},
     {"checkpoint",       0,   "FILE", "written after each epoch (default: the model file with .checkpoint, removed at the end)", NULL},
     {"resume",           0,   NULL,   "go on from the checkpoint", NULL},
-    {"auto-flatten",     0,   NULL,   "insert Flatten before Dense or Output where the rank asks for it", NULL},
+    NN_CLI_SET,
+    NN_CLI_AUTO_FLATTEN,
     {"json",             0,   NULL,   "print progress and result as JSON lines", NULL},
     {0}
 };
