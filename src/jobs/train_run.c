@@ -4,7 +4,8 @@
 #include "jobs/train_run.h"
 
 #include "base/hash.h"
-#include "compile/compile.h"
+#include "compile/model_data.h"
+#include "compile/space.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -17,26 +18,49 @@ enum { ARENA_CAP = 1 << 30 };
 
 /* The network. */
 
+__attribute__((format(printf, 2, 3))) static void warn(const nn_train_job *job, const char *fmt,
+                                                       ...) {
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (job->on_warning) job->on_warning(job->ctx, text);
+}
+
+/* The text that the model file keeps: with the chosen values in it, where they can be written. */
+static char *kept_source(const nn_train_job *job, const nn_unit *u) {
+    NN_BUF text = {0};
+    nn_err err;
+    char *copy;
+    if (job->n_settings && nn_space_rewrite(u, job->settings, job->n_settings, &text, &err))
+        warn(job, "the model file keeps the program with its search points: %s", err.msg);
+    copy = strdup(text.n ? nn_buf_str(&text) : job->source);
+    if (!copy) abort();
+    return copy;
+}
+
 static nn_status model_from_source(const nn_train_job *job, nn_model **ret,
                                    nn_json **ret_diagnostics, nn_err *err) {
     NN_AUTO(nn_arena) *a = nn_arena_new(NULL, "compile", ARENA_CAP);
     nn_source src = {job->source_name ? job->source_name : "<input>", job->source,
                      strlen(job->source)};
     nn_diags *diags = nn_diags_new(a, &src);
-    nn_compile_options opt = {.auto_flatten = job->auto_flatten};
+    nn_compile_options opt = {.auto_flatten = job->auto_flatten,
+                              .settings = job->settings,
+                              .n_settings = job->n_settings};
     nn_unit *unit = NULL;
-    nn_status s = nn_compile(a, &src, &opt, diags, &unit, err);
+    nn_status s = nn_compile_source(a, &src, &opt, diags, &unit, err);
     *ret_diagnostics = nn_diags_json(diags);
+    if (s == NN_OK) s = nn_unit_runnable(unit, err);
     if (s != NN_OK) return s;
     /* The model outlives the compile unit: it gets the graph in its serialised form. */
     NN_JSON *json = nn_graph_json(unit->graph);
     nn_graph *graph = NULL;
     s = nn_graph_read(json, NULL, &graph, err);
     if (s == NN_OK) s = nn_model_new(graph, ret, err);
-    if (s != NN_OK) return s;
-    (*ret)->source = strdup(job->source);
-    if (!(*ret)->source) abort();
-    return NN_OK;
+    if (s == NN_OK) (*ret)->source = kept_source(job, unit);
+    return s;
 }
 
 /* What is asked for over what the network says. */
@@ -82,16 +106,6 @@ typedef struct applying {
     nn_err *err;
     nn_status status;
 } applying;
-
-__attribute__((format(printf, 2, 3))) static void warn(const nn_train_job *job, const char *fmt,
-                                                       ...) {
-    char text[256];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (job->on_warning) job->on_warning(job->ctx, text);
-}
 
 static bool apply_one(void *ctx, const char *name, nn_json *v) {
     applying *a = ctx;

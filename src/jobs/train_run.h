@@ -3,8 +3,8 @@
  * training child share. */
 #ifndef NN_JOBS_TRAIN_RUN_H
 #define NN_JOBS_TRAIN_RUN_H
+#include "compile/compile.h"
 #include "engine/trainer.h"
-#include "lang/diag.h"
 
 /* Texts may be NULL where noted; numbers that are 0 (learning_rate, epochs, batch_size) or negative
  * (validation_split) leave what the network says, else its default. */
@@ -22,6 +22,8 @@ typedef struct nn_train_job {
     const char *default_dataset;     /* where neither call nor network names one; NULL: an error */
     double default_validation_split; /* where neither call nor network says anything of training */
     bool auto_flatten;
+    const nn_setting *settings; /* of the program's search points */
+    int n_settings;
     int threads;
     const char *checkpoint; /* NULL: none is written */
     bool resume;            /* from the checkpoint; when it is not there, from the start */

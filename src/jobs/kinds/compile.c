@@ -119,6 +119,7 @@ static nn_status run(const nn_run *r, nn_json **ret_result, nn_json **ret_detail
     nn_diags *diags = nn_diags_new(a, &src);
     nn_unit *unit = NULL;
     nn_status s = nn_compile(a, &src, &opt, diags, &unit, err);
+    if (s == NN_OK) s = nn_unit_runnable(unit, err);
     NN_JSON *found = nn_diags_json(diags), *result = nn_json_new_object();
     nn_run_warnings(found, r->report.warning, r->report.ctx);
     if (s == NN_OK) s = generate(r, unit, a, result, err);
