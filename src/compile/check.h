@@ -104,7 +104,19 @@ void nn_check_pop(nn_check *c, size_t mark);
  * the settings, else the first one (a range's start). Nested expressions are resolved too. NULL,
  * reported, if it is no good. Other values are given back as they are. */
 nn_value *nn_check_resolve(nn_check *c, const char *owner, const nn_param *p, nn_value *v);
-/* Reports settings that no search point took. */
+/* Goes to the chosen candidate of a resolved expression, for what stands in it; gives where we were
+ * before, to go back to. The path is the caller's to go back with. */
+typedef struct nn_candidate {
+    int point, candidate;
+    bool chosen;
+} nn_candidate;
+nn_candidate nn_check_to_chosen(nn_check *c, const nn_value *v);
+void nn_check_from_chosen(nn_check *c, nn_candidate outer);
+/* Items that are not built, being in a candidate that is not chosen: they are checked, and their
+ * search points entered. The first: a candidate, the second: the items of a block. */
+void nn_check_look_one(nn_check *c, const nn_value *v);
+void nn_check_look(nn_check *c, const nn_item *items);
+/* Reports settings that no search point took, and those that are one point's. */
 void nn_check_settings(nn_check *c);
 
 /* ---- value.c: one value to one bound argument ---- */

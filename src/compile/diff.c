@@ -36,7 +36,8 @@ typedef struct side {
 /* ---- rows and their calls ---- */
 
 static const nn_value *resolved(const nn_unit *u, const nn_value *v) {
-    while (v && v->kind == NN_V_HPO && v->hpo->point > 0) v = u->space->points[v->hpo->point - 1].chosen;
+    while (v && v->kind == NN_V_HPO && v->hpo->point > 0)
+        v = u->space->points[v->hpo->point - 1].chosen;
     return v;
 }
 

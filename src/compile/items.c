@@ -18,11 +18,26 @@
 #include <string.h>
 #include <strings.h>
 
-/* The list at hand: where its items stand in model_data. */
+/* The list at hand: where its items stand in model_data. Repetitions are written out there; what is
+ * searched, a choice or a repetition, stays one element, whatever is chosen. */
 typedef struct list {
     const char *key; /* "layers", "sublayers" */
     int next;
+    int within;    /* of `layers`, the element that all of this is within; -1: none */
+    bool in_place; /* its one item stands where the path is already: it was chosen */
 } list;
+
+static size_t push_item(nn_check *c, const list *li) {
+    return li->in_place ? c->path.n : nn_check_push_index(c, li->key, li->next);
+}
+
+static int index_of(const list *li) {
+    return li->within >= 0 ? li->within : li->next;
+}
+
+static bool is_searched(const nn_item *it) {
+    return it->repeat && it->repeat->kind == NN_V_HPO;
+}
 
 static void add_items(nn_check *c, const nn_item *items, nn_copy k, list *l);
 
@@ -272,15 +287,26 @@ static bool has_hpo(const nn_arg *args) {
     return false;
 }
 
+/* What is chosen is not among the layers that were counted. */
+static bool too_many(nn_check *c, const nn_call *call) {
+    enum { MOST = 2 * NN_MAX_LAYERS + NN_MAX_INPUTS }; /* each with a Flatten put before it */
+    if (c->unit->n_layers <= MOST) return false;
+    NN_ERROR(c, "limit", call->span, "the network has more than %d layers, repetitions counted",
+             NN_MAX_LAYERS);
+    return c->full = true;
+}
+
 static void add_copies(nn_check *c, const nn_bound_call *b, bool usable, nn_copy k, int64_t count,
-                       list *li) {
+                       bool searched, list *li) {
     if (!usable)
         for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
     int errors = c->diags->errors;
-    for (int64_t i = 0; i < count && !c->full; i++) {
-        add_layer(c, b, copy_of(k, i, count), li->next++);
+    for (int64_t i = 0; i < count && !c->full && !too_many(c, b->call); i++) {
+        add_layer(c, b, copy_of(k, i, count), index_of(li));
+        li->next += !searched;
         if (c->diags->errors != errors) break; /* the rest would say the same */
     }
+    li->next += searched;
 }
 
 static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
@@ -293,13 +319,13 @@ static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
         open_flow(c, NN_NO_FLOW);
         return;
     }
-    int n, index = li->next;
+    int n;
     const nn_bound *defaults = nn_check_defaults(c, l, &n);
     if (!defaults) return;
     nn_bound args[NN_MAX_PARAMS];
     memcpy(args, defaults, (size_t)n * sizeof args[0]);
     bool input = l->role == NN_ROLE_INPUT, points = has_hpo(call->args) || it->repeat;
-    size_t mark = points || call->block ? nn_check_push_index(c, li->key, index) : c->path.n;
+    size_t mark = points || call->block ? push_item(c, li) : c->path.n;
     c->alias = points && !input ? guess_name(c, l, call) : NULL;
     bool usable = nn_check_call(c, l, call, k, args);
     int64_t count = times(c, it);
@@ -308,55 +334,114 @@ static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
         add_input(c, call, l, args, usable);
     else
         add_copies(c, &(nn_bound_call){l, call, args, l == &nn_layer_custom ? call->name : NULL},
-                   usable, k, count, li);
+                   usable, k, count, is_searched(it), li);
     nn_check_pop(c, mark);
 }
-/* A group's items again: what binding has to say was said for the first copy. */
+
+/* A group's items again: what binding has to say was said for the first copy. Where its repetition
+ * is searched, or it was chosen itself, it is one element, and its items stand within. */
 static void add_group(nn_check *c, const nn_item *it, nn_copy k, list *li) {
-    size_t mark = nn_check_push_index(c, li->key, li->next);
+    bool whole = is_searched(it) || li->in_place;
+    size_t mark = push_item(c, li);
     int64_t count = times(c, it);
-    nn_check_pop(c, mark);
+    if (!whole) nn_check_pop(c, mark);
     int errors = c->diags->errors;
     for (int64_t i = 0; i < count && !c->full; i++) {
-        add_items(c, it->items, copy_of(k, i, count), li);
+        list inner = {.key = "sublayers", .within = index_of(li)};
+        add_items(c, it->items, copy_of(k, i, count), whole ? &inner : li);
         if (c->diags->errors != errors) break;
     }
+    nn_check_pop(c, mark);
+    li->next += whole;
+}
+
+/* The item that a candidate is; NULL, reported, if it is none. */
+static const nn_item *candidate_item(nn_check *c, const nn_item *it, nn_value *v) {
+    if (v->kind == NN_V_ITEM) return v->item;
+    if (v->kind == NN_V_CALL) {
+        nn_item *one = nn_check_alloc(c, sizeof *one);
+        if (one)
+            *one = (nn_item){.kind = NN_ITEM_CALL,
+                             .span = v->span,
+                             .origin = it->origin,
+                             .call = v->call,
+                             .repeat = v->repeat};
+        return one;
+    }
+    char got[64];
+    nn_diag *d = NN_ERROR(c, "bad-hpo", v->span, "a choice of layers holds layers, got %s",
+                          nn_check_show(v, got, sizeof got));
+    nn_diag_hint(c->diags, d, "HPO(choice(Dense(64), Dense(128)))");
+    return NULL;
 }
 
 /* A chosen layer, group or branch in the place of HPO(choice(…)). */
 static void add_choice(nn_check *c, const nn_item *it, nn_copy k, list *li) {
-    size_t mark = nn_check_push_index(c, li->key, li->next);
+    size_t mark = push_item(c, li);
     nn_value *v = nn_check_resolve(c, "layers", NULL, it->hpo);
-    nn_check_pop(c, mark);
-    if (!v || v->kind == NN_V_ERROR) {
+    int64_t count = times(c, it);
+    const nn_item *item = v && v->kind != NN_V_ERROR ? candidate_item(c, it, v) : NULL;
+    if (!item)
         for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
-        return;
+    nn_candidate outer = nn_check_to_chosen(c, it->hpo);
+    nn_item *one = item ? nn_check_alloc(c, sizeof *one) : NULL;
+    if (one) *one = *item, one->next = NULL; /* it is the only one */
+    int errors = c->diags->errors;
+    for (int64_t i = 0; one && i < count && !c->full; i++) {
+        list inner = {.key = "sublayers", .within = index_of(li), .in_place = true};
+        add_items(c, one, copy_of(k, i, count), &inner);
+        if (c->diags->errors != errors) break;
     }
-    nn_item one = {.kind = NN_ITEM_CALL, .span = v->span, .origin = it->origin};
-    if (v->kind == NN_V_CALL) {
-        one.call = v->call;
-        one.repeat = v->repeat ? v->repeat : it->repeat;
-    } else if (v->kind == NN_V_ITEM) {
-        one = *v->item;
-        one.next = NULL;
-    } else {
-        char got[64];
-        nn_diag *d = NN_ERROR(c, "bad-hpo", v->span, "a choice of layers holds layers, got %s",
-                              nn_check_show(v, got, sizeof got));
-        nn_diag_hint(c->diags, d, "HPO(choice(Dense(64), Dense(128)))");
-        return;
+    nn_check_from_chosen(c, outer);
+    nn_check_pop(c, mark);
+    li->next += is_searched(it) ? 1 : (int)count;
+}
+
+/* ---- what is not chosen ---- */
+
+static void look_at(nn_check *c, const nn_item *it) {
+    const nn_origin *outer = c->diags->origin;
+    if (it->origin) c->diags->origin = it->origin;
+    const nn_layer *l = it->kind == NN_ITEM_CALL ? nn_check_layer(c, it->call) : NULL;
+    if (it->kind == NN_ITEM_HPO) {
+        nn_check_resolve(c, "layers", NULL, it->hpo);
+    } else if (it->kind != NN_ITEM_CALL) {
+        nn_check_look(c, it->items);
+    } else if (l) {
+        int n;
+        nn_bound args[NN_MAX_PARAMS];
+        const nn_bound *defaults = nn_check_defaults(c, l, &n);
+        if (defaults) {
+            memcpy(args, defaults, (size_t)n * sizeof args[0]);
+            nn_check_call(c, l, it->call, (nn_copy){0}, args);
+        }
+        nn_check_look(c, it->call->block);
     }
-    nn_item *kept = nn_check_alloc(c, sizeof *kept);
-    if (!kept) return;
-    *kept = one;
-    add_items(c, kept, k, li);
+    times(c, it);
+    c->diags->origin = outer;
+}
+
+void nn_check_look_one(nn_check *c, const nn_value *v) {
+    nn_item one = {.kind = NN_ITEM_CALL, .span = v->span, .call = v->call, .repeat = v->repeat};
+    look_at(c, v->kind == NN_V_ITEM ? v->item : &one);
+}
+
+void nn_check_look(nn_check *c, const nn_item *items) {
+    int at = 0;
+    for (const nn_item *it = items; it && !c->full; it = it->next) {
+        size_t mark = nn_check_push_index(c, "sublayers", at);
+        look_at(c, it);
+        nn_check_pop(c, mark);
+        int64_t n = written_times(it);
+        at = n > NN_MAX_LAYERS - at ? NN_MAX_LAYERS : at + (int)n;
+    }
 }
 
 /* ---- branches and blocks ---- */
 
 int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *open, int cap) {
     nn_scope scope = {.stem = NN_NO_FLOW}, *outer = c->scope;
-    list l = {"sublayers", 0};
+    list l = {.key = "sublayers", .within = -1};
     c->scope = &scope;
     open_flow(c, from);
     add_items(c, block, c->copy, &l);
@@ -392,7 +477,8 @@ static bool branch_start(nn_check *c, const nn_item *it, nn_flow *ret) {
 static void add_branch(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     nn_flow from = NN_NO_FLOW, open[NN_MAX_INPUTS];
     bool found = branch_start(c, it, &from);
-    size_t mark = nn_check_push_index(c, li->key, li->next++);
+    size_t mark = push_item(c, li);
+    li->next++;
     nn_copy outer = c->copy;
     c->copy = k;
     int n = nn_check_block(c, it->items, from, open, NN_MAX_INPUTS);
@@ -528,7 +614,7 @@ static void add_outputs(nn_check *c) {
 void nn_check_items(nn_check *c) {
     const nn_network *n = c->network;
     nn_scope scope = {.stem = NN_NO_FLOW};
-    list l = {"layers", 0};
+    list l = {.key = "layers", .within = -1};
     c->scope = &scope;
     c->parent = -1;
     if (count_layers(n->items) > NN_MAX_LAYERS) {

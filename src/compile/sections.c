@@ -30,8 +30,9 @@ void nn_section_unknown(nn_check *c, const nn_value *v, const char *kind, const 
     for (const char *const *s = names; *s && n < MOST; s++) all[n++] = *s;
     for (const char *const *s = aliases; s && *s; s++) n = split(c, *s, all, n, MOST);
     all[n] = NULL;
-    nn_diag *d = NN_ERROR(c, "unknown-name", v->span, "invalid %s '%.60s'", kind, word);
-    nn_check_suggest(c, d, v->span, word, nn_nearest(word, all) ? all : names);
+    nn_span at = v->kind == NN_V_CALL ? v->call->name_span : v->span;
+    nn_diag *d = NN_ERROR(c, "unknown-name", at, "invalid %s '%.60s'", kind, word);
+    nn_check_suggest(c, d, at, word, nn_nearest(word, all) ? all : names);
 }
 
 const char *nn_section_word(nn_check *c, nn_value *v, const char *kind) {

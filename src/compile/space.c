@@ -187,15 +187,49 @@ static nn_value *choose_set(nn_check *c, const nn_point *p, const nn_setting *s,
     return NULL;
 }
 
+static nn_candidate enter_candidate(nn_check *c, int point, int candidate, bool chosen) {
+    nn_candidate outer = {c->point, c->candidate, c->chosen};
+    c->point = point;
+    c->candidate = candidate;
+    c->chosen = chosen;
+    return outer;
+}
+
+void nn_check_from_chosen(nn_check *c, nn_candidate outer) {
+    enter_candidate(c, outer.point, outer.candidate, outer.chosen);
+}
+
+/* The number of the candidate that is chosen, or that holds the nested one that is; -1: none. */
+static int chosen_candidate(const nn_space *s, const nn_hpo *h, const nn_value **ret) {
+    const nn_value *chosen = s->points[h->point - 1].chosen;
+    int i = 0;
+    for (const nn_value *e = h->values; e; e = e->next, i++) {
+        bool nested = e->kind == NN_V_HPO && e->hpo->point > 0;
+        *ret = e;
+        if (e == chosen || (nested && s->points[e->hpo->point - 1].chosen == chosen)) return i;
+    }
+    return -1;
+}
+
+nn_candidate nn_check_to_chosen(nn_check *c, const nn_value *v) {
+    nn_candidate outer = {c->point, c->candidate, c->chosen};
+    while (v && v->kind == NN_V_HPO && v->hpo->point > 0) {
+        int point = v->hpo->point - 1, i = chosen_candidate(c->unit->space, v->hpo, &v);
+        char part[32];
+        if (i < 0) break;
+        snprintf(part, sizeof part, "choice[%d]", i);
+        nn_check_push(c, part);
+        enter_candidate(c, point, i, true);
+    }
+    return outer;
+}
+
 /* A candidate that holds points or layers of its own is looked at whether it is chosen or not. */
 static nn_value *look(nn_check *c, const char *owner, const nn_param *p, int point, nn_value *e,
                       int candidate, bool chosen) {
     nn_bound scratch = {0};
-    int outer_point = c->point, outer_candidate = c->candidate;
-    bool outer_chosen = c->chosen;
-    c->point = point;
-    c->candidate = candidate;
-    c->chosen = chosen;
+    bool built = chosen && c->unit->space->points[point].active;
+    nn_candidate outer = enter_candidate(c, point, candidate, chosen);
     char part[32];
     snprintf(part, sizeof part, "choice[%d]", candidate);
     size_t mark = nn_check_push(c, part);
@@ -204,12 +238,12 @@ static nn_value *look(nn_check *c, const char *owner, const nn_param *p, int poi
         r = nn_check_resolve(c, owner, p, e);
     else if (p && !chosen && !nn_check_value(c, owner, p, e, &scratch))
         r = NULL; /* the chosen one is checked where it is used */
-    else if (!p && e->kind == NN_V_CALL && !chosen && nn_layer_find(e->call->name))
+    else if (!built && strcmp(owner, "layers") == 0)
+        nn_check_look_one(c, e);
+    else if (!built && !p && e->kind == NN_V_CALL && nn_layer_find(e->call->name))
         nn_check_inner(c, e->call);
     nn_check_pop(c, mark);
-    c->point = outer_point;
-    c->candidate = outer_candidate;
-    c->chosen = outer_chosen;
+    nn_check_from_chosen(c, outer);
     return r;
 }
 
@@ -275,7 +309,13 @@ void nn_check_settings(nn_check *c) {
     const nn_span top = {.line = 1, .col = 1, .end_line = 1, .end_col = 1};
     for (int i = 0; i < c->opt.n_settings; i++) {
         const nn_setting *s = &c->opt.settings[i];
-        if (nn_space_find(c->unit->space, s->path) >= 0) continue;
+        int point = nn_space_find(c->unit->space, s->path);
+        for (int j = 0; point >= 0 && j < i; j++)
+            if (nn_space_find(c->unit->space, c->opt.settings[j].path) == point)
+                NN_ERROR(c, "bad-setting", c->unit->space->points[point].value->span,
+                         "'%s' and '%s' are one point: it is set twice", c->opt.settings[j].path,
+                         s->path);
+        if (point >= 0) continue;
         nn_diag *d =
             NN_ERROR(c, "bad-setting", c->network->name_span.line ? c->network->name_span : top,
                      "the network has no search point '%s'", s->path);
