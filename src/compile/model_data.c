@@ -200,56 +200,31 @@ nn_json *nn_item_json(const nn_item *it) {
 
 /* ---- the input ---- */
 
-static nn_json *input_object(const nn_value *shape) {
+/* Takes shape. An input has a name of its own or goes by "input". */
+static nn_json *input_object(nn_json *shape, const char *name) {
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "type", nn_json_new_str("Input"));
-    nn_json_set(o, "shape", nn_value_json(shape));
+    nn_json_set(o, "shape", shape);
+    if (name && strcmp(name, "input") != 0) nn_json_set(o, "name", nn_json_new_str(name));
     return o;
 }
 
 /* Of `input:`: one object, named ones, or a list of several. */
 static nn_json *section_inputs(const nn_section *s) {
-    if (s->config) {
+    const nn_arg *first = s->config;
+    if (first && !first->next) return input_object(nn_value_json(first->value), first->name);
+    if (first) {
         nn_json *named = nn_json_new_object();
-        for (const nn_arg *a = s->config; a; a = a->next)
-            nn_json_set(named, a->name, input_object(a->value));
+        for (const nn_arg *a = first; a; a = a->next)
+            nn_json_set(named, a->name, input_object(nn_value_json(a->value), NULL));
         return named;
     }
-    if (!s->value || !s->value->next) return s->value ? input_object(s->value) : NULL;
+    if (!s->value) return NULL;
+    if (!s->value->next) return input_object(nn_value_json(s->value), NULL);
     nn_json *list = nn_json_new_array();
-    for (const nn_value *v = s->value; v; v = v->next) nn_json_push(list, input_object(v));
+    for (const nn_value *v = s->value; v; v = v->next)
+        nn_json_push(list, input_object(nn_value_json(v), NULL));
     return list;
-}
-
-/* Of Input(...) calls: one object, or named ones. */
-static nn_json *call_inputs(const nn_unit *u) {
-    nn_json *first = NULL, *named = nn_json_new_object();
-    int row = 0;
-    for (const nn_item *it = u->network->items; it; it = it->next) {
-        if (!is_input(it)) continue;
-        nn_json *o = nn_call_json(it->call), *params = nn_json_ref(nn_json_get(o, "params"));
-        nn_json_unref(o);
-        o = nn_json_new_object();
-        nn_json_set(o, "type", nn_json_new_str("Input"));
-        nn_json *shape = nn_json_get(params, "shape"), *full = nn_json_get(params, "batch_shape");
-        nn_json_set(o, "shape", nn_json_ref(shape ? shape : full));
-        nn_json_unref(params);
-        if (!first) first = o;
-        nn_json_set(named, u->layers[row++].name, nn_json_ref(o));
-        if (first != o) nn_json_unref(o);
-    }
-    if (row == 1) {
-        nn_json_unref(named);
-        return first;
-    }
-    nn_json_unref(first);
-    return named;
-}
-
-static const nn_section *find_section(const nn_network *n, const char *word) {
-    for (const nn_section *s = n->sections; s; s = s->next)
-        if (strcmp(s->word, word) == 0) return s;
-    return NULL;
 }
 
 static nn_json *shape_json(const nn_shape *s) {
@@ -259,6 +234,41 @@ static nn_json *shape_json(const nn_shape *s) {
     return a;
 }
 
+/* Whether `input:` needs the batch in front of a shape: its first axis is open, or there is none.
+ */
+static bool needs_batch(const nn_shape *s) {
+    return !s->rank || s->dim[0] < 0;
+}
+
+/* Of an Input(...) call as `input:` would have it. */
+static nn_json *call_shape(const nn_shape *s) {
+    nn_json *shape = shape_json(s);
+    if (!needs_batch(s)) return shape;
+    nn_json *batched = nn_json_new_array();
+    nn_json_push(batched, nn_json_new_null());
+    for (size_t i = 0; i < nn_json_size(shape); i++)
+        nn_json_push(batched, nn_json_ref(nn_json_at(shape, i)));
+    nn_json_unref(shape);
+    return batched;
+}
+
+/* Of Input(...) calls: one object, or named ones. */
+static nn_json *call_inputs(const nn_unit *u) {
+    int n = 0;
+    while (n < u->n_layers && u->layers[n].layer->role == NN_ROLE_INPUT) n++;
+    if (n == 1) return input_object(call_shape(&u->layers[0].out), u->layers[0].name);
+    nn_json *named = nn_json_new_object();
+    for (int i = 0; i < n; i++)
+        nn_json_set(named, u->layers[i].name, input_object(call_shape(&u->layers[i].out), NULL));
+    return named;
+}
+
+static const nn_section *find_section(const nn_network *n, const char *word) {
+    for (const nn_section *s = n->sections; s; s = s->next)
+        if (strcmp(s->word, word) == 0) return s;
+    return NULL;
+}
+
 static nn_json *canonical_inputs(const nn_unit *u) {
     const nn_section *s = find_section(u->network, "input");
     nn_json *list = nn_json_new_array();
@@ -266,7 +276,8 @@ static nn_json *canonical_inputs(const nn_unit *u) {
     const nn_arg *named = s ? s->config : NULL;
     for (int i = 0; i < u->n_layers && u->layers[i].layer->role == NN_ROLE_INPUT; i++) {
         const nn_value *shape = named ? named->value : v;
-        bool batch = shape && shape->items && shape->items->kind == NN_V_NONE;
+        bool batch = shape ? shape->items && shape->items->kind == NN_V_NONE
+                           : needs_batch(&u->layers[i].out);
         nn_json *o = nn_json_new_object();
         nn_json_set(o, "name", nn_json_new_str(u->layers[i].name));
         nn_json_set(o, "shape", shape_json(&u->layers[i].out));
@@ -392,6 +403,25 @@ static nn_json *outputs_json(const nn_unit *u) {
     return list;
 }
 
+/* custom Name(params) -> (shape), as far as a program has some. */
+static nn_json *customs_json(const nn_custom *list) {
+    nn_json *customs = nn_json_new_array();
+    for (const nn_custom *c = list; c; c = c->next) {
+        nn_json *o = nn_json_new_object(), *params = nn_json_new_array();
+        for (const nn_arg *a = c->params; a; a = a->next) {
+            nn_json *p = nn_json_new_object();
+            nn_json_set(p, "name", nn_json_new_str(a->name));
+            if (a->value) nn_json_set(p, "default", nn_value_json(a->value));
+            nn_json_push(params, p);
+        }
+        nn_json_set(o, "name", nn_json_new_str(c->name));
+        nn_json_set(o, "params", params);
+        if (c->shape) nn_json_set(o, "shape", nn_value_json(c->shape));
+        nn_json_push(customs, o);
+    }
+    return customs;
+}
+
 nn_json *nn_model_data(const nn_unit *u, nn_model_data_form form) {
     writer w = {.unit = u, .form = form};
     while (w.row < u->n_layers && u->layers[w.row].layer->role == NN_ROLE_INPUT) w.row++;
@@ -403,6 +433,7 @@ nn_json *nn_model_data(const nn_unit *u, nn_model_data_form form) {
         nn_json_set(o, "inputs", canonical_inputs(u));
     else
         nn_json_set(o, "input", s ? section_inputs(s) : call_inputs(u));
+    if (u->tree->customs) nn_json_set(o, "custom", customs_json(u->tree->customs));
     put_items(&w, u->network->items, layers);
     nn_json_set(o, "layers", layers);
     if (canonical(&w)) nn_json_set(o, "outputs", outputs_json(u));

@@ -443,13 +443,14 @@ static nn_call *read_call(reader *r, nn_value *v, nn_value *type) {
         flat = params;
         params = NULL;
     }
-    if (params && params->kind != NN_V_DICT) {
-        wrong(r, params, "an object of parameters");
-        return NULL;
-    }
     nn_call *c = new_call(r, v, type);
     if (!c) return NULL;
     size_t mark = enter(r, "params", -1);
+    if (params && params->kind != NN_V_DICT) {
+        wrong(r, params, "an object of parameters");
+        leave(r, mark);
+        return NULL;
+    }
     nn_arg positional = {.name = "args", .value = flat};
     nn_value list = {.kind = NN_V_DICT, .args = &positional};
     if (!device) device = value_of(params, "device");
@@ -466,9 +467,18 @@ static nn_call *read_call(reader *r, nn_value *v, nn_value *type) {
     return split_wrapper(r, c);
 }
 
+/* The rate of a block that is one Dropout and nothing else; NULL: it is another. */
+static nn_arg *only_dropout(const nn_item *items) {
+    const nn_call *c = items && !items->next && !items->repeat ? items->call : NULL;
+    const nn_layer *l = c ? nn_layer_find(c->name) : NULL;
+    bool plain = l && strcmp(l->name, "Dropout") == 0 && c->n_args == 1 && !c->device && !c->block;
+    return plain && c->args->name && strcmp(c->args->name, "rate") == 0 ? c->args : NULL;
+}
+
 /* The blocks of a layer, and what repeats it. */
 static void read_trailers(reader *r, nn_value *v, nn_item *it) {
-    nn_value *block = value_of(v, "sublayers"), *repeat = value_of(v, "repeat");
+    nn_value *block = value_of(v, "sublayers"), *repeat = value_of(v, "repeat"),
+             *type = value_of(v, "type");
     const char *key = "sublayers";
     if (!block) block = value_of(v, key = "sub_layers");
     if (!repeat) repeat = value_of(v, "multiply");
@@ -478,6 +488,14 @@ static void read_trailers(reader *r, nn_value *v, nn_item *it) {
     nn_item *items = read_items(r, key, block);
     if (it->kind == NN_ITEM_BRANCH) {
         it->items = items;
+        return;
+    }
+    nn_arg *rate = is_text(type) && strncmp(type->text, "TimeDistributed(", 16) == 0
+                       ? only_dropout(items)
+                       : NULL;
+    if (rate) { /* TimeDistributed(Dense(8), dropout=r), as the reference spells it */
+        rate->name = "dropout";
+        append_arg(it->call, rate);
     } else if (items) {
         it->call->block = items;
         it->call->has_block = true;
@@ -497,6 +515,10 @@ static nn_item *read_item(reader *r, nn_value *v) {
     }
     if (v->kind != NN_V_DICT || !is_text(type)) {
         wrong(r, v, "a layer: an object with a text 'type'");
+        return NULL;
+    }
+    if (strlen(type->text) > 2 * NN_MAX_NAME) {
+        wrong(r, type, "the name of a layer");
         return NULL;
     }
     check_members(r, v, layer_members);
@@ -611,7 +633,11 @@ static void read_inputs(reader *r, nn_network *n, const nn_value *doc) {
             leave(r, at);
         }
     } else {
-        s->value = input_shape(r, v);
+        nn_value *shape = input_shape(r, v), *name = value_of(v, "name");
+        if (is_text(name) && strcmp(name->text, "input") != 0)
+            add_named(r, s, name->text, shape);
+        else
+            s->value = shape;
     }
     if (!s->value && !s->config) n->damaged = true;
     leave(r, mark);
@@ -635,6 +661,14 @@ static void read_ref(reader *r, nn_network *n, const nn_value *doc, const char *
     s->value = v;
 }
 
+/* batch_size: [16, 32] is written as a choice with "original_values" (language.md 7). */
+static void undo_choice(nn_arg *a) {
+    const nn_value *hpo = value_of(a->value, "hpo");
+    nn_value *values = value_of(hpo, "values");
+    bool was_list = strcmp(a->name, "batch_size") == 0 && value_of(hpo, "original_values");
+    if (was_list && values && values->kind == NN_V_LIST) a->value = values;
+}
+
 /* The reference's older names for the same things. */
 static void read_config(reader *r, nn_network *n, const nn_value *doc, const char *word,
                         const char *const *keys) {
@@ -646,7 +680,10 @@ static void read_config(reader *r, nn_network *n, const nn_value *doc, const cha
             wrong(r, v, "an object");
         } else {
             nn_section *s = add_section(r, n, word, v->span);
-            for (nn_arg *a = v->args; a; a = a->next) convert(r, a->value);
+            for (nn_arg *a = v->args; a; a = a->next) {
+                undo_choice(a);
+                convert(r, a->value);
+            }
             if (s) s->config = v->args;
         }
         leave(r, mark);
@@ -670,12 +707,55 @@ static void read_sections(reader *r, nn_network *n, const nn_value *doc) {
     if (s) s->value = framework;
 }
 
+/* ---- custom layers: [{"name", "params": [{"name", "default"?}], "shape"?}] ---- */
+
+static nn_arg *read_parameters(reader *r, nn_value *list) {
+    nn_arg *first = NULL, **tail = &first;
+    if (list && list->kind != NN_V_LIST) wrong(r, list, "a list of parameters");
+    for (nn_value *e = list && list->kind == NN_V_LIST ? list->items : NULL; e; e = e->next) {
+        nn_value *name = value_of(e, "name");
+        nn_arg *fallback = member(e, "default"), *a = NULL;
+        if (!is_text(name))
+            wrong(r, e, "an object with a text 'name'");
+        else
+            a = new_arg(r, name->text, name);
+        if (!a) continue;
+        a->value = fallback ? fallback->value : NULL;
+        if (a->value) convert(r, a->value);
+        *tail = a;
+        tail = &a->next;
+    }
+    return first;
+}
+
+static void read_customs(reader *r, nn_program *p, nn_value *list) {
+    nn_custom **tail = &p->customs;
+    size_t mark = enter(r, "custom", -1);
+    if (list->kind != NN_V_LIST) wrong(r, list, "a list of declarations");
+    for (nn_value *e = list->kind == NN_V_LIST ? list->items : NULL; e; e = e->next) {
+        nn_value *name = value_of(e, "name"), *shape = value_of(e, "shape");
+        bool fits = is_text(name) && (!shape || shape->kind == NN_V_LIST);
+        if (!fits) wrong(r, e, "an object with a text 'name' and perhaps a list 'shape'");
+        nn_custom *c = fits ? TAKE(r, nn_custom) : NULL;
+        if (!c) continue;
+        *c = (nn_custom){.name = name->text,
+                         .name_span = name->span,
+                         .span = e->span,
+                         .params = read_parameters(r, value_of(e, "params")),
+                         .shape = shape};
+        *tail = c;
+        tail = &c->next;
+    }
+    leave(r, mark);
+}
+
 static nn_program *read_document(reader *r, nn_value *doc) {
     static const char *const members[] = {"type",
                                           "name",
                                           "input",
                                           "inputs",
                                           "layers",
+                                          "custom",
                                           "outputs",
                                           "loss",
                                           "optimizer",
@@ -700,8 +780,10 @@ static nn_program *read_document(reader *r, nn_value *doc) {
     if (name) n->name_span = name->span;
     check_members(r, doc, members);
     read_inputs(r, n, doc);
+    if (value_of(doc, "custom")) read_customs(r, p, value_of(doc, "custom"));
     if (layers) n->items = read_items(r, "layers", layers);
     read_sections(r, n, doc);
+    if (r->diags->errors) n->damaged = true;
     return p;
 }
 
