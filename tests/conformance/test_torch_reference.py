@@ -102,18 +102,22 @@ case("separable_conv2d", (8, 9, 4), "SeparableConv2D(6, 3, padding=same, dilatio
 
 def conv_transpose(x, kernel, bias, stride, dilation, padding, groups, output_padding=None):
     """kernel: [k..., filters / groups, in]. torch cuts off the same on both sides, Keras's `same` need not: the whole
-    is made and cut (a kernel shorter than the stride leaves zeros at the end)."""
+    is made and cut (a kernel shorter than the stride leaves zeros at the end). With output_padding Keras's `same` has
+    (d - 1) * s + ke % 2 + output_padding outputs, and TensorFlow places them as its convolution of so many would."""
     n = x.dim() - 2
     weight = kernel.movedim(-1, 0).movedim(-1, 1)
     extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation)]
-    if output_padding is not None or isinstance(padding, tuple):
-        pads = [e // 2 for e in extent] if padding == "same" else padding if isinstance(padding, tuple) else (0,) * n
+    if padding != "same" and (output_padding is not None or isinstance(padding, tuple)):
+        pads = padding if isinstance(padding, tuple) else (0,) * n
         return last(CONV_TRANSPOSE[n](first(x), weight, bias, stride, pads, output_padding or 0, groups, dilation))
     y = CONV_TRANSPOSE[n](first(x), weight, None, stride, 0, 0, groups, dilation)
+    more = output_padding or [s - e % 2 for e, s in zip(extent, stride)]
     cuts = []
-    for e, s in zip(extent, stride):
-        total = max(e - s, 0) if padding == "same" else 0
-        cuts.append((-(total // 2), max(s - e, 0) - (total - total // 2)))
+    for d, e, s, p in zip(x.shape[1:], extent, stride, more):
+        whole = (d - 1) * s + e
+        out = (d - 1) * s + e % 2 + p if padding == "same" else max(whole, d * s)
+        before = max(whole - out, 0) // 2
+        cuts.append((-before, out + before - whole))
     y = last(pad_axes(y, cuts))
     return y if bias is None else y + bias
 
@@ -138,7 +142,8 @@ for n in (1, 2, 3):
     add_conv_transpose("dilated", n, (3, 2, 2)[:n], (1,) * n, (2, 3, 1)[:n], "valid", 1, None)
     add_conv_transpose("dilated_same", n, (3, 2, 2)[:n], (1,) * n, (2, 3, 1)[:n], "same", 2, None)
     add_conv_transpose("output_padding", n, (3, 4, 2)[:n], (2, 3, 2)[:n], (1,) * n, "valid", 1, (1, 2, 0)[:n])
-    add_conv_transpose("output_padding_same", n, (3, 5, 3)[:n], (2, 3, 2)[:n], (1,) * n, "same", 1, (0, 1, 0)[:n])
+    add_conv_transpose("output_padding_same", n, (3, 5, 3)[:n], (2, 3, 2)[:n], (1,) * n, "same", 1, (1, 2, 0)[:n])
+    add_conv_transpose("output_padding_few", n, (4, 5, 3)[:n], (3, 3, 2)[:n], (1,) * n, "same", 1, (1, 1, 0)[:n])
     add_conv_transpose("pads", n, (3, 4, 2)[:n], (2, 3, 2)[:n], (1,) * n, (1,) * n, 2, None)
 
 # ---- pooling ----
