@@ -46,7 +46,7 @@ static const nn_value *default_of(const nn_hpo *h) {
     return v && v->kind == NN_V_HPO ? default_of(v->hpo) : v;
 }
 
-static void add_point(const nn_unit *u, const nn_point *p, nn_grid *t) {
+static void add_point(const nn_unit *u, const nn_search_point *p, nn_grid *t) {
     const nn_hpo *h = p->value->hpo;
     NN_BUF values = {0};
     NN_BUF chosen = {0};

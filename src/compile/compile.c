@@ -201,7 +201,7 @@ nn_status nn_unit_runnable(const nn_unit *u, nn_err *err) {
                            "(shape)");
     }
     for (int i = 0; i < u->space->n; i++) {
-        const nn_point *p = &u->space->points[i];
+        const nn_search_point *p = &u->space->points[i];
         if (p->set || !p->active) continue;
         nn_status st =
             nn_fail(err, NN_E_UNSUPPORTED, "network '%s' is a search space: '%s' has no value yet",

@@ -68,11 +68,11 @@ static bool check_choice(nn_check *c, const nn_value *v) {
 
 /* ---- points ---- */
 
-static nn_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_value *v) {
+static nn_search_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_value *v) {
     nn_space *s = c->unit->space;
     if (s->n == s->cap) {
         int cap = s->cap ? 2 * s->cap : 8;
-        nn_point *points = nn_check_alloc(c, (size_t)cap * sizeof *points);
+        nn_search_point *points = nn_check_alloc(c, (size_t)cap * sizeof *points);
         if (!points) return NULL;
         if (s->n) memcpy(points, s->points, (size_t)s->n * sizeof *points);
         s->points = points;
@@ -84,8 +84,8 @@ static nn_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_val
         alias = tail ? nn_arena_printf(c->arena, "%s%s", c->alias, tail) : c->alias;
     if (!path || !alias) return NULL;
     const nn_hpo *h = v->hpo;
-    nn_point *to = &s->points[s->n++];
-    *to = (nn_point){.path = path,
+    nn_search_point *to = &s->points[s->n++];
+    *to = (nn_search_point){.path = path,
                      .alias = alias,
                      .owner = owner,
                      .param = p      ? p->name
@@ -101,7 +101,7 @@ static nn_point *enter(nn_check *c, const char *owner, const nn_param *p, nn_val
     return to;
 }
 
-static const nn_setting *setting_of(const nn_check *c, const nn_point *p) {
+static const nn_setting *setting_of(const nn_check *c, const nn_search_point *p) {
     for (int i = 0; i < c->opt.n_settings; i++) {
         const char *path = c->opt.settings[i].path;
         if (strcmp(path, p->path) == 0 || strcmp(path, p->alias) == 0) return &c->opt.settings[i];
@@ -173,7 +173,7 @@ static void describe(const nn_hpo *h, char *buf, size_t cap) {
 }
 
 /* The candidate that a setting chooses, or its number; NULL, reported, if it is none. */
-static nn_value *choose_set(nn_check *c, const nn_point *p, const nn_setting *s,
+static nn_value *choose_set(nn_check *c, const nn_search_point *p, const nn_setting *s,
                             int *ret_candidate) {
     const nn_hpo *h = p->value->hpo;
     nn_value *v = setting_value(c, s, p->value);
@@ -277,7 +277,7 @@ static nn_value *resolve_new(nn_check *c, const char *owner, const nn_param *p, 
     const nn_hpo *h = v->hpo;
     bool choice = h->kind == NN_HPO_CHOICE;
     if (choice ? !check_choice(c, v) : !check_range(c, h)) return NULL;
-    nn_point *point = enter(c, owner, p, v);
+    nn_search_point *point = enter(c, owner, p, v);
     if (!point) return NULL;
     int index = v->hpo->point - 1, wanted = 0;
     const nn_setting *s = c->inherited ? c->inherited : setting_of(c, point);

@@ -10,7 +10,7 @@
 #define NN_COMPILE_SPACE_H
 #include "compile/compile.h"
 
-typedef struct nn_point {
+typedef struct nn_search_point {
     const char *path, *alias;
     const char *owner, *param; /* "Dense", "units" */
     const nn_value *value;     /* the HPO expression, with its span */
@@ -19,10 +19,10 @@ typedef struct nn_point {
     bool integer;              /* a range of whole numbers */
     int parent, candidate; /* point whose candidate number `candidate` it stands in; -1: always */
     bool active;           /* its parents' candidates are chosen */
-} nn_point;
+} nn_search_point;
 
 struct nn_space {
-    nn_point *points;
+    nn_search_point *points;
     int n, cap;
 };
 

@@ -40,7 +40,7 @@ static nn_json *default_json(const nn_hpo *h) {
     return layer ? nn_json_new_int(0) : nn_value_json(first);
 }
 
-static nn_json *point_json(const nn_space *s, const nn_point *p) {
+static nn_json *point_json(const nn_space *s, const nn_search_point *p) {
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "path", nn_json_new_str(p->path));
     nn_json_set(o, "alias", nn_json_new_str(p->alias));

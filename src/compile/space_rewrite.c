@@ -15,7 +15,7 @@ typedef struct edit {
     size_t begin, end;     /* of the expression */
     const char *text;      /* NULL: the candidate's own bytes, edits within them made */
     size_t from, to;       /* of the candidate */
-    const nn_point *point; /* for messages */
+    const nn_search_point *point; /* for messages */
 } edit;
 
 typedef struct rewriter {
@@ -37,7 +37,7 @@ static bool is_word(const nn_value *v) {
     return v->kind == NN_V_STRING || v->kind == NN_V_NAME;
 }
 
-static const nn_setting *setting_of(const rewriter *r, const nn_point *p) {
+static const nn_setting *setting_of(const rewriter *r, const nn_search_point *p) {
     for (int i = 0; i < r->n_settings; i++) {
         const char *path = r->settings[i].path;
         if (strcmp(path, p->path) == 0 || strcmp(path, p->alias) == 0) return &r->settings[i];
@@ -46,7 +46,7 @@ static const nn_setting *setting_of(const rewriter *r, const nn_point *p) {
 }
 
 /* The value that was given, by the language's own rules; it was checked. */
-static const nn_value *given(const rewriter *r, const nn_point *p) {
+static const nn_value *given(const rewriter *r, const nn_search_point *p) {
     const nn_setting *s = setting_of(r, p);
     nn_source *src = s ? NN_NEW(r->arena, nn_source) : NULL;
     if (!src) return p->chosen; /* by its outer point's value, or out of memory */
@@ -83,7 +83,7 @@ static const char *source_text(const rewriter *r, nn_span s) {
     return nn_arena_strndup(r->arena, r->unit->source->text + s.begin, s.end - s.begin);
 }
 
-static bool make_edit(const rewriter *r, const nn_point *p, edit *to) {
+static bool make_edit(const rewriter *r, const nn_search_point *p, edit *to) {
     const nn_value *v = given(r, p), *c = candidate(p->value->hpo, p->chosen);
     nn_span at = p->value->span;
     *to = (edit){.begin = at.begin, .end = at.end, .point = p};
@@ -102,9 +102,9 @@ static bool make_edit(const rewriter *r, const nn_point *p, edit *to) {
 /* ---- which edits ---- */
 
 /* Whether the expression is still in the text: no setting chose another candidate around it. */
-static bool stays(const nn_space *s, const nn_point *p) {
+static bool stays(const nn_space *s, const nn_search_point *p) {
     for (; p->parent >= 0; p = &s->points[p->parent]) {
-        const nn_point *up = &s->points[p->parent];
+        const nn_search_point *up = &s->points[p->parent];
         const nn_value *c = up->value->hpo->values;
         for (int i = 0; c && i < p->candidate; i++) c = c->next;
         if (up->set && up->chosen != c) return false;
@@ -117,7 +117,7 @@ static bool same_edit(const edit *a, const edit *b) {
     return strcmp(a->text, b->text) == 0;
 }
 
-static nn_status disagree(const nn_point *a, const nn_point *b, nn_err *err) {
+static nn_status disagree(const nn_search_point *a, const nn_search_point *b, nn_err *err) {
     nn_status s =
         nn_fail(err, NN_E_VALIDATION_ERROR,
                 "'%.120s' and '%.120s' come of one expression (line %d), and %s", a->path, b->path,
@@ -140,7 +140,7 @@ static nn_status add_edit(rewriter *r, const edit *e, nn_err *err) {
     return NN_OK;
 }
 
-static const edit *edit_of(const rewriter *r, const nn_point *p) {
+static const edit *edit_of(const rewriter *r, const nn_search_point *p) {
     for (int i = 0; i < r->n; i++)
         if (r->edits[i].begin == p->value->span.begin && r->edits[i].end == p->value->span.end)
             return &r->edits[i];
@@ -158,7 +158,7 @@ static nn_status collect(rewriter *r, nn_err *err) {
         if (st) return st;
     }
     for (int i = 0; i < s->n; i++) {
-        const nn_point *p = &s->points[i];
+        const nn_search_point *p = &s->points[i];
         const edit *e = p->set || !stays(s, p) ? NULL : edit_of(r, p);
         if (e) return disagree(e->point, p, err);
     }

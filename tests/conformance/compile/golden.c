@@ -122,7 +122,7 @@ static void findings_of(const nn_unit *u, nn_buf *out) {
 
 static void points_of(const nn_unit *u, nn_buf *out) {
     for (int i = 0; i < u->space->n; i++) {
-        const nn_point *p = &u->space->points[i];
+        const nn_search_point *p = &u->space->points[i];
         NN_JSON *v = nn_value_json(p->chosen);
         nn_buf_printf(out, "%s %s ", p->path, p->alias);
         nn_json_dump(v, 0, out);
