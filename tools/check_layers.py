@@ -18,6 +18,7 @@ THIRD_PARTY = {
     r"libpq-fe\.h": {"store"},
     r"hiredis/.*": {"kv"},
     r"zlib\.h": {"data"},
+    r"graphviz/.*": {"draw"},
 }
 
 
