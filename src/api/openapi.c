@@ -163,7 +163,7 @@ static nn_json *responses_of(document *d, const nn_route *r) {
 /* ---- operations ---- */
 
 static const char *face_name(nn_tag f) {
-    static const char *const names[] = {"service", "canonical", "system"};
+    static const char *const names[] = {"service", "canonical", "system", "bridge"};
     return names[f];
 }
 

@@ -52,6 +52,7 @@ typedef enum nn_tag {
     NN_TAG_SERVICE, /* needs credentials in mixed mode */
     NN_TAG_CANONICAL,
     NN_TAG_SYSTEM, /* health and the like */
+    NN_TAG_BRIDGE, /* the language over HTTP */
 } nn_tag;
 
 typedef struct nn_principal {

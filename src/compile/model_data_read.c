@@ -26,6 +26,10 @@ typedef struct reader {
     bool full;
 } reader;
 
+/* More arguments of one layer, members of one object that nobody knows, inputs or axes are a
+ * mistake that need not be looked at one by one. */
+enum { MOST_ARGUMENTS = 1000, MOST_UNKNOWN = 100, MOST_INPUTS = 64 };
+
 static nn_item *read_item(reader *r, nn_value *v);
 
 /* ---- places ---- */
@@ -205,10 +209,12 @@ static bool is_text(const nn_value *v) {
 
 /* Warns of members that are in neither list. */
 static void check_members(reader *r, const nn_value *v, const char *const *known) {
-    for (const nn_arg *a = v->args; a; a = a->next) {
+    int unknown = 0;
+    for (const nn_arg *a = v->args; a && unknown < MOST_UNKNOWN; a = a->next) {
         bool found = false;
         for (int i = 0; known[i]; i++) found = found || strcmp(known[i], a->name) == 0;
         if (found) continue;
+        unknown++;
         char what[128];
         snprintf(what, sizeof what, "unknown member '%.60s' is ignored", a->name);
         nn_diag *d = complain(r, NN_SEV_WARNING, "unknown-member", a->name_span, what);
@@ -446,7 +452,7 @@ static nn_call *read_call(reader *r, nn_value *v, nn_value *type) {
     nn_call *c = new_call(r, v, type);
     if (!c) return NULL;
     size_t mark = enter(r, "params", -1);
-    if (params && params->kind != NN_V_DICT) {
+    if (params && (params->kind != NN_V_DICT || params->count > MOST_ARGUMENTS)) {
         wrong(r, params, "an object of parameters");
         leave(r, mark);
         return NULL;
@@ -560,6 +566,13 @@ static nn_section *add_section(reader *r, nn_network *n, const char *word, nn_sp
     return *tail = s;
 }
 
+/* There are never so many inputs; said here, so that nobody reads them all. */
+static bool too_many_inputs(reader *r, const nn_value *v) {
+    if (v->count <= MOST_INPUTS) return false;
+    wrong(r, v, "a shape of a few axes, or a few inputs");
+    return true;
+}
+
 /* The shape of one input object; a canonical one whose batch was given gets its None back. */
 static nn_value *input_shape(reader *r, nn_value *v) {
     nn_value *shape = v && v->kind == NN_V_LIST ? v : value_of(v, "shape"),
@@ -569,6 +582,7 @@ static nn_value *input_shape(reader *r, nn_value *v) {
               "an input with a 'shape': a list of positive integers, null for an unknown size");
         return NULL;
     }
+    if (too_many_inputs(r, shape)) return NULL;
     if (batch && batch->kind == NN_V_BOOL && batch->i && shape->kind == NN_V_LIST) {
         nn_value *none = TAKE(r, nn_value);
         if (!none) return NULL;
@@ -624,7 +638,9 @@ static void read_inputs(reader *r, nn_network *n, const nn_value *doc) {
     if (!s) return;
     size_t mark = enter(r, a->name, -1);
     nn_value *v = a->value;
-    if (v->kind == NN_V_LIST && v->items && v->items->kind == NN_V_DICT) {
+    if (too_many_inputs(r, v)) {
+        /* reported */
+    } else if (v->kind == NN_V_LIST && v->items && v->items->kind == NN_V_DICT) {
         read_input_list(r, s, v);
     } else if (v->kind == NN_V_DICT && !member(v, "shape")) {
         for (nn_arg *m = v->args; m; m = m->next) {

@@ -811,9 +811,14 @@ def test_a_100_mb_body(face, deployed):
 EXAMPLES = {"null": None, "boolean": True, "integer": 7, "number": 1.5, "string": "text", "array": [], "object": {}}
 
 
+MODEL_DATA = {"input": {"shape": [4]}, "layers": [{"type": "Dense", "params": {"units": 2}}]}
+
+
 def good_body(path, model):
     return {"/compile": {"dsl_code": NET, "backend": "pytorch"}, "/compile/sync": {"dsl_code": NET, "backend": "pytorch"},
             "/jobs/train": {"dsl_code": NET, "dataset": data(), "training_config": {"epochs": 1}},
+            "/api/parse": {"dsl_code": NET}, "/api/compile": {"dsl_code": NET, "backend": "pytorch"},
+            "/api/shape-propagation": {"model_data": MODEL_DATA}, "/api/generate-code": {"model_data": MODEL_DATA, "backend": "pytorch"},
             "/deployments": {"model_id": model, "deployment_name": "good", "backend": "native"}}.get(path, {"inputs": [[0] * 16]})
 
 
