@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("NN_BUILD", ROOT / "build/dev")) / "conformance_suite"
 ROWS = 3
 TOLERANCE = 1e-6
-CASES = {}  # name: (program, shapes, kinds, function of weights and inputs)
+CASES = {}  # name: (program, shapes, tokens, function of weights and inputs)
 
 
 def case(name, shapes, layers, function, tokens=()):
@@ -80,7 +80,8 @@ def conv(x, kernel, bias, stride, dilation, padding, groups=1):
 
 
 def add_conv(n, stride, dilation, padding, groups, bias):
-    kernel, stride, dilation = (3, 2, 2)[:n], (2, 1, 3)[:n] if stride else (1,) * n, (2, 1, 2)[:n] if dilation else (1,) * n
+    kernel, stride = (3, 2, 2)[:n], (2, 1, 3)[:n] if stride else (1,) * n
+    dilation = (2, 1, 2)[:n] if dilation else (1,) * n
 
     def function(w, x):
         return conv(x, w[0], w[1] if bias else None, stride, dilation, padding, groups)
@@ -136,8 +137,8 @@ def add_conv_transpose(name, n, kernel, stride, dilation, padding, groups, outpu
 
 for n, (kernel, stride), padding, groups in itertools.product(
         (1, 2, 3), (((3, 2, 3), (1, 1, 1)), ((3, 4, 2), (2, 3, 2)), ((1, 2, 5), (3, 3, 2))), ("valid", "same"), (1, 2)):
-    add_conv_transpose(f"k{kernel[0]}_s{stride[0]}_{padding}_g{groups}", n, kernel[:n], stride[:n], (1,) * n, padding, groups,
-                       None, groups == 1)
+    add_conv_transpose(f"k{kernel[0]}_s{stride[0]}_{padding}_g{groups}", n, kernel[:n], stride[:n], (1,) * n, padding,
+                       groups, None, groups == 1)
 for n in (1, 2, 3):
     add_conv_transpose("dilated", n, (3, 2, 2)[:n], (1,) * n, (2, 3, 1)[:n], "valid", 1, None)
     add_conv_transpose("dilated_same", n, (3, 2, 2)[:n], (1,) * n, (2, 3, 1)[:n], "same", 2, None)
@@ -148,7 +149,8 @@ for n in (1, 2, 3):
 
 # ---- pooling ----
 
-POOL = {"Max": {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}, "Average": {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}}
+POOL = {"Max": {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d},
+        "Average": {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}}
 ADAPTIVE = {"Max": {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d},
             "Average": {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}}
 
@@ -176,7 +178,8 @@ for n, kind in itertools.product((1, 2, 3), ("Max", "Average")):
     for keep in (False, True):
         axes = tuple(range(1, n + 1))
         f = torch.amax if kind == "Max" else torch.mean
-        case(f"global_{kind}{n}d_{keep}".lower(), SIZES[:n] + (3,), f"Global{kind}Pooling{n}D(keepdims={str(keep).lower()})",
+        case(f"global_{kind}{n}d_{keep}".lower(), SIZES[:n] + (3,),
+             f"Global{kind}Pooling{n}D(keepdims={str(keep).lower()})",
              lambda w, x, f=f, axes=axes, keep=keep: f(x, axes, keepdim=keep))
     for to in ((4, 7, 2)[:n], (12, 3, 1)[:n]):
         case(f"adaptive_{kind}{n}d_{to[0]}".lower(), SIZES[:n] + (3,), f"Adaptive{kind}Pooling{n}D({tup(to)})",
@@ -220,7 +223,7 @@ ACTIVATIONS = {
     "softplus": F.softplus, "softsign": F.softsign, "exponential": torch.exp, "hard_swish": F.hardswish,
     "softmax": lambda x: torch.softmax(x, -1), "log_softmax": lambda x: torch.log_softmax(x, -1)}
 for name, f in ACTIVATIONS.items():
-    case(f"act_{name}", (3, 40), f"Activation({name})", lambda w, x, f=f: f(4 * x / 4))
+    case(f"act_{name}", (3, 40), f"Activation({name})", lambda w, x, f=f: f(x))
 case("leaky_relu", (9,), "LeakyReLU(0.2)", lambda w, x: F.leaky_relu(x, 0.2))
 case("elu", (9,), "ELU(0.5)", lambda w, x: F.elu(x, 0.5))
 case("clip", (3, 40), "ReLU(max_value=0.7)", lambda w, x: x.clamp(0, 0.7))
@@ -236,8 +239,10 @@ case("identities", (3, 8), "Dropout(0.5) GaussianNoise(0.3) GaussianDropout(0.2)
 for shape in ((5,), (4, 6), (3, 4, 6)):
     case(f"layer_norm_{len(shape)}", shape, "LayerNormalization(epsilon=1e-5)",
          lambda w, x: F.layer_norm(x, x.shape[-1:], w[0], w[1], 1e-5))
-case("layer_norm_plain", (4, 6), "LayerNormalization(center=false, scale=false)", lambda w, x: F.layer_norm(x, (6,), None, None, 1e-3))
-case("layer_norm_center", (4, 6), "LayerNormalization(scale=false)", lambda w, x: F.layer_norm(x, (6,), None, w[0], 1e-3))
+case("layer_norm_plain", (4, 6), "LayerNormalization(center=false, scale=false)",
+     lambda w, x: F.layer_norm(x, (6,), None, None, 1e-3))
+case("layer_norm_center", (4, 6), "LayerNormalization(scale=false)",
+     lambda w, x: F.layer_norm(x, (6,), None, w[0], 1e-3))
 for groups, shape in itertools.product((1, 3, 6), ((6,), (5, 6), (4, 3, 6), (2, 3, 4, 6))):
     if groups == 6 and len(shape) == 1:
         continue  # refused: one element a group
@@ -329,7 +334,8 @@ def add_rnn(kind, bias, sequences, back):
         every, end = run_rnn(RNN[kind], w[1:], w[0][t.long()], back, t)
         return end if not sequences else every.flip(1) if back else every
 
-    arguments = f"4{more}, use_bias={str(bias).lower()}, return_sequences={str(sequences).lower()}, go_backwards={str(back).lower()}"
+    arguments = (f"4{more}, use_bias={str(bias).lower()}, return_sequences={str(sequences).lower()}, "
+                 f"go_backwards={str(back).lower()}")
     name = f"{kind}_{bias}_{sequences}_{back}".lower()
     case(name, (6, 3), f"{layer}({arguments})", function)
     case(f"masked_{name}", (6,), f"Embedding(5, 3, mask_zero=true) {layer}({arguments})", masked, tokens=[0])
@@ -338,7 +344,8 @@ def add_rnn(kind, bias, sequences, back):
 for kind, bias, sequences, back in itertools.product(RNN, (True, False), (True, False), (True, False)):
     add_rnn(kind, bias, sequences, back)
 
-MERGE_MODES = {"concat": lambda a, b: torch.cat([a, b], -1), "sum": torch.add, "mul": torch.mul, "ave": lambda a, b: (a + b) / 2}
+MERGE_MODES = {"concat": lambda a, b: torch.cat([a, b], -1), "sum": torch.add, "mul": torch.mul,
+               "ave": lambda a, b: (a + b) / 2}
 
 
 def both_ways(step, w, x, sequences, mode, tokens=None):
@@ -372,7 +379,8 @@ def torch_lstm(w, x, layers):
     return m(x)[0]
 
 
-case("lstm_stack", (6, 3), "LSTM(4, num_layers=2, bidirectional=true, return_sequences=true)", lambda w, x: torch_lstm(w, x, 2))
+case("lstm_stack", (6, 3), "LSTM(4, num_layers=2, bidirectional=true, return_sequences=true)",
+     lambda w, x: torch_lstm(w, x, 2))
 case("lstm_cell", (5,), "LSTMCell(3)", lambda w, x: lstm_step(w, x, (torch.zeros(ROWS, 3).double(),) * 2)[0])
 
 
@@ -399,7 +407,8 @@ def add_conv_lstm(n, strided, padding, sequences, back):
     dilation = (1,) * n if strided else (2, 1, 1)[:n]
     case(f"conv_lstm{n}d_{strided}_{padding}_{sequences}_{back}".lower(), (3,) + (7, 5, 4)[:n] + (2,),
          f"ConvLSTM{n}D(3, {tup(size)}, strides={tup(stride)}, dilation_rate={tup(dilation)}, padding={padding}, "
-         f"return_sequences={str(sequences).lower()}, go_backwards={str(back).lower()}, use_bias={str(not back).lower()})",
+         f"return_sequences={str(sequences).lower()}, go_backwards={str(back).lower()}, "
+         f"use_bias={str(not back).lower()})",
          lambda w, x: conv_lstm(w, x, stride, dilation, padding, back, sequences))
 
 
@@ -469,7 +478,8 @@ case("heads_masked", (6,), "Embedding(5, 8, mask_zero=true) MultiHeadAttention(2
 
 
 def heads_state(w, name):
-    return {f"{name}.in_proj_weight": torch.cat([w[0].T, w[2].T, w[4].T]), f"{name}.in_proj_bias": torch.cat([w[1], w[3], w[5]]),
+    return {f"{name}.in_proj_weight": torch.cat([w[0].T, w[2].T, w[4].T]),
+            f"{name}.in_proj_bias": torch.cat([w[1], w[3], w[5]]),
             f"{name}.out_proj.weight": w[6].T, f"{name}.out_proj.bias": w[7]}
 
 
@@ -491,8 +501,8 @@ def transformer(w, heads, norm_first, act, x, memory=None, causal=False, tokens=
         state |= heads_state(cross, "multihead_attn") | {"norm2.weight": norm[0], "norm2.bias": norm[1]}
     feed, norm = part_of(w, norm_first, 4)
     name = "norm2" if memory is None else "norm3"
-    state |= {"linear1.weight": feed[0].T, "linear1.bias": feed[1], "linear2.weight": feed[2].T, "linear2.bias": feed[3],
-              f"{name}.weight": norm[0], f"{name}.bias": norm[1]}
+    state |= {"linear1.weight": feed[0].T, "linear1.bias": feed[1], "linear2.weight": feed[2].T,
+              "linear2.bias": feed[3], f"{name}.weight": norm[0], f"{name}.bias": norm[1]}
     layer = torch.nn.TransformerEncoderLayer if memory is None else torch.nn.TransformerDecoderLayer
     m = layer(d, heads, feed[0].shape[1], 0.0, act, 1e-5, batch_first=True, norm_first=norm_first).double()
     m.load_state_dict(state)
@@ -507,7 +517,8 @@ for norm_first, act, causal in itertools.product((False, True), ("relu", "gelu")
     more = f"2, 16, activation={act}, norm_first={str(norm_first).lower()}, causal={str(causal).lower()}"
     case(f"encoder_{norm_first}_{act}_{causal}".lower(), (6, 8), f"TransformerEncoder({more})",
          lambda w, x, a=(2, norm_first, act), causal=causal: transformer(w, *a, x, causal=causal))
-    case(f"decoder_{norm_first}_{act}_{causal}".lower(), [(6, 8), (9, 8)], f"TransformerDecoder({more}, inputs=[i0, i1])",
+    case(f"decoder_{norm_first}_{act}_{causal}".lower(), [(6, 8), (9, 8)],
+         f"TransformerDecoder({more}, inputs=[i0, i1])",
          lambda w, x, y, a=(2, norm_first, act), causal=causal: transformer(w, *a, x, y, causal=causal))
 case("encoder_masked", (6,), "Embedding(5, 8, mask_zero=true) TransformerEncoder(4, 16)",
      lambda w, t: transformer(w[1:], 4, False, "relu", w[0][t.long()], tokens=t), tokens=[0])
@@ -516,7 +527,8 @@ case("encoder_layers", (5, 8), "TransformerEncoder(2, 16, num_layers=2)",
 
 # ---- several inputs ----
 
-MERGES = {"Add": lambda a, b, c: a + b + c, "Multiply": lambda a, b, c: a * b * c, "Average": lambda a, b, c: (a + b + c) / 3,
+MERGES = {"Add": lambda a, b, c: a + b + c, "Multiply": lambda a, b, c: a * b * c,
+          "Average": lambda a, b, c: (a + b + c) / 3,
           "Maximum": lambda a, b, c: torch.maximum(torch.maximum(a, b), c),
           "Minimum": lambda a, b, c: torch.minimum(torch.minimum(a, b), c)}
 for layer, f in MERGES.items():
@@ -526,7 +538,8 @@ for layer, f in MERGES.items():
 case("subtract", [(3, 4), (1, 4)], "Subtract(inputs=[i0, i1])", lambda w, a, b: a - b)
 for axis in (1, 2, 3, -1):
     shapes = [tuple(d + k if a + 1 == axis % 4 else d for a, d in enumerate((3, 4, 2))) for k in range(3)]
-    case(f"concatenate_{axis}", shapes, f"Concatenate(axis={axis}, inputs=[i0, i1, i2])", lambda w, *x, axis=axis: torch.cat(x, axis))
+    case(f"concatenate_{axis}", shapes, f"Concatenate(axis={axis}, inputs=[i0, i1, i2])",
+         lambda w, *x, axis=axis: torch.cat(x, axis))
 for normalize in (False, True):
     def n(x, axis, normalize=normalize):
         return F.normalize(x, dim=axis, eps=1e-7) if normalize else x
@@ -554,7 +567,8 @@ case("time_distributed_twice", (2, 3, 5, 4), "TimeDistributed(TimeDistributed(Fl
      lambda w, x: fold(lambda y: run_rnn(lstm_step, w, y)[1], x.flatten(3)))
 case("time_distributed_norm", (3, 4, 6), "TimeDistributed(GroupNormalization(groups=2))",
      lambda w, x: fold(lambda y: last(F.group_norm(first(y), 2, w[0], w[1], 1e-3)), x))
-case("residual", (4,), "ResidualConnection { Dense(6, relu) Dense(4) }", lambda w, x: x + F.relu(x @ w[0] + w[1]) @ w[2] + w[3])
+case("residual", (4,), "ResidualConnection { Dense(6, relu) Dense(4) }",
+     lambda w, x: x + F.relu(x @ w[0] + w[1]) @ w[2] + w[3])
 case("two_outputs", [(4,), (3,)], "i0: { Dense(5) } i1: { Dense(2, tanh) }",
      lambda w, a, b: (a @ w[0] + w[1], torch.tanh(b @ w[2] + w[3])))
 
@@ -603,8 +617,8 @@ def dumps(tmp_path_factory):
     for name, (program, *_) in CASES.items():
         (folder / f"{name}.neural").write_text(program)
         (folder / f"{name}.in").write_bytes(b"".join(v.tobytes() for v in inputs_of(name)))
-    done = subprocess.run([PROGRAM, "reference_dump"], env={**os.environ, "NN_REFERENCE_CASES": str(folder)}, timeout=120,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run([PROGRAM, "reference_dump"], env={**os.environ, "NN_REFERENCE_CASES": str(folder)},
+                          timeout=120, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

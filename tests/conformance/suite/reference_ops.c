@@ -12,6 +12,7 @@
 #include "t.h"
 
 #include <glob.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,4 +108,109 @@ TEST(reference_dump) {
         if (ops[op]) nn_buf_printf(&names, "%s\n", nn_op_name((nn_op)op));
     snprintf(pattern, sizeof pattern, "%s/ops", folder);
     CHECK_OK(nn_file_write(pattern, names.p, names.n, &err), &err);
+}
+
+/* ---- what it refuses ---- */
+
+TEST(numbers_that_an_embedding_has_no_row_for) {
+    static const struct {
+        float value;
+        const char *shown;
+    } cases[] = {
+        {5,               "5"  },
+        {-1,              "-1" },
+        {1.5F,            "1.5"},
+        {(float)INFINITY, "inf"},
+    };
+    program p = program_compile("network A { input: (3,) layers: Embedding(5, 2) LSTM(2) }");
+    nn_exec *x = NULL;
+    nn_err err;
+    CHECK_OK(nn_engine_reference.open(p.graph, &(nn_exec_options){.batch = 2}, &x, &err), &err);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char want[160];
+        float *in = x->engine->input(x, 0);
+        for (int e = 0; e < 6; e++) in[e] = (float)(e % 5);
+        CHECK_OK(x->engine->forward(x, 2, &err), &err);
+        in[4] = cases[i].value;
+        CHECK(x->engine->forward(x, 2, &err) == NN_E_DATA_ERROR);
+        snprintf(
+            want, sizeof want,
+            "Embedding ('embedding_1') looks up whole numbers from 0 to 4, got %s in element 4 of "
+            "its input",
+            cases[i].shown);
+        assert_string_equal(err.msg, want);
+    }
+    x->engine->close(x);
+    program_done(&p);
+}
+
+static void refused(const char *text, const char *want) {
+    program p = program_compile(text);
+    nn_exec *x = NULL;
+    nn_err err = {0};
+    CHECK(nn_engine_reference.open(p.graph, &(nn_exec_options){.batch = 2}, &x, &err) ==
+          NN_E_UNSUPPORTED);
+    if (!strstr(err.msg, want)) fail_msg("'%s', not '%s'", err.msg, want);
+    CHECK(!x);
+    program_done(&p);
+}
+
+TEST(what_nothing_runs) {
+    refused("network A { input: (3,) layers: Lambda(\"x * 2\", output_shape=3) Dense(2) }",
+            "Lambda ('lambda_1') is only named in the program, not defined");
+    refused("Model A { Input(shape=(None, 3)) LSTM(2) }", "an engine needs known sizes");
+    refused("Model A { Input(shape=(None, 3)) TimeDistributed(Dense(2)) GlobalAveragePooling1D() }",
+            "an engine needs known sizes");
+}
+
+/* ---- training ---- */
+
+/* Loss of one batch after some updates, as a share of that before them. */
+static double learned(const char *text, int updates) {
+    program p = program_compile(text);
+    nn_exec *x = NULL;
+    nn_err err = {0};
+    nn_exec_options o = {.batch = ROWS, .training = true, .seed = 3};
+    float *weights = program_weights(&p, 3), values[64];
+    double first = 0, last = 0;
+    p.graph->train.optimizer = (nn_optimizer){.kind = NN_OPTIMIZER_SGD, .learning_rate = 0.1};
+    CHECK_OK(nn_engine_reference.open(p.graph, &o, &x, &err), &err);
+    x->engine->set_weights(x, weights);
+    assert_true(ROWS * program_elements(&p, p.graph->outputs[0]) <= 64);
+    for (int i = 0; i < 64; i++) values[i] = (float)(i % 7) / 7;
+    for (int i = 0; i < p.graph->n_inputs; i++)
+        for (int64_t e = 0; e < ROWS * program_elements(&p, p.graph->inputs[i]); e++)
+            x->engine->input(x, i)[e] = program_tokens(&p, p.graph->inputs[i])
+                                            ? (float)(e * 5 % 4)
+                                            : (float)sin((double)e * (double)e);
+    for (int k = 0; k <= updates; k++) {
+        nn_step step;
+        CHECK_OK(x->engine->step(x, ROWS, &(nn_targets){.values = values}, &step, &err), &err);
+        CHECK(step.finite);
+        if (k == 0) first = step.loss;
+        last = step.loss;
+    }
+    x->engine->close(x);
+    free(weights);
+    program_done(&p);
+    return last / first;
+}
+
+TEST(whole_networks_learn) {
+    static const char *const programs[] = {
+        "network A { input: (5,) layers: Embedding(5, 3, mask_zero=true) Bidirectional(LSTM(4)) Dense(3) "
+        "loss: mse }",
+        "network A { input: (4, 6) layers: PositionalEncoding(8) TransformerEncoder(2, 8, dropout=0.01) "
+        "GlobalAveragePooling1D() Dense(3) loss: mse }",
+        "network A { input: (3, 5, 4, 1) layers: ConvLSTM2D(2, 2) Flatten() Dense(3) loss: mse }",
+        "network A { input: { a: (4,) b: (3,) } layers: a: { Dense(5, tanh) } b: { Dense(5) } Add() "
+        "LayerNormalization() Dense(2) loss: mse }",
+        "network A { input: (4, 5, 2) layers: TimeDistributed(Conv1D(3, 2)) TimeDistributed(GRU(3)) "
+        "LSTM(3, return_sequences=true) Attention() Flatten() Dense(2) loss: mse }",
+    };
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        double share = learned(programs[i], 200);
+        if (!(share < 0.5))
+            fail_msg("%s\nthe loss goes down to %g of the first only", programs[i], share);
+    }
 }
