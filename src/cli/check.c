@@ -187,11 +187,11 @@ static void print_ok(const checked *c) {
     char params[32];
     const nn_unit *u = c->unit;
     if (c->research) {
-        fprintf(to, "%s: ok: research %s\n", c->path,
+        fprintf(to, "%s: ok: research %s\n", c->src.name,
                 *c->research->name ? c->research->name : "(unnamed)");
         return;
     }
-    fprintf(to, "%s: ok: %s, %d layer%s, %s parameters%s\n", c->path,
+    fprintf(to, "%s: ok: %s, %d layer%s, %s parameters%s\n", c->src.name,
             u->graph->name[0] ? u->graph->name : "(unnamed)", u->n_layers,
             u->n_layers == 1 ? "" : "s", nn_print_count(u->params, params),
             c->diags->warnings ? ", with warnings" : "");

@@ -19,8 +19,10 @@ static nn_status read_one(const nn_args *a, nn_arena *arena, const char *path, n
     nn_diags *diags = NULL;
     nn_compile_options opt;
     nn_status s = nn_cli_options(a, arena, &opt, err);
-    if (!s) s = nn_cli_compile(arena, path, &opt, false, &src, &diags, ret, err);
-    return s;
+    if (!s) s = nn_cli_compile(arena, path, &opt, true, &src, &diags, ret, err);
+    if (s != NN_E_DSL_ERROR) return s;
+    nn_cli_print_diags(diags);
+    return nn_cli_errors(diags, err);
 }
 
 static nn_status compare(const nn_args *a, const nn_unit *x, const nn_unit *y, nn_err *err) {

@@ -80,14 +80,14 @@ static void needs_of(const nn_unit *u, int64_t batch, need to[NEEDS]) {
 }
 
 static void print_memory(const nn_unit *u, int64_t batch, nn_buf *out) {
+    enum { TOTAL = NEEDS - 1 };
     need n[NEEDS];
+    char bytes[32];
     needs_of(u, batch, n);
-    nn_buf_printf(out, "memory for training with batches of %" PRId64 " (estimate): ", batch);
-    for (int i = 0; i < NEEDS; i++) {
-        char bytes[32];
-        nn_buf_printf(out, "%s%s %s", i ? i + 1 == NEEDS ? "; " : ", " : "", n[i].key,
-                      nn_print_bytes(n[i].bytes, bytes));
-    }
+    nn_buf_printf(out, "memory for training with batches of %" PRId64 " (estimate): %s\n", batch,
+                  nn_print_bytes(n[TOTAL].bytes, bytes));
+    for (int i = 0; i < TOTAL; i++)
+        nn_buf_printf(out, "%s%s %s", i ? ", " : "  ", n[i].key, nn_print_bytes(n[i].bytes, bytes));
     nn_buf_putc(out, '\n');
 }
 

@@ -189,22 +189,38 @@ static bool put_member(void *ctx, const char *key, nn_json *v) {
     return true;
 }
 
+static void put_list(const nn_json *list, nn_buf *out) {
+    for (size_t i = 0; i < nn_json_size(list); i++) {
+        if (i) nn_buf_puts(out, ", ");
+        put_value(nn_json_at(list, i), out);
+    }
+}
+
+/* {"type", "start", "end", …} or {"type", "values"} as HPO(range(1, 9)) or HPO(choice(1, 2)). */
+static void put_search(const nn_json *h, nn_buf *out) {
+    static const char *const bounds[] = {"start", "low", "end", "high", "step"};
+    const char *type = nn_json_str(nn_json_get(h, "type"), ""), *comma = "";
+    const nn_json *list = nn_json_get(h, "values");
+    if (!list) list = nn_json_get(h, "options");
+    nn_buf_printf(out, "HPO(%s(", list ? "choice" : type);
+    if (list) put_list(list, out);
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        const nn_json *v = nn_json_get(h, bounds[i]);
+        if (!v) continue;
+        nn_buf_printf(out, "%s%s", comma, strcmp(bounds[i], "step") ? "" : "step=");
+        put_value(v, out);
+        comma = ", ";
+    }
+    nn_buf_puts(out, "))");
+}
+
 /* {"type", "params"} is a call, {"hpo"} a search; a value as a program would have it. */
 static void put_object(const nn_json *v, nn_buf *out) {
-    const nn_json *hpo = nn_json_get(v, "hpo"), *params = nn_json_get(v, "params");
+    const nn_json *params = nn_json_get(v, "params");
     const char *type = nn_json_str(nn_json_get(v, "type"), "");
     NN_BUF inner = {0};
-    if (hpo) {
-        nn_buf_puts(out, "HPO(");
-        nn_buf_puts(&inner, "(");
-        nn_json *list = nn_json_get(hpo, "values");
-        if (!list) list = nn_json_get(hpo, "options");
-        for (size_t i = 0; i < nn_json_size(list); i++) {
-            if (i) nn_buf_puts(&inner, ", ");
-            put_value(nn_json_at(list, i), &inner);
-        }
-        if (!list) nn_json_each(hpo, put_member, &inner);
-        nn_buf_printf(out, "%s%s))", list ? "choice" : "range", nn_buf_str(&inner));
+    if (nn_json_get(v, "hpo")) {
+        put_search(nn_json_get(v, "hpo"), out);
         return;
     }
     nn_buf_printf(&inner, "%s(", type);
@@ -219,10 +235,7 @@ static void put_value(const nn_json *v, nn_buf *out) {
         return;
     case NN_JSON_ARRAY:
         nn_buf_putc(out, '(');
-        for (size_t i = 0; i < nn_json_size(v); i++) {
-            if (i) nn_buf_puts(out, ", ");
-            put_value(nn_json_at(v, i), out);
-        }
+        put_list(v, out);
         nn_buf_putc(out, ')');
         return;
     case NN_JSON_OBJECT:

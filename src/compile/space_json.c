@@ -40,6 +40,17 @@ static nn_json *default_json(const nn_hpo *h) {
     return layer ? nn_json_new_int(0) : nn_value_json(first);
 }
 
+/* What was chosen, as --set has it. */
+static nn_json *chosen_json(const nn_search_point *p) {
+    const nn_hpo *h = p->value->hpo;
+    bool layer = p->chosen->kind == NN_V_CALL || p->chosen->kind == NN_V_ITEM;
+    int i = 0;
+    for (const nn_value *e = layer && h->kind == NN_HPO_CHOICE ? h->values : NULL; e;
+         e = e->next, i++)
+        if (e == p->chosen) return nn_json_new_int(i);
+    return nn_value_json(p->chosen);
+}
+
 static nn_json *point_json(const nn_space *s, const nn_search_point *p) {
     nn_json *o = nn_json_new_object();
     nn_json_set(o, "path", nn_json_new_str(p->path));
@@ -51,7 +62,7 @@ static nn_json *point_json(const nn_space *s, const nn_search_point *p) {
     nn_json_set(o, "column", nn_json_new_int(p->value->span.col));
     nn_json_set(o, "default", default_json(p->value->hpo));
     nn_json_set(o, "active", nn_json_new_bool(p->active));
-    if (p->set) nn_json_set(o, "value", nn_value_json(p->chosen));
+    if (p->set) nn_json_set(o, "value", chosen_json(p));
     if (p->parent >= 0) {
         nn_json_set(o, "parent", nn_json_new_str(s->points[p->parent].path));
         nn_json_set(o, "candidate", nn_json_new_int(p->candidate));
