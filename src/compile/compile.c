@@ -74,9 +74,9 @@ static void derive_loss(nn_check *c) {
 
 static void finish(nn_check *c) {
     nn_err e;
+    add_up(c->unit);
     if (c->unit->incomplete) {
         nn_check_findings(c);
-        add_up(c->unit);
         return;
     }
     if (nn_graph_check(c->graph, &e)) {
@@ -85,7 +85,6 @@ static void finish(nn_check *c) {
     }
     derive_loss(c);
     nn_check_findings(c);
-    add_up(c->unit);
 }
 
 static bool start(nn_check *c, nn_program *tree) {
