@@ -3,10 +3,10 @@ SHELL := /bin/sh
 BUILD := build/release
 NINJA := ninja
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve check test bench format lint clean
+.PHONY: help deps build demo serve reference check test bench format lint clean
 
 help: ## what this prints
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 deps: ## install the Debian packages that are missing (SECTIONS="build demo" for some)
 	@tools/deps.sh $(SECTIONS)
@@ -23,6 +23,13 @@ demo: ## the whole journey: train on real images, deploy, ask over HTTP
 
 serve: build ## start the server on http://127.0.0.1:8000
 	@$(BUILD)/neural serve
+
+reference: build ## write the reference pages to build/reference/
+	@mkdir -p build/reference
+	@$(BUILD)/neural reference > build/reference/all.md
+	@sed -n 's/^## //p' build/reference/all.md
+	@for page in layers activations losses optimizers schedules metrics messages findings errors commands config; do \
+		$(BUILD)/neural reference $$page > build/reference/$$page.md || exit 1; done
 
 test: ## the inner loop: unit, conformance and golden tests of the dev build
 	@$(MAKE) -s deps SECTIONS="build check"

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import BIN, NET, ROOT
 
-COMMANDS = ["check", "shapes", "fmt", "compile", "train", "predict", "data", "serve", "key", "config", "operation", "doctor",
-            "completion", "version", "help"]
+COMMANDS = ["check", "shapes", "fmt", "parse", "diff", "search-space", "compile", "train", "predict", "data", "serve", "key", "config", "operation", "doctor",
+            "completion", "reference", "version", "help"]
 
 
 def fails(result, code, *words):
