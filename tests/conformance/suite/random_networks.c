@@ -471,7 +471,10 @@ static nn_exec *open_engine(const nn_engine *e, const program *p, const float *w
     return x;
 }
 
-static const double canary = 1234.5;
+/* What stands behind the values of a node; another one for each, since ops copy. */
+static double canary_of(int node) {
+    return 1234.5 + node;
+}
 
 /* Before a run: values that no layer gives, in every node but the inputs' and behind it. */
 static void poison(const program *p, nn_exec *x) {
@@ -479,7 +482,7 @@ static void poison(const program *p, nn_exec *x) {
         int64_t n;
         double *v = nn_reference_values(x, i, ROWS, &n);
         for (int64_t e = 0; e < n; e++) v[e] = NAN;
-        v[n] = canary;
+        v[n] = canary_of(i);
     }
 }
 
@@ -488,7 +491,7 @@ static void check_nodes(const program *p, nn_exec *x) {
         const nn_node *node = &p->graph->nodes[i];
         int64_t n;
         const double *v = nn_reference_values(x, i, ROWS, &n);
-        if (n != ROWS * node->fold * nn_shape_elements(&node->shape) || v[n] != canary)
+        if (n != ROWS * node->fold * nn_shape_elements(&node->shape) || v[n] != canary_of(i))
             fail_msg("%s\n%s wrote more than its %lld values", p->text, node->name, (long long)n);
         for (int64_t e = 0; e < n; e++)
             if (!isfinite(v[e]))
