@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* model_source.h - model_data in a request's body: its text, places in it, and chosen values for
- * its search points. */
+/* model_source.h - model_data in a request's body: its text, and chosen values for its search
+ * points. */
 #ifndef NN_API_MODEL_SOURCE_H
 #define NN_API_MODEL_SOURCE_H
 #include "api/route.h"
@@ -12,11 +12,6 @@ nn_source nn_model_source(const nn_request *q);
 /* Whether it has an input with a shape, in any form that nn_model_data_parse reads; what the shape
  * is worth is not looked at. */
 bool nn_model_source_has_shape(const nn_json *model_data);
-/* Where each of n diagnostics (in order of place) stands, as "layers[2].params.units", in the
- * arena; "" for the document itself. */
-const char **nn_model_source_paths(nn_arena *arena, const nn_source *src, const nn_diag **list,
-                                   int n);
-
 enum { NN_MODEL_SETTINGS_MAX = 1000 };
 /* The members of best_params (NULL allowed) as settings of the search points that they name: by
  * path, by alias, or as language.md 15 has it ("batch_size", "learning_rate", "dense_units" for

@@ -453,7 +453,7 @@ static nn_call *read_call(reader *r, nn_value *v, nn_value *type) {
     if (!c) return NULL;
     size_t mark = enter(r, "params", -1);
     if (params && (params->kind != NN_V_DICT || params->count > MOST_ARGUMENTS)) {
-        wrong(r, params, "an object of parameters");
+        wrong(r, params, "an object of at most 1000 parameters");
         leave(r, mark);
         return NULL;
     }
@@ -655,7 +655,10 @@ static void read_inputs(reader *r, nn_network *n, const nn_value *doc) {
         else
             s->value = shape;
     }
-    if (!s->value && !s->config) n->damaged = true;
+    if (!s->value && !s->config) { /* reported: the checker need not miss it */
+        n->sections = NULL;
+        n->damaged = true;
+    }
     leave(r, mark);
 }
 

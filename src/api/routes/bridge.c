@@ -30,15 +30,13 @@ typedef struct work {
     nn_unit *unit;
     const nn_diag **sorted; /* the stored diagnostics by place */
     int n_sorted;
-    const char **paths; /* of each in model_data; NULL: src is a program */
-    nn_operation *op;   /* of /api/compile; NULL: none */
+    nn_operation *op; /* of /api/compile; NULL: none */
 } work;
 
 static void work_reset(work *w) {
     free(w->sorted);
     w->sorted = NULL;
     w->n_sorted = 0;
-    w->paths = NULL;
     w->unit = NULL;
     w->arena = nn_arena_free(w->arena);
 }
@@ -57,13 +55,6 @@ static nn_status begin(work *w, nn_err *err) {
     return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for a compilation");
 }
 
-/* After the last diagnostic. */
-static void look_up(work *w) {
-    w->sorted = nn_diags_sorted(w->diags, &w->n_sorted);
-    if (w->json && w->n_sorted)
-        w->paths = nn_model_source_paths(w->arena, &w->src, w->sorted, w->n_sorted);
-}
-
 static const char *text_of(const work *w, const char *field) {
     return nn_json_str(nn_json_get(w->q->body, field), "");
 }
@@ -78,7 +69,7 @@ static nn_status compile_text(work *w, nn_err *err) {
     w->src = (nn_source){"<dsl_code>", text, strlen(text)};
     nn_status s = begin(w, err);
     if (!s) s = nn_compile(w->arena, &w->src, &opt, w->diags, &w->unit, err);
-    if (w->diags) look_up(w);
+    if (w->diags) w->sorted = nn_diags_sorted(w->diags, &w->n_sorted);
     return s;
 }
 
@@ -89,26 +80,20 @@ static nn_status compile_data(work *w, const nn_setting *settings, int n, nn_err
                                   nn_json_bool(nn_json_get(data, "auto_flatten_output"), false),
                               .settings = settings,
                               .n_settings = n};
-    nn_program *tree = NULL;
     w->src = nn_model_source(w->q);
     w->json = true;
     nn_status s = begin(w, err);
-    if (!s) s = nn_model_data_parse(w->arena, &w->src, w->diags, &tree, err);
-    if (!s) s = nn_compile_tree(w->arena, &w->src, tree, &opt, w->diags, &w->unit, err);
-    if (w->diags) look_up(w);
+    if (!s) s = nn_compile_source(w->arena, &w->src, &opt, w->diags, &w->unit, err);
+    if (w->diags) w->sorted = nn_diags_sorted(w->diags, &w->n_sorted);
     return s;
 }
 
 /* ---- answers ---- */
 
-/* "line 2, column 5: …" of a program, "layers[1].params: …" of model_data. */
+/* "line 2, column 5: …" of a program; of model_data the message begins with the path. */
 static void put_sentence(const work *w, int i, nn_buf *out) {
     const nn_diag *d = w->sorted[i];
-    const char *path = w->paths ? w->paths[i] : "";
-    if (!w->json)
-        nn_buf_printf(out, "line %d, column %d: ", d->span.line, d->span.col);
-    else if (*path && strncmp(d->message, path, strlen(path)) != 0)
-        nn_buf_printf(out, "%s: ", path);
+    if (!w->json) nn_buf_printf(out, "line %d, column %d: ", d->span.line, d->span.col);
     nn_buf_puts(out, d->message);
     if (d->severity == NN_SEV_ERROR && d->hint) nn_buf_printf(out, "; %s", d->hint);
 }
@@ -155,8 +140,6 @@ static void put_warnings(const work *w, nn_jw *jw, bool success) {
 
 static void put_diagnostics(const work *w, nn_jw *jw) {
     NN_JSON *list = w->diags && w->arena ? nn_diags_json(w->diags) : nn_json_new_array();
-    for (int i = 0; w->paths && i < w->n_sorted; i++)
-        nn_json_set(nn_json_at(list, (size_t)i), "path", nn_json_new_str(w->paths[i]));
     nn_jw_value(jw, list);
 }
 
@@ -239,8 +222,8 @@ static void put_model_data(const work *w, nn_jw *jw) {
         "diagnostics", NN_ARRAY,                                                                   \
             .items = NN_OBJECT, .required = true,                                                  \
             .help =                                                                                \
-                "errors and warnings with places and fixes; of model_data with the path, lines "   \
-                "counted from its first brace"                                                     \
+                "errors and warnings with places and fixes; of model_data with the path in the "   \
+                "message, lines counted from its first brace"                                      \
     }
 #define MEMBER_DSL_CODE                                                                            \
     { "dsl_code", NN_STRING, .required = true, .max = DSL_MAX, .help = "the program" }
@@ -299,7 +282,7 @@ static nn_status parse_research(work *w, nn_err *err) {
     nn_status s = begin(w, err);
     if (s) return s;
     nn_program *tree = nn_parse(w->arena, &w->src, NN_START_RESEARCH, w->diags);
-    look_up(w);
+    w->sorted = nn_diags_sorted(w->diags, &w->n_sorted);
     if (w->diags->errors || !tree)
         return refuse_error(w, &(nn_err){.msg = "the program is too large"}, err);
     NN_JSON *data = nn_research_data(tree);

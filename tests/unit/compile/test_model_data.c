@@ -412,7 +412,7 @@ TEST(what_is_no_model_data_is_told) {
     expect_refusal("", "");
     expect_refusal("{", "");
     expect_refusal("{\"layers\":[]}", "input");
-    expect_refusal(DOC("{\"shape\":\"x\"}", "[]"), "input");
+    expect_refusal(DOC("{\"shape\":\"x\"}", "[]"), "input: expected an input with a 'shape'");
     expect_refusal(DOC("{\"shape\":[4]}", "7"), "layers: expected a list of layers");
     expect_refusal(DOC("{\"shape\":[4]}", "[7]"), "layers[0]: expected a layer");
     expect_refusal(DOC("{\"shape\":[4]}", "[{\"type\":\"Dense\"}]"), "units");
