@@ -122,19 +122,36 @@ static void complete_bash(void) {
         "complete -o filenames -F _neural neural");
 }
 
+/* Text within single quotes; zsh also reads brackets in a description. */
+static void put_quoted(const char *text, bool zsh) {
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputs("'\\''", stdout);
+        else if (zsh && strchr("[]\\", *text))
+            printf("\\%c", *text);
+        else
+            putchar(*text);
+    }
+}
+
 static void complete_zsh(void) {
     puts(
         "#compdef neural\n# zsh completion for neural: neural completion zsh > \"${fpath[1]}/_neural\"\n"
         "_neural() {\n    local -a commands\n    commands=(");
-    for (unsigned i = 0; nn_command_at(i); i++)
-        printf("        '%s:%s'\n", nn_command_at(i)->name, nn_command_at(i)->summary);
+    for (unsigned i = 0; nn_command_at(i); i++) {
+        printf("        '%s:", nn_command_at(i)->name);
+        put_quoted(nn_command_at(i)->summary, true);
+        puts("'");
+    }
     puts(
         "    )\n    if (( CURRENT == 2 )); then _describe command commands; return; fi\n    case $words[2] in");
     for (unsigned i = 0; nn_command_at(i); i++) {
         const nn_command_row *r = nn_command_at(i);
         printf("        %s) _arguments '--help[print help]'", r->name);
         for (const nn_option *o = r->command->options; o && o->name; o++) {
-            printf(" '--%s[%s]", o->name, o->help);
+            printf(" '%s--%s[", o->value && strstr(o->value, "...") ? "*" : "", o->name);
+            put_quoted(o->help, true);
+            putchar(']');
             if (o->value) printf(":%s:", o->value);
             if (o->words) {
                 putchar('(');
@@ -155,10 +172,14 @@ static void complete_fish(void) {
         "# fish completion for neural: neural completion fish > ~/.config/fish/completions/neural.fish");
     for (unsigned i = 0; nn_command_at(i); i++) {
         const nn_command_row *r = nn_command_at(i);
-        printf("complete -c neural -n __fish_use_subcommand -a %s -d '%s'\n", r->name, r->summary);
+        printf("complete -c neural -n __fish_use_subcommand -a %s -d '", r->name);
+        put_quoted(r->summary, false);
+        puts("'");
         for (const nn_option *o = r->command->options; o && o->name; o++) {
-            printf("complete -c neural -n '__fish_seen_subcommand_from %s' -l %s -d '%s'", r->name,
-                   o->name, o->help);
+            printf("complete -c neural -n '__fish_seen_subcommand_from %s' -l %s -d '", r->name,
+                   o->name);
+            put_quoted(o->help, false);
+            putchar('\'');
             if (o->value) fputs(" -r", stdout);
             if (o->words) {
                 fputs(" -f -a '", stdout);

@@ -437,3 +437,10 @@ def test_completion_knows_the_options(neural):
 
 def test_help_shows_what_may_be_repeated(neural):
     assert "--set PATH=VALUE..." in neural("check", "--help").out
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_is_quoted(neural, shell):
+    """An apostrophe in a help text does not end its quotes: bash reads these lines alike."""
+    for line in neural("completion", shell).out.split("\n"):
+        assert line.replace("'\\''", "").count("'") % 2 == 0, line
