@@ -86,17 +86,17 @@ static nn_search_point *enter(nn_check *c, const char *owner, const nn_param *p,
     const nn_hpo *h = v->hpo;
     nn_search_point *to = &s->points[s->n++];
     *to = (nn_search_point){.path = path,
-                     .alias = alias,
-                     .owner = owner,
-                     .param = p      ? p->name
-                              : tail ? tail + 1
-                                     : path,
-                     .value = v,
-                     .integer = h->kind == NN_HPO_RANGE && h->low->kind == NN_V_INT &&
-                                (!h->step || h->step->kind == NN_V_INT),
-                     .parent = c->point,
-                     .candidate = c->candidate,
-                     .active = c->point < 0 || (s->points[c->point].active && c->chosen)};
+                            .alias = alias,
+                            .owner = owner,
+                            .param = p      ? p->name
+                                     : tail ? tail + 1
+                                            : path,
+                            .value = v,
+                            .integer = h->kind == NN_HPO_RANGE && h->low->kind == NN_V_INT &&
+                                       (!h->step || h->step->kind == NN_V_INT),
+                            .parent = c->point,
+                            .candidate = c->candidate,
+                            .active = c->point < 0 || (s->points[c->point].active && c->chosen)};
     v->hpo->point = s->n;
     return to;
 }
