@@ -238,8 +238,9 @@ static nn_value *look(nn_check *c, const char *owner, const nn_param *p, int poi
         r = nn_check_resolve(c, owner, p, e);
     else if (p && !chosen && !nn_check_value(c, owner, p, e, &scratch))
         r = NULL; /* the chosen one is checked where it is used */
-    else if (!built && strcmp(owner, "layers") == 0)
-        nn_check_look_one(c, e);
+    else if (!built && strcmp(owner, "layers") == 0 &&
+             (e->kind == NN_V_CALL || e->kind == NN_V_ITEM))
+        nn_check_look_one(c, e); /* of anything else the chosen one tells */
     else if (!built && !p && e->kind == NN_V_CALL && nn_layer_find(e->call->name))
         nn_check_inner(c, e->call);
     nn_check_pop(c, mark);

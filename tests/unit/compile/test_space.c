@@ -206,7 +206,10 @@ TEST(paths_do_not_move_with_what_is_chosen) {
 TEST(candidates_that_are_not_chosen_are_checked) {
     static const char *const wrong[] = {"HPO(choice(Dense(3), Dens(4)))",
                                         "HPO(choice(Dense(3), (Dense(4) Dense(-1))))",
-                                        "HPO(choice(Dense(3), Residual { Dense(8, colour=2) }))"};
+                                        "HPO(choice(Dense(3), Residual { Dense(8, colour=2) }))",
+                                        "HPO(choice(relu, tanh))",
+                                        "HPO(choice(3, 4, 5))",
+                                        "HPO(range(3, 4))"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char text[200];
         snprintf(text, sizeof text, "network A { input: (8,) layers: %s Dense(2) }", wrong[i]);
