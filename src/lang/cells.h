@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cells.h - characters as a terminal shows them. Private to lang/. */
+/* cells.h - characters as a terminal shows them: for diagnostics and tables. */
 #ifndef NN_LANG_CELLS_H
 #define NN_LANG_CELLS_H
 #include <stdbool.h>
