@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Any text as model_data: diagnostics, or a network that is the same after it was written, in
  * either form, and read again. A text that is no JSON is taken for a program, so that seeds are
- * programs too. */
+ * programs too. Seeds: tests/fuzz/seeds/compile_model_data (the examples), examples/. */
 #include "compile/model_data.h"
 
 #include <stdio.h>
