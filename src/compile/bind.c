@@ -143,8 +143,7 @@ bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_pa
 }
 
 const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n) {
-    unsigned kind = 0; /* the custom layer's comes after those of the table */
-    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
+    unsigned kind = nn_check_kind(l);
     int n = nn_layer_n_params(l);
     *ret_n = n + NN_COMMON_COUNT;
     if (c->defaults[kind]) return c->defaults[kind];

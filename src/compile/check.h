@@ -23,7 +23,9 @@ typedef struct nn_used {
     struct nn_used_slot {
         const char *name;
         nn_span span;
-        nn_flow flow; /* of what the name stands for, once it is built: flow.row >= 0 */
+        nn_flow flow; /* what the name stands for, once it is bound */
+        bool bound;   /* false: it is the name of something further down, or only reserved */
+        int next;     /* of the copies of a repeated layer: the next number; 0: it has none */
     } * slot;
     size_t n, cap;
 } nn_used;
@@ -32,8 +34,9 @@ typedef struct nn_used {
 typedef struct nn_scope {
     nn_flow *open;
     int n, cap;
-    nn_flow stem;  /* what branches that fork start from; stem.row -1: none */
-    bool branched; /* the last item was a branch */
+    nn_flow stem; /* what branches that fork start from */
+    bool forked;  /* they do: there is a stem */
+    bool inner;   /* of a block or branch */
 } nn_scope;
 
 /* Which copy of what is being built. */
@@ -62,6 +65,7 @@ typedef struct nn_check {
     int *counters;       /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
+    int64_t turns;               /* of groups: going through an empty one takes time too */
     nn_copy copy;                /* of the item at hand */
     int parent;                  /* row of the layer whose block is being built, -1: none */
     nn_buf path;                 /* of the value at hand, for search points: "layers[2].units" */
@@ -69,6 +73,7 @@ typedef struct nn_check {
     bool chosen;                 /* that candidate is the chosen one */
     const nn_setting *inherited; /* by the nested expression that is that candidate */
     const char *alias;           /* the same, readable: "dense_2"; NULL: as the path */
+    size_t alias_at;             /* how much of the path that stands for */
     const nn_layer *last;        /* the last layer built */
     nn_span output_span;         /* of the last Output; line 0: none */
     bool keys; /* the arguments at hand are the keys of a section: for the wording */
@@ -169,6 +174,27 @@ struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span);
 struct nn_used_slot *nn_used_find(const nn_used *u, const char *name); /* NULL: not there */
 /* Says what a name stands for from here on. */
 void nn_used_bind(nn_check *c, const char *name, nn_flow flow);
+bool nn_check_is_name(const char *s); /* a letter or '_', then letters, digits, '_'; at most 64 */
+/* Enters the names of inputs, layers and branches, so that none is given out to another layer;
+ * reports those that are given twice. */
+void nn_check_names(nn_check *c);
+/* "<base>_<k>" for the first k from *k on that is free; *k is its number then. */
+void nn_check_number(nn_check *c, const char *base, int *k, char *buf, size_t cap);
+/* Which row of the table a layer is; the custom layer's comes behind the last. */
+unsigned nn_check_kind(const nn_layer *l);
+
+/* ---- flows.c: which values a layer or a branch takes ---- */
+
+void nn_flow_open(nn_check *c, nn_flow f);
+void nn_flow_open_lost(nn_check *c); /* in the place of all that are open */
+void nn_flow_lose(nn_check *c);      /* what is open is not known any more */
+/* What a layer takes, out of what is open, into in[NN_MAX_INPUTS]; -1, reported, if that does not
+ * fit: then it is taken all the same. */
+int nn_flow_take(nn_check *c, const nn_layer *l, const nn_call *call, const nn_bound *args,
+                 nn_flow *in);
+/* Where a branch starts: the open flow of its name, else the stem. False if there is none. */
+bool nn_flow_branch(nn_check *c, const nn_item *it, nn_flow *ret);
+const char *nn_flow_name(const nn_check *c, const nn_flow *f);
 
 /* ---- layer.c: one layer ---- */
 

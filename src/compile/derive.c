@@ -9,13 +9,20 @@
 
 enum { RULE_MAX = 160 };
 
-/* A call as it stands in the source, on one line and cut. */
+/* Takes off what may be half a character. */
+static size_t whole_characters(const char *buf, size_t n) {
+    while (n && ((unsigned char)buf[n - 1] & 0xC0) == 0x80) n--;
+    return n && ((unsigned char)buf[n - 1] & 0xC0) == 0xC0 ? n - 1 : n;
+}
+
+/* A call as it stands in the source, on one line; a long one is cut. */
 static const char *call_text(const nn_check *c, nn_span s, char *buf, size_t cap) {
     size_t n = 0;
-    bool blank = false;
-    for (size_t i = s.begin; i < s.end && i < c->source->size && n + 4 < cap; i++) {
+    bool blank = false, cut = false;
+    for (size_t i = s.begin; i < s.end && i < c->source->size; i++) {
         unsigned char ch = (unsigned char)c->source->text[i];
-        if (ch == '{') break;
+        cut = n + sizeof " …" > cap;
+        if (ch == '{' || cut) break;
         if (ch <= ' ') {
             blank = n > 0;
             continue;
@@ -24,9 +31,8 @@ static const char *call_text(const nn_check *c, nn_span s, char *buf, size_t cap
         blank = false;
         buf[n++] = (char)ch;
     }
-    while (n && ((unsigned char)buf[n - 1] & 0xC0) == 0x80 && n + 4 >= cap)
-        n--; /* whole characters */
-    buf[n] = 0;
+    if (cut) n = whole_characters(buf, n);
+    snprintf(buf + n, cap - n, "%s", cut ? "…" : "");
     return buf;
 }
 
@@ -88,6 +94,7 @@ void nn_check_derive(nn_check *c, nn_diag *d, int row) {
         if (n == MOST) {
             memmove(&chain[MOST - FIRST], &chain[MOST - FIRST + 1], (FIRST - 1) * sizeof chain[0]);
             n--;
+            d->cut_steps++;
         }
         chain[n++] = r;
     }

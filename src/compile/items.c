@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* items.c - the input and the layers of a network, in order, into the graph: which values each
- * layer takes, branches, blocks, groups and repetition.
+/* items.c - the input and the layers of a network, in order, into the graph: branches, blocks,
+ * groups and repetition. Which values each of them takes is in flows.c.
  *
  * A scope holds the flows that are open, in order: the network's inputs at first, then what layers
  * and branches leave. A layer of one input takes the only open flow; a merge takes all of them; a
- * layer with inputs=[…] takes what it names and ends the line at hand. A branch goes on from the
- * open flow of its name, else it forks from the line at hand, the stem, and so do the branches
- * after it. What is open at the end are the outputs.
+ * layer with inputs=[…] takes what it names, ends the line at hand and is the new one. A branch
+ * goes on from the open flow of its name, else it forks from the line at hand, the stem, and so do
+ * the branches after it. What is open at the end are the outputs.
  *
  * Repetition expands here. The number of layers is counted first, saturating, so that a hostile
  * count costs nothing. What binding says about a repeated layer is said once; its shapes are
  * checked for every copy. */
 #include "compile/check.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -56,7 +54,9 @@ static const nn_item *items_of(const nn_item *it) {
 static int64_t count_layers(const nn_item *items) {
     int64_t n = 0;
     for (const nn_item *it = items; it && n <= NN_MAX_LAYERS; it = it->next) {
-        int64_t inner = count_layers(items_of(it)) + (it->kind == NN_ITEM_CALL), sum;
+        bool call = it->kind == NN_ITEM_CALL;
+        if (call && strcasecmp(it->call->name, "Input") == 0) continue;
+        int64_t inner = count_layers(items_of(it)) + call, sum;
         if (inner == 0) inner = 1;
         if (__builtin_mul_overflow(inner, written_times(it), &inner) ||
             __builtin_add_overflow(n, inner, &sum) || sum > NN_MAX_LAYERS)
@@ -64,159 +64,6 @@ static int64_t count_layers(const nn_item *items) {
         n = sum;
     }
     return n;
-}
-
-/* ---- names that the program gives ---- */
-
-static bool is_identifier(const char *s) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
-    size_t n = strlen(s);
-    return n > 0 && n <= 64 && strspn(s, letters) == n && !(s[0] >= '0' && s[0] <= '9');
-}
-
-static void enter_name(nn_check *c, const nn_value *v, bool many) {
-    const char *name = nn_check_word(v);
-    if (!name) return;
-    if (!is_identifier(name)) {
-        NN_ERROR(c, "out-of-range", v->span,
-                 "a layer's name is a letter or '_', then letters, digits or '_', at most 64, got "
-                 "'%.40s'",
-                 name);
-        return;
-    }
-    const struct nn_used_slot *had = many ? NULL : nn_used_add(c, name, v->span);
-    if (!had) return;
-    nn_diag *d = NN_ERROR(c, "duplicate-name", v->span, "two layers are named '%s'", name);
-    nn_diag_note(c->diags, d, had->span, "the first one is here");
-}
-
-/* Enters them all, so that none is given out to another layer. */
-static void collect_names(nn_check *c, const nn_item *items, bool repeated) {
-    for (const nn_item *it = items; it; it = it->next) {
-        bool many = repeated || it->repeat || it->origin;
-        collect_names(c, items_of(it), many);
-        for (const nn_arg *a = it->kind == NN_ITEM_CALL ? it->call->args : NULL; a; a = a->next)
-            if (a->name && strcmp(a->name, "name") == 0) enter_name(c, a->value, many);
-    }
-}
-
-/* ---- flows ---- */
-
-static bool open_flow(nn_check *c, nn_flow f) {
-    nn_scope *s = c->scope;
-    if (s->n == s->cap) {
-        int cap = s->cap ? 2 * s->cap : 4;
-        nn_flow *open = nn_check_alloc(c, (size_t)cap * sizeof *open);
-        if (!open) return false;
-        if (s->n) memcpy(open, s->open, (size_t)s->n * sizeof *open);
-        s->open = open;
-        s->cap = cap;
-    }
-    s->open[s->n++] = f;
-    return true;
-}
-
-static void close_flow(nn_scope *s, int i) {
-    memmove(&s->open[i], &s->open[i + 1], (size_t)(--s->n - i) * sizeof s->open[0]);
-}
-
-static const char *flow_name(const nn_check *c, const nn_flow *f) {
-    return f->name ? f->name : f->row >= 0 ? c->unit->layers[f->row].name : "?";
-}
-
-/* "image, text": the flows that are open. */
-static const char *open_names(const nn_check *c, char *buf, size_t cap) {
-    size_t at = 0;
-    buf[0] = 0;
-    for (int i = 0; i < c->scope->n && at < cap; i++)
-        at += (size_t)snprintf(buf + at, cap - at, "%s%s", i ? ", " : "",
-                               flow_name(c, &c->scope->open[i]));
-    return buf;
-}
-
-/* The value that a name stands for; NULL, reported, if there is none. */
-static const nn_flow *named_flow(nn_check *c, const nn_bound *b, const char *name) {
-    for (int i = 0; i < c->scope->n; i++) {
-        const nn_flow *f = &c->scope->open[i];
-        if (f->name && strcmp(f->name, name) == 0) return f;
-    }
-    const struct nn_used_slot *s = nn_used_find(&c->used, name);
-    if (s && s->flow.row >= 0) return &s->flow;
-    nn_diag *d = NN_ERROR(
-        c, "unknown-name", b->span,
-        s ? "layer '%s' stands after this one" : "no input, branch or layer is named '%s'", name);
-    if (s) {
-        nn_diag_hint(c->diags, d, "values flow downwards: take them from layers above");
-        return NULL;
-    }
-    enum { MOST = 64 };
-    const char *names[MOST + 1];
-    int n = 0;
-    for (size_t i = 0; i < c->used.cap && n < MOST; i++)
-        if (c->used.slot[i].name && c->used.slot[i].flow.row >= 0)
-            names[n++] = c->used.slot[i].name;
-    names[n] = NULL;
-    nn_check_suggest(c, d, b->span, name, names);
-    return NULL;
-}
-
-/* inputs=[a, b]: these, and the line at hand ends; they and it are taken from what is open. */
-static int take_named(nn_check *c, const nn_bound *b, nn_flow *in) {
-    nn_scope *s = c->scope;
-    int n = 0;
-    for (int i = 0; i < b->n_names && n < NN_MAX_INPUTS; i++) {
-        const nn_flow *f = named_flow(c, b, b->names[i]);
-        if (!f) return -1;
-        in[n++] = *f;
-    }
-    if (s->n && !s->open[s->n - 1].name) s->n--;
-    for (int i = 0; i < n; i++)
-        for (int j = s->n - 1; j >= 0; j--)
-            if (s->open[j].row == in[i].row) close_flow(s, j);
-    return n;
-}
-
-static void wrong_count(nn_check *c, const nn_layer *l, const nn_call *call, int n) {
-    int least = l->max_inputs ? l->min_inputs : 1, most = l->max_inputs ? l->max_inputs : 1;
-    char names[256];
-    if (n > most) {
-        nn_diag *d =
-            NN_ERROR(c, "bad-branch", call->name_span, "%s takes %d input%s, but %d are open: %s",
-                     l->name, most, most == 1 ? "" : "s", n, open_names(c, names, sizeof names));
-        nn_diag_hint(c->diags, d,
-                     "merge them first, with Concatenate() or Add(), or choose with inputs=[…]");
-    } else if (n > 0) {
-        nn_diag *d =
-            NN_ERROR(c, "bad-branch", call->name_span, "%s takes %s%d inputs, but %d is open",
-                     l->name, least == most ? "" : "at least ", least, n);
-        nn_diag_hint(c->diags, d,
-                     "open branches before it (left: { … } right: { … }) or name layers: "
-                     "inputs=[a, b]");
-    }
-}
-
-/* What a layer takes, out of what is open; -1, reported, if that does not fit. */
-static int take_inputs(nn_check *c, const nn_layer *l, const nn_call *call, const nn_bound *args,
-                       nn_flow *in) {
-    nn_scope *s = c->scope;
-    int least = l->max_inputs ? l->min_inputs : 1, most = l->max_inputs ? l->max_inputs : 1;
-    const nn_bound *named = &args[nn_layer_n_params(l) + NN_COMMON_INPUTS];
-    int n = s->n;
-    if (named->given) {
-        n = take_named(c, named, in);
-        if (n >= 0 && (n < least || n > most)) {
-            NN_ERROR(c, "bad-branch", named->span, "%s takes %d to %d inputs, got %d", l->name,
-                     least, most, n);
-            return -1;
-        }
-        return n;
-    }
-    bool fits = n >= least && n <= most && n <= NN_MAX_INPUTS;
-    if (fits) memcpy(in, s->open, (size_t)n * sizeof *in);
-    if (!fits) wrong_count(c, l, call, n);
-    s->n = 0;
-    s->stem = NN_NO_FLOW;
-    return fits ? n : -1;
 }
 
 /* ---- layers ---- */
@@ -238,12 +85,13 @@ static void flatten_first(nn_check *c, const nn_bound_call *b, nn_flow *in, nn_c
 
 static void add_layer(nn_check *c, const nn_bound_call *b, nn_copy k, int index) {
     nn_flow in[NN_MAX_INPUTS];
-    int n = take_inputs(c, b->layer, b->call, b->args, in);
-    if (n < 0) c->n_layers++; /* so that an Input after it is out of place */
-    if (n > 0) flatten_first(c, b, &in[0], k, index);
-    nn_flow lost = NN_NO_FLOW;
-    nn_flow out = n > 0 ? nn_check_build(c, b, in, n, k, index) : lost;
-    open_flow(c, out);
+    int n = nn_flow_take(c, b->layer, b->call, b->args, in);
+    if (n <= 0) { /* its name is known all the same, and its block is checked */
+        in[0] = NN_NO_FLOW;
+        n = 1;
+    }
+    flatten_first(c, b, &in[0], k, index);
+    nn_flow_open(c, nn_check_build(c, b, in, n, k, index));
 }
 
 /* How often an item stands there; 0, reported, if that makes no sense. */
@@ -267,7 +115,7 @@ static nn_copy copy_of(nn_copy k, int64_t i, int64_t count) {
     return (nn_copy){k.index * count + i, k.repeated || count > 1};
 }
 
-static void add_input(nn_check *c, const nn_call *call, const nn_layer *l, const nn_bound *args,
+static void add_input(nn_check *c, const nn_item *it, const nn_layer *l, const nn_bound *args,
                       bool usable);
 
 /* The name that a layer would get, for the readable paths of its search points. */
@@ -275,10 +123,11 @@ static const char *guess_name(nn_check *c, const nn_layer *l, const nn_call *cal
     for (const nn_arg *a = call->args; a; a = a->next)
         if (a->name && strcmp(a->name, "name") == 0 && nn_check_word(a->value))
             return nn_check_word(a->value);
-    unsigned kind = 0;
-    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
-    int k = c->counters[kind] ? c->counters[kind] : 1;
-    return nn_arena_printf(c->arena, "%s_%d", l->base, k);
+    if (l->role != NN_ROLE_LAYER && !nn_used_find(&c->used, l->base)) return l->base;
+    int k = c->counters[nn_check_kind(l)];
+    char text[NN_MAX_NAME];
+    nn_check_number(c, l->base, &k, text, sizeof text);
+    return nn_arena_strdup(c->arena, text);
 }
 
 static bool has_hpo(const nn_arg *args) {
@@ -298,8 +147,7 @@ static bool too_many(nn_check *c, const nn_call *call) {
 
 static void add_copies(nn_check *c, const nn_bound_call *b, bool usable, nn_copy k, int64_t count,
                        bool searched, list *li) {
-    if (!usable)
-        for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
+    if (!usable) nn_flow_lose(c);
     int errors = c->diags->errors;
     for (int64_t i = 0; i < count && !c->full && !too_many(c, b->call); i++) {
         add_layer(c, b, copy_of(k, i, count), index_of(li));
@@ -309,14 +157,21 @@ static void add_copies(nn_check *c, const nn_bound_call *b, bool usable, nn_copy
     li->next += searched;
 }
 
+/* It was reported. What names it, and what is in it, is not to blame. */
+static void unknown_layer(nn_check *c, const nn_call *call) {
+    for (const nn_arg *a = call->args; a; a = a->next)
+        if (a->name && strcmp(a->name, "name") == 0 && nn_check_word(a->value))
+            nn_used_bind(c, nn_check_word(a->value), NN_NO_FLOW);
+    nn_check_look(c, call->block);
+    c->n_layers++; /* so that an Input after it is out of place */
+    nn_flow_open_lost(c);
+}
+
 static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     const nn_call *call = it->call;
     const nn_layer *l = nn_check_layer(c, call);
     if (!l) {
-        c->n_layers++;
-        c->scope->n = 0;
-        c->scope->stem = NN_NO_FLOW;
-        open_flow(c, NN_NO_FLOW);
+        unknown_layer(c, call);
         return;
     }
     int n;
@@ -327,15 +182,24 @@ static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     bool input = l->role == NN_ROLE_INPUT, points = has_hpo(call->args) || it->repeat;
     size_t mark = points || call->block ? push_item(c, li) : c->path.n;
     c->alias = points && !input ? guess_name(c, l, call) : NULL;
+    c->alias_at = c->path.n;
     bool usable = nn_check_call(c, l, call, k, args);
     int64_t count = times(c, it);
     c->alias = NULL;
     if (input)
-        add_input(c, call, l, args, usable);
+        add_input(c, it, l, args, usable);
     else
         add_copies(c, &(nn_bound_call){l, call, args, l == &nn_layer_custom ? call->name : NULL},
                    usable, k, count, is_searched(it), li);
     nn_check_pop(c, mark);
+}
+
+/* Layers are counted when they are built; groups may be without any. */
+static bool one_more_turn(nn_check *c, const nn_item *it) {
+    if (c->full || c->turns++ < NN_MAX_LAYERS) return !c->full;
+    NN_ERROR(c, "limit", it->span, "groups are repeated more than %d times in all", NN_MAX_LAYERS);
+    c->full = true;
+    return false;
 }
 
 /* A group's items again: what binding has to say was said for the first copy. Where its repetition
@@ -346,7 +210,7 @@ static void add_group(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     int64_t count = times(c, it);
     if (!whole) nn_check_pop(c, mark);
     int errors = c->diags->errors;
-    for (int64_t i = 0; i < count && !c->full; i++) {
+    for (int64_t i = 0; i < count && one_more_turn(c, it); i++) {
         list inner = {.key = "sublayers", .within = index_of(li)};
         add_items(c, it->items, copy_of(k, i, count), whole ? &inner : li);
         if (c->diags->errors != errors) break;
@@ -381,8 +245,7 @@ static void add_choice(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     nn_value *v = nn_check_resolve(c, "layers", NULL, it->hpo);
     int64_t count = times(c, it);
     const nn_item *item = v && v->kind != NN_V_ERROR ? candidate_item(c, it, v) : NULL;
-    if (!item)
-        for (int i = 0; i < c->scope->n; i++) c->scope->open[i].node = -1;
+    if (!item) nn_flow_lose(c);
     nn_candidate outer = nn_check_to_chosen(c, it->hpo);
     nn_item *one = item ? nn_check_alloc(c, sizeof *one) : NULL;
     if (one) *one = *item, one->next = NULL; /* it is the only one */
@@ -440,10 +303,10 @@ void nn_check_look(nn_check *c, const nn_item *items) {
 /* ---- branches and blocks ---- */
 
 int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *open, int cap) {
-    nn_scope scope = {.stem = NN_NO_FLOW}, *outer = c->scope;
+    nn_scope scope = {.stem = NN_NO_FLOW, .inner = true}, *outer = c->scope;
     list l = {.key = "sublayers", .within = -1};
     c->scope = &scope;
-    open_flow(c, from);
+    nn_flow_open(c, from);
     add_items(c, block, c->copy, &l);
     c->scope = outer;
     int n = scope.n < cap ? scope.n : cap;
@@ -451,32 +314,9 @@ int nn_check_block(nn_check *c, const nn_item *block, nn_flow from, nn_flow *ope
     return n;
 }
 
-/* Where a branch starts: the open flow of its name, else the stem. False if neither is there. */
-static bool branch_start(nn_check *c, const nn_item *it, nn_flow *ret) {
-    nn_scope *s = c->scope;
-    for (int i = 0; i < s->n; i++)
-        if (s->open[i].name && strcmp(s->open[i].name, it->name) == 0) {
-            *ret = s->open[i];
-            close_flow(s, i);
-            return true;
-        }
-    if (s->stem.row < 0 && s->n == 1) {
-        s->stem = s->open[0];
-        s->n = 0;
-    }
-    *ret = s->stem;
-    if (s->stem.row >= 0) return true;
-    if (s->n == 0) return false; /* no input: said elsewhere */
-    char names[256];
-    nn_diag *d =
-        NN_ERROR(c, "bad-branch", it->span, "branch '%s' has no input of that name", it->name);
-    nn_diag_hint(c->diags, d, "open are: %s", open_names(c, names, sizeof names));
-    return false;
-}
-
 static void add_branch(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     nn_flow from = NN_NO_FLOW, open[NN_MAX_INPUTS];
-    bool found = branch_start(c, it, &from);
+    bool found = nn_flow_branch(c, it, &from);
     size_t mark = push_item(c, li);
     li->next++;
     nn_copy outer = c->copy;
@@ -491,7 +331,7 @@ static void add_branch(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     }
     nn_flow out = n == 1 && found ? open[0] : NN_NO_FLOW;
     out.name = it->name;
-    open_flow(c, out);
+    nn_flow_open(c, out);
     nn_used_bind(c, it->name, out);
 }
 
@@ -533,14 +373,20 @@ static void open_input(nn_check *c, const nn_call *call, const nn_layer *l, cons
     nn_flow f = NN_NO_FLOW;
     if (usable)
         f = nn_check_build(c, &(nn_bound_call){l, call, args, NULL}, NULL, 0, (nn_copy){0}, -1);
-    if (name->given) f.name = name->s;
-    open_flow(c, f);
+    if (name->given) f.name = f.row >= 0 ? c->unit->layers[f.row].name : name->s;
+    nn_flow_open(c, f);
 }
 
-static void add_input(nn_check *c, const nn_call *call, const nn_layer *l, const nn_bound *args,
+static void add_input(nn_check *c, const nn_item *it, const nn_layer *l, const nn_bound *args,
                       bool usable) {
-    if (c->n_layers > 0 || c->parent >= 0)
+    const nn_call *call = it->call;
+    bool misplaced = c->n_layers > 0 || c->scope->inner;
+    if (misplaced || it->repeat) c->input_given = true;
+    if (misplaced)
         NN_ERROR(c, "unexpected", call->name_span, "Input must stand before the first layer");
+    else if (it->repeat)
+        NN_ERROR(c, "bad-repeat", it->repeat->span,
+                 "an Input stands for one input: write it once for each");
     else if (!second_input(c, call->name_span, true))
         open_input(c, call, l, args, usable);
 }
@@ -568,13 +414,8 @@ static void section_shape(nn_check *c, const nn_section *s, nn_value *v, const n
     if (named) {
         nn_bound *name = &args[nn_layer_n_params(l) + NN_COMMON_NAME];
         *name = (nn_bound){.set = true, .given = true, .s = named->name};
-        const struct nn_used_slot *had = nn_used_add(c, named->name, named->name_span);
-        if (had) {
-            nn_diag *d = NN_ERROR(c, "duplicate-name", named->name_span,
-                                  "two inputs are named '%s'", named->name);
-            nn_diag_note(c->diags, d, had->span, "the first one is here");
-            return;
-        }
+        const struct nn_used_slot *had = nn_used_find(&c->used, named->name);
+        if (had && had->bound) return; /* the second of the name: reported */
     }
     open_input(c, call, l, args, usable);
 }
@@ -603,10 +444,12 @@ static void add_outputs(nn_check *c) {
         nn_err e;
         if (f->row >= 0 && c->unit->layers[f->row].layer->role == NN_ROLE_INPUT && c->n_layers) {
             nn_diag *d = NN_WARN(c, "unused-input", c->unit->layers[f->row].span,
-                                 "no layer takes the input '%s'", flow_name(c, f));
+                                 "no layer takes the input '%s'", nn_flow_name(c, f));
             nn_diag_hint(c->diags, d, "write a branch of its name, or leave it out");
         } else if (f->node >= 0 && nn_graph_add_output(c->graph, f->node, &e)) {
-            NN_ERROR(c, "shape", c->network->span, "%s", e.msg);
+            nn_diag *d = NN_ERROR(c, "limit", c->unit->layers[f->row].span, "%s", e.msg);
+            nn_diag_hint(c->diags, d, "what is open at the end is an output: merge some of them");
+            return;
         }
     }
 }
@@ -622,7 +465,7 @@ void nn_check_items(nn_check *c) {
                  "the network has more than %d layers, repetitions counted", NN_MAX_LAYERS);
         return;
     }
-    collect_names(c, n->items, false);
+    nn_check_names(c);
     for (const nn_section *s = n->sections; s; s = s->next)
         if (strcmp(s->word, "input") == 0) section_input(c, s);
     add_items(c, n->items, (nn_copy){0}, &l);

@@ -104,9 +104,13 @@ static void check_common(nn_check *c, const nn_layer *l, const nn_bound *args) {
     static const char *const dtypes[] = {"float32", "float16", "bfloat16", "float64",
                                          "int32",   "int64",   NULL};
     if (dtype->given && strcasecmp(dtype->s, "float32") != 0) {
-        bool known = false;
+        bool known = false, whole = strncasecmp(dtype->s, "int", 3) == 0;
         for (int i = 0; dtypes[i]; i++) known = known || strcasecmp(dtype->s, dtypes[i]) == 0;
-        if (known && (l->role == NN_ROLE_INPUT || strncmp(dtype->s, "int", 3) != 0))
+        if (known && whole && l->role != NN_ROLE_INPUT)
+            NN_ERROR(c, "out-of-range", dtype->span,
+                     "%s: dtype %s is for an Input of tokens; layers compute in float32", l->name,
+                     dtype->s);
+        else if (known)
             NN_WARN(c, "advice", dtype->span, "dtype %s has no effect: values are float32",
                     dtype->s);
         else
@@ -146,6 +150,37 @@ static const nn_arg *find_arg(const nn_arg *list, const char *name) {
     return NULL;
 }
 
+static void declared_here(nn_check *c, const nn_custom *x, nn_diag *d) {
+    nn_diag_note(c->diags, d, x->span, "it is declared here");
+}
+
+/* Those without a name fill the parameters in order, as in Python; each is given once. */
+static bool check_given(nn_check *c, const nn_custom *x, const nn_call *call) {
+    const nn_arg *given = call->args;
+    bool ok = true;
+    for (const nn_arg *p = x->params; p; p = p->next) {
+        const nn_arg *named = find_arg(call->args, p->name), *again;
+        while (given && given->name) given = given->next;
+        again = named && given ? given : named ? find_arg(named->next, p->name) : NULL;
+        if (again)
+            declared_here(c, x,
+                          NN_ERROR(c, "duplicate-parameter", again->span,
+                                   "'%s' of %s is given twice", p->name, x->name));
+        else if (!named && !given && !p->value)
+            declared_here(c, x,
+                          NN_ERROR(c, "missing-parameter", call->name_span, "%s needs '%s'",
+                                   x->name, p->name));
+        ok = ok && !again && (named || given || p->value);
+        if (given) given = given->next;
+    }
+    while (given && given->name) given = given->next;
+    if (given)
+        declared_here(c, x,
+                      NN_ERROR(c, "too-many-arguments", given->span,
+                               "%s takes fewer arguments without a name", x->name));
+    return ok && !given;
+}
+
 /* The arguments of a declared custom layer against its declaration, and its shape. */
 static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
     const nn_custom *x = declaration(c, call->name);
@@ -160,19 +195,7 @@ static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
             nn_diag_note(c->diags, d, x->span, "it is declared here");
             ok = false;
         }
-    const nn_arg *given = call->args;
-    while (given && given->name) given = given->next;
-    for (const nn_arg *p = x->params; p; p = p->next) {
-        if (find_arg(call->args, p->name) || p->value) continue;
-        if (given) { /* positional arguments fill the parameters without a name in order */
-            given = given->next;
-            continue;
-        }
-        nn_diag *d =
-            NN_ERROR(c, "missing-parameter", call->name_span, "%s needs '%s'", x->name, p->name);
-        nn_diag_note(c->diags, d, x->span, "it is declared here");
-        ok = false;
-    }
+    ok = check_given(c, x, call) && ok;
     if (x->shape && !args[0].given && nn_check_value(c, x->name, shape, x->shape, &args[0]))
         args[0].given = false;
     return ok;
@@ -242,46 +265,38 @@ const nn_inner *nn_check_inner(nn_check *c, const nn_call *call) {
 
 /* ---- names ---- */
 
-static bool is_identifier(const char *s) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
-    size_t n = strlen(s);
-    return n > 0 && n <= 64 && strspn(s, letters) == n && !(s[0] >= '0' && s[0] <= '9');
-}
-
 /* "<base>_<k>" for the first k from *k on that is free; entered. NULL when memory is spent. */
 static const char *numbered(nn_check *c, const char *base, int *k) {
-    for (;; ++*k) {
-        char text[NN_MAX_NAME];
-        snprintf(text, sizeof text, "%s_%d", base, *k);
-        if (nn_used_find(&c->used, text)) continue;
-        const char *name = nn_arena_strdup(c->arena, text);
-        if (name) nn_used_add(c, name, (nn_span){0});
-        ++*k;
-        return name;
-    }
+    char text[NN_MAX_NAME];
+    nn_check_number(c, base, k, text, sizeof text);
+    const char *name = nn_arena_strdup(c->arena, text);
+    if (name) nn_used_add(c, name, (nn_span){0});
+    ++*k;
+    return name;
 }
 
-/* Of the row in the table; the custom row is counted behind the last. */
-static unsigned kind_of(const nn_layer *l) {
-    unsigned kind = 0;
-    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
-    return kind;
+/* A name that several layers have: each copy gets a number. */
+static const char *copy_name(nn_check *c, const char *base, nn_copy k) {
+    nn_used_add(c, base, (nn_span){0});
+    struct nn_used_slot *s = nn_used_find(&c->used, base);
+    if (!s) return NULL;
+    int from = k.index < s->next ? s->next : (int)k.index + 1;
+    const char *name = numbered(c, base, &from);
+    s = nn_used_find(&c->used, base); /* the table may have moved */
+    s->next = from;
+    return name;
 }
 
 static const char *layer_name(nn_check *c, const nn_layer *l, const nn_bound *given, nn_copy k) {
-    bool own = given->given && is_identifier(given->s);
-    if (own && !k.repeated && !nn_graph_has_name(c->graph, given->s)) return given->s;
-    if (own) {
-        int from = (int)k.index + 1;
-        return numbered(c, given->s, &from);
-    }
+    bool own = given->given && nn_check_is_name(given->s);
+    const struct nn_used_slot *had = own ? nn_used_find(&c->used, given->s) : NULL;
+    if (own && !k.repeated && !(had && (had->bound || had->next))) return given->s;
+    if (own) return copy_name(c, given->s, k);
     if (l->role != NN_ROLE_LAYER && !nn_used_find(&c->used, l->base)) {
         nn_used_add(c, l->base, (nn_span){0});
         return l->base;
     }
-    int *counter = &c->counters[kind_of(l)];
-    if (!*counter) *counter = 1;
-    return numbered(c, l->base, counter);
+    return numbered(c, l->base, &c->counters[nn_check_kind(l)]);
 }
 
 /* ---- rows ---- */
@@ -489,6 +504,7 @@ static nn_flow build(nn_check *c, const nn_bound_call *b, const nn_flow *in, int
             nn_arena_printf(c->arena, "the shape behind %s at line %d is not known",
                             c->unit->layers[row].type, b->call->span.line);
     if (out >= 0) close_row(c, &c->unit->layers[row], out);
+    if (b->layer == &nn_layer_custom && k.index == 0) nn_check_look(c, b->call->block);
     return (nn_flow){out, out_mask, row, NULL};
 }
 

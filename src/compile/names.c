@@ -2,6 +2,7 @@
 /* names.c - what names stand for: layers, inputs, branches; and the path of the value at hand. */
 #include "compile/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- names ---- */
@@ -37,7 +38,7 @@ struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span) {
     if (!grow(c)) return NULL;
     struct nn_used_slot *s = &c->used.slot[slot_of(&c->used, name)];
     if (s->name) return s;
-    *s = (struct nn_used_slot){name, span, NN_NO_FLOW};
+    *s = (struct nn_used_slot){.name = name, .span = span, .flow = NN_NO_FLOW};
     c->used.n++;
     return NULL;
 }
@@ -45,7 +46,72 @@ struct nn_used_slot *nn_used_add(nn_check *c, const char *name, nn_span span) {
 void nn_used_bind(nn_check *c, const char *name, nn_flow flow) {
     nn_used_add(c, name, (nn_span){0});
     struct nn_used_slot *s = nn_used_find(&c->used, name);
-    if (s) s->flow = flow;
+    if (!s) return;
+    s->flow = flow;
+    s->bound = true;
+}
+
+void nn_check_number(nn_check *c, const char *base, int *k, char *buf, size_t cap) {
+    for (*k = *k > 0 ? *k : 1;; ++*k) {
+        snprintf(buf, cap, "%s_%d", base, *k);
+        if (!nn_used_find(&c->used, buf)) return;
+    }
+}
+
+unsigned nn_check_kind(const nn_layer *l) {
+    unsigned kind = 0;
+    while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
+    return kind;
+}
+
+/* ---- names that the program gives ---- */
+
+bool nn_check_is_name(const char *s) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    size_t n = strlen(s);
+    return n > 0 && n <= 64 && strspn(s, letters) == n && !(s[0] >= '0' && s[0] <= '9');
+}
+
+/* A branch may have the name of a layer in it: its place is that of no layer. */
+static void enter_layer(nn_check *c, const char *name, nn_span at, const char *what) {
+    struct nn_used_slot *had = nn_used_add(c, name, at);
+    if (!had) return;
+    if (!had->span.line) {
+        had->span = at;
+        return;
+    }
+    nn_diag *d = NN_ERROR(c, "duplicate-name", at, "two %s are named '%s'", what, name);
+    nn_diag_note(c->diags, d, had->span, "the first one is here");
+}
+
+static void enter_name(nn_check *c, const nn_value *v, bool many) {
+    const char *name = nn_check_word(v);
+    if (!name) return;
+    if (!nn_check_is_name(name))
+        NN_ERROR(c, "out-of-range", v->span,
+                 "a layer's name is a letter or '_', then letters, digits or '_', at most 64, got "
+                 "'%.40s'",
+                 name);
+    else if (!many)
+        enter_layer(c, name, v->span, "layers");
+}
+
+static void enter_items(nn_check *c, const nn_item *items, bool repeated) {
+    for (const nn_item *it = items; it; it = it->next) {
+        const nn_call *call = it->kind == NN_ITEM_CALL ? it->call : NULL;
+        bool many = repeated || it->repeat || it->origin;
+        enter_items(c, call ? call->block : it->items, many);
+        if (it->kind == NN_ITEM_BRANCH) nn_used_add(c, it->name, (nn_span){0});
+        for (const nn_arg *a = call ? call->args : NULL; a; a = a->next)
+            if (a->name && strcmp(a->name, "name") == 0) enter_name(c, a->value, many);
+    }
+}
+
+void nn_check_names(nn_check *c) {
+    for (const nn_section *s = c->network->sections; s; s = s->next)
+        for (const nn_arg *a = strcmp(s->word, "input") == 0 ? s->config : NULL; a; a = a->next)
+            enter_layer(c, a->name, a->name_span, "inputs");
+    enter_items(c, c->network->items, false);
 }
 
 /* ---- the path ---- */

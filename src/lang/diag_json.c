@@ -53,10 +53,13 @@ static void push_step(nn_json *list, const struct nn_derivation *s) {
 
 static nn_json *derivation(const nn_diag *g) {
     nn_json *list = nn_json_new_array();
-    int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (MAX_STEPS - 1) : 0, i = 0;
+    int all = g->n_steps + g->cut_steps, i = 0;
+    int left_out = all > MAX_STEPS ? all - (MAX_STEPS - 1) : 0;
     for (const struct nn_derivation *s = g->steps; s; s = s->next, i++) {
+        bool gap = i == FIRST_STEPS;
+        if (gap) i += g->cut_steps;
         if (!left_out || i < FIRST_STEPS || i >= FIRST_STEPS + left_out) push_step(list, s);
-        if (!left_out || i != FIRST_STEPS) continue;
+        if (!left_out || !gap) continue;
         char more[40];
         snprintf(more, sizeof more, "… %d more …", left_out);
         push_step(list, &(struct nn_derivation){.layer = more});

@@ -169,9 +169,11 @@ static void print_step(const struct nn_derivation *s, int line_width, int name_w
 }
 
 static void print_steps(const nn_diag *g, const style *s, nn_buf *out) {
-    int left_out = g->n_steps > MAX_STEPS ? g->n_steps - (FIRST_STEPS + LAST_STEPS) : 0;
+    int all = g->n_steps + g->cut_steps;
+    int left_out = all > MAX_STEPS ? all - (FIRST_STEPS + LAST_STEPS) : 0;
     int line_width = 4, name_width = 21, i = 0;
     for (const struct nn_derivation *t = g->steps; t; t = t->next, i++) {
+        if (i == FIRST_STEPS) i += g->cut_steps;
         if (left_out && i >= FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
         int cells = layer_cells(t), digits = snprintf(NULL, 0, "%d", t->span.line);
         if (digits >= line_width) line_width = digits + 1;
@@ -179,12 +181,14 @@ static void print_steps(const nn_diag *g, const style *s, nn_buf *out) {
     }
     i = 0;
     for (const struct nn_derivation *t = g->steps; t; t = t->next, i++) {
-        if (left_out && i > FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
+        bool gap = left_out && i == FIRST_STEPS;
+        if (i == FIRST_STEPS) i += g->cut_steps;
+        if (left_out && !gap && i >= FIRST_STEPS && i < FIRST_STEPS + left_out) continue;
         if (i == 0)
             nn_buf_printf(out, "      = %sshapes:%s ", s->blue, s->off);
         else
             nn_buf_printf(out, "%16s", "");
-        if (left_out && i == FIRST_STEPS)
+        if (gap)
             nn_buf_printf(out, "… %d more …\n", left_out);
         else
             print_step(t, line_width, name_width, out);
