@@ -88,6 +88,12 @@ static void box_text(const nn_plan *p, int row, nn_buf *out) {
     escaped(out, p->rows[row].text, TEXT_CHARS);
 }
 
+/* What it gives out, where edges are too many to bear it. */
+static void box_shape(const nn_plan *p, int row, nn_buf *out) {
+    nn_buf_puts(out, "→ ");
+    nn_draw_shape(out, &p->unit->layers[row].out, p->unit->layers[row].known);
+}
+
 /* A cell with what `put` writes; Graphviz takes no element without text. */
 static void cell(writer *w, int row, void (*put)(const nn_plan *, int, nn_buf *), const char *td,
                  const char *size, const char *colour) {
@@ -115,6 +121,11 @@ static void box_label(writer *w, int row, const nn_family *f) {
     if (w->p->rows[row].text[0]) {
         nn_buf_puts(out, "<tr>");
         cell(w, row, box_text, "align=\"left\" colspan=\"2\"", "10", INK);
+        nn_buf_puts(out, "</tr>");
+    }
+    if (w->p->tangled) {
+        nn_buf_puts(out, "<tr>");
+        cell(w, row, box_shape, "align=\"left\" colspan=\"2\"", "9", MUTED);
         nn_buf_puts(out, "</tr>");
     }
     nn_buf_puts(out, "<tr>");
@@ -282,7 +293,7 @@ static void edge_label(writer *w, const nn_plan_edge *e) {
     int64_t own = e->skip ? nn_plan_own_params(w->p, e->value) : 0;
     if (e->skip && own)
         nn_buf_printf(w->out, " label=\" projection\\n %s params\"", nn_draw_count(own, count));
-    if (e->quiet) return;
+    if (e->quiet || w->p->tangled) return;
     nn_buf_puts(w->out, " label=\" ");
     nn_draw_shape(w->out, &l->out, l->known);
     nn_buf_puts(w->out, " \"");
@@ -371,6 +382,7 @@ void nn_dot_write(const nn_dot *d, nn_buf *out) {
                      "\" bgcolor=\"#ffffff\" "
                      "nodesep=0.4 ranksep=0.3 pad=0.25");
     if (d->dpi > 0) nn_buf_printf(out, " dpi=%.1f", d->dpi);
+    if (d->plan->tangled) nn_buf_puts(out, " nslimit=0.5 nslimit1=0.5 mclimit=0.5");
     if (d->title) title(&w);
     nn_buf_puts(out,
                 "];\n"

@@ -22,8 +22,12 @@ static void level_nodes(nn_plan *p) {
         nn_plan_node *to = &p->nodes[e->to];
         int level = from->level + height_of(p, from);
         if (to->level < level) to->level = level;
+        if (to->rank <= from->rank) to->rank = from->rank + 1;
         to->inputs++;
     }
+    for (int i = 0; i < p->n_edges; i++) /* ranks are final */
+        p->detours += p->nodes[p->edges[i].to].rank - p->nodes[p->edges[i].from].rank - 1;
+    p->tangled = p->detours > NN_DRAW_TANGLED;
 }
 
 /* crossing[i]: edges from a node before i to one at or after it. */

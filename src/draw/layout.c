@@ -44,9 +44,97 @@ static nn_status missing(const char *what, nn_err *err) {
                        "libgvc6-config-update -c); --format dot needs none");
 }
 
+/* Graphviz's own ids are addresses of names, and the order of clusters follows them: pictures would
+ * differ from run to run. Here the id of a name of ours is its number; of any other (Graphviz makes
+ * some) it is an address as ever; of what has no name, an odd number. */
+static const char *const kinds[] = {"n", "cluster_f", "cluster_g", "network"};
+enum { KINDS = sizeof kinds / sizeof kinds[0], STEP = 8, MAX_ID = 1 << 24 };
+static IDTYPE nameless;
+
+static IDTYPE id_of(const char *name) {
+    size_t letters = strcspn(name, "0123456789");
+    for (size_t k = 0; k < KINDS; k++)
+        if (strlen(kinds[k]) == letters && memcmp(kinds[k], name, letters) == 0)
+            return STEP * (1 + (IDTYPE)strtoul(name + letters, NULL, 10)) + 2 * k;
+    return MAX_ID;
+}
+
+static void *id_open(Agraph_t *g, Agdisc_t *d) {
+    (void)d;
+    return g;
+}
+
+static long id_map(void *graph, int type, char *name, IDTYPE *ret, int create) {
+    (void)type;
+    *ret = name ? id_of(name) : (nameless += 2);
+    if (*ret != MAX_ID) return 1;
+    *ret = (IDTYPE)(create ? agstrdup(graph, name) : agstrbind(graph, name));
+    return *ret != 0;
+}
+
+static long id_alloc(void *graph, int type, IDTYPE id) {
+    (void)graph, (void)type, (void)id;
+    return 0;
+}
+
+static void id_free(void *graph, int type, IDTYPE id) {
+    (void)type;
+    if (id % 2 == 0 && id >= MAX_ID) agstrfree(graph, (char *)id);
+}
+
+/* The name of an id: one of a few buffers in turn, as callers hold two at a time. */
+static char *id_print(void *graph, int type, IDTYPE id) {
+    static char names[8][32];
+    static unsigned turn;
+    (void)graph, (void)type;
+    if (id % 2) return NULL;
+    if (id >= MAX_ID) return (char *)id;
+    char *name = names[turn++ % 8];
+    const char *kind = kinds[id % STEP / 2];
+    if (strcmp(kind, "network") == 0)
+        snprintf(name, 32, "%s", kind);
+    else
+        snprintf(name, 32, "%s%llu", kind, (unsigned long long)(id / STEP - 1));
+    return name;
+}
+
+static void id_close(void *graph) {
+    (void)graph;
+}
+
+static void id_register(void *graph, int type, void *object) {
+    (void)graph, (void)type, (void)object;
+}
+
+static Agiddisc_t numbered = {id_open, id_map, id_alloc, id_free, id_print, id_close, id_register};
+
+typedef struct text_left {
+    const char *p;
+    size_t n;
+} text_left;
+
+static int read_text(void *from, char *to, int size) {
+    text_left *left = from;
+    size_t n = left->n < (size_t)size ? left->n : (size_t)size;
+    memcpy(to, left->p, n);
+    left->p += n;
+    left->n -= n;
+    return (int)n;
+}
+
+static Agraph_t *read_graph(const nn_buf *text) {
+    static Agiodisc_t io; /* a graph keeps it */
+    io = AgIoDisc;
+    Agdisc_t disc = {.id = &numbered, .io = &io};
+    nameless = 1;
+    text_left left = {nn_buf_str(text), text->n};
+    io.afread = read_text;
+    return agread(&left, &disc);
+}
+
 /* The graph of a text, laid out; NULL with *err set. */
 static Agraph_t *lay_out(const nn_buf *text, const char *engine, nn_err *err, nn_status *st) {
-    Agraph_t *g = agmemread(nn_buf_str(text));
+    Agraph_t *g = read_graph(text);
     if (!g) {
         *st = nn_fail(err, NN_E_INTERNAL, "Graphviz does not read its own language: %s", said);
         return NULL;
@@ -265,6 +353,15 @@ static nn_status render(nn_canvas *c, const char *format, bool title, nn_buf *ou
 
 nn_status nn_layout_render(nn_arena *arena, const nn_plan *p, const char *format, bool title,
                            nn_buf *out, nn_err *err) {
+    if (p->detours > NN_DRAW_MAX_DETOURS) {
+        nn_status s = nn_fail(err, NN_E_LIMIT,
+                              "the picture would be a tangle: its connections pass %lld layers, "
+                              "at most %d can be laid out",
+                              (long long)p->detours, NN_DRAW_MAX_DETOURS);
+        return nn_err_hint(err, s,
+                           "put what belongs together into blocks, or take --format dot and a "
+                           "layout of your choice; `neural shapes` prints a table");
+    }
     nn_canvas c = {.arena = arena, .plan = p};
     if (!make_room(&c)) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the picture");
     pthread_mutex_lock(&lock);

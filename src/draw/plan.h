@@ -23,6 +23,7 @@ typedef struct nn_plan_node {
     int row;
     nn_plan_part part;
     int level;  /* the longest way to it from an input, in points, about */
+    int rank;   /* the same in nodes */
     int inputs; /* edges that reach it */
     int column; /* of the picture, from 0 */
 } nn_plan_node;
@@ -52,22 +53,26 @@ typedef struct nn_plan {
     nn_plan_row *rows; /* as unit->layers */
     nn_plan_node *nodes;
     nn_plan_edge *edges;
-    int first; /* row of the first item of the network; its `next` leads on */
+    int first;       /* row of the first item of the network; its `next` leads on */
+    int64_t detours; /* ranks that edges pass on their way: what layout's time grows with */
+    bool tangled;    /* so many of them that shapes stand in the boxes, not on edges */
     int n_nodes, cap_nodes, n_edges, cap_edges, columns;
 } nn_plan;
 
 enum {
     NN_DRAW_MAX_NODES = 2000,
     NN_DRAW_MAX_EDGES = 6000,
-    NN_DRAW_PERIOD = 64, /* siblings that a repeated group may have to be found */
-    NN_DRAW_FOLD = 1450  /* points: a picture that is higher, some 24 boxes, is folded */
+    NN_DRAW_TANGLED = 600,       /* detours */
+    NN_DRAW_MAX_DETOURS = 8000, /* more is an error */
+    NN_DRAW_PERIOD = 64,         /* siblings that a repeated group may have to be found */
+    NN_DRAW_FOLD = 1450          /* points: a picture that is higher, some 24 boxes, is folded */
 };
 
 /* NN_E_LIMIT, with the way out, for a picture of more than NN_DRAW_MAX_NODES boxes. */
 nn_status nn_plan_make(nn_arena *arena, const nn_unit *u, nn_plan *ret, nn_err *err);
 /* Sets rows[].text. */
 void nn_plan_texts(nn_arena *arena, nn_plan *p);
-/* Sets nodes[].level and column, edges[].between, columns. */
+/* Sets nodes[].level, rank and column, detours, tangled, edges[].between, columns. */
 void nn_plan_fold(nn_arena *arena, nn_plan *p);
 /* Parameters of the row itself, without those of its block. */
 int64_t nn_plan_own_params(const nn_plan *p, int row);

@@ -181,6 +181,7 @@ void nn_route_between(nn_canvas *c, int edge) {
     };
     bool arrow = c->plan->nodes[e->to].part != NN_PART_FORK;
     c->places.edge[edge] = path(c->arena, at, 6, arrow);
+    if (c->plan->tangled) return;
     const nn_unit_layer *value = &c->plan->unit->layers[e->value];
     NN_BUF shape = {0};
     nn_draw_shape(&shape, &value->out, value->known);

@@ -291,6 +291,37 @@ TEST(too_many_boxes_is_an_error_that_says_what_to_do) {
     done(&d);
 }
 
+/* Each layer reads the `near` layers before it. */
+static char *dense_net(int layers, int near) {
+    NN_BUF text = {0};
+    nn_buf_puts(&text, "network A { input: (8,) layers: Dense(8, name=d0) Dense(8, name=d1)\n");
+    for (int i = 2; i < layers; i++) {
+        nn_buf_printf(&text, "Add(inputs=[d%d", i - 1);
+        for (int k = 2; k <= near && k <= i; k++) nn_buf_printf(&text, ", d%d", i - k);
+        nn_buf_printf(&text, "]) Dense(8, name=d%d)\n", i);
+    }
+    nn_buf_puts(&text, "Output(2) loss: mse }");
+    return nn_buf_take(&text);
+}
+
+TEST(a_tangle_has_its_shapes_in_the_boxes_a_greater_one_is_an_error) {
+    char *text = dense_net(40, 6), *worse = dense_net(300, 8);
+    drawn d = plan_of(text);
+    NN_BUF out = {0};
+    CHECK(d.plan.tangled);
+    draw(&d, "svg", &out);
+    CHECK(strstr(nn_buf_str(&out), "→ 8<"));
+    done(&d);
+    d = plan_of(worse);
+    nn_err e = {0};
+    assert_int_equal(nn_draw(d.unit, nn_picture_format_find("svg"), &out, &e), NN_E_LIMIT);
+    CHECK(strstr(e.msg, "tangle") && strstr(e.hint, "--format dot"));
+    CHECK_OK(nn_draw(d.unit, nn_picture_format_find("dot"), &out, &e), &e);
+    done(&d);
+    free(text);
+    free(worse);
+}
+
 /* ---- pictures ---- */
 
 static const char *const rich =
