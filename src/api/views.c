@@ -138,6 +138,8 @@ nn_json *nn_view_compile(const nn_operation *op) {
     const nn_json *diagnostics =
         nn_json_get(end == 1 ? op->result : op->error_details, "diagnostics");
     nn_json_set(o, "diagnostics", ref_or_list(diagnostics));
+    const nn_json *space = nn_json_get(op->result, "search_space");
+    if (space) nn_json_set(o, "search_space", nn_json_ref((nn_json *)space));
     nn_view_operation_keys(o, op);
     return o;
 }

@@ -53,8 +53,14 @@ static nn_status run_compile(const nn_args *a, nn_err *err) {
     nn_compile_options opt;
     s = nn_cli_options(a, arena, &opt, err);
     if (!s) s = nn_cli_compile(arena, a->operands[0], &opt, false, &src, &diags, &u, err);
-    if (!s) s = nn_unit_runnable(u, err);
-    return s ? s : emit(arena, a, b, &src, u, err);
+    if (!s) s = nn_unit_whole(u, err);
+    if (s) return s;
+    NN_BUF text = {0};
+    nn_diags *more = nn_diags_new(arena, &src);
+    nn_unit_defaults(u, more);
+    nn_diags_print(more, nn_colour(stderr), &text);
+    fputs(nn_buf_str(&text), stderr);
+    return emit(arena, a, b, &src, u, err);
 }
 
 /* clang-format off */

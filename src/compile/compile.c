@@ -191,24 +191,42 @@ nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_opt
     return nn_compile_tree(arena, src, tree, opt, diags, ret, err);
 }
 
+nn_status nn_unit_whole(const nn_unit *u, nn_err *err) {
+    if (!u->incomplete) return NN_OK;
+    nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' cannot run: %s", u->graph->name,
+                           u->incomplete);
+    return nn_err_hint(err, st,
+                       "give the layer its output_shape, or declare it: custom Name(…) -> (shape)");
+}
+
+static bool is_open(const nn_search_point *p) {
+    return p->active && !p->set;
+}
+
 nn_status nn_unit_runnable(const nn_unit *u, nn_err *err) {
-    if (u->incomplete) {
-        nn_status st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' cannot run: %s", u->graph->name,
-                               u->incomplete);
-        return nn_err_hint(err, st,
-                           "give the layer its output_shape, or declare it: custom Name(…) -> "
-                           "(shape)");
-    }
-    for (int i = 0; i < u->space->n; i++) {
+    nn_status st = nn_unit_whole(u, err);
+    for (int i = 0; !st && i < u->space->n; i++) {
         const nn_search_point *p = &u->space->points[i];
-        if (p->set || !p->active) continue;
-        nn_status st =
-            nn_fail(err, NN_E_UNSUPPORTED, "network '%s' is a search space: '%s' has no value yet",
-                    u->graph->name, p->path);
-        return nn_err_hint(err, st,
-                           "give each point one: --set %s=…; `neural search-space` lists "
-                           "them",
-                           p->alias);
+        if (!is_open(p)) continue;
+        st = nn_fail(err, NN_E_UNSUPPORTED, "network '%s' is a search space: '%s' has no value yet",
+                     u->graph->name, p->path);
+        return nn_err_hint(
+            err, st, "give each point one: --set %s=…; `neural search-space` lists them", p->alias);
     }
-    return NN_OK;
+    return st;
+}
+
+void nn_unit_defaults(const nn_unit *u, nn_diags *diags) {
+    enum { MOST = 20 };
+    int told = 0;
+    for (int i = 0; i < u->space->n && told < MOST; i++) {
+        const nn_search_point *p = &u->space->points[i];
+        if (!is_open(p)) continue;
+        char value[64];
+        nn_diag *d = nn_diag_add(diags, NN_SEV_WARNING, "default", p->value->span,
+                                 "'%s' has no value yet: the code is written with %s", p->path,
+                                 nn_check_show(p->chosen, value, sizeof value));
+        nn_diag_hint(diags, d, "--set %s=… chooses another", p->alias);
+        told++;
+    }
 }

@@ -69,9 +69,14 @@ nn_status nn_compile(nn_arena *arena, const nn_source *src, const nn_compile_opt
 nn_status nn_compile_tree(nn_arena *arena, const nn_source *src, nn_program *tree,
                           const nn_compile_options *opt, nn_diags *diags, nn_unit **ret,
                           nn_err *err);
-/* NN_E_UNSUPPORTED, with the reason and the way out, for a unit whose graph cannot be generated or
- * run: incomplete, or with search points that were not all set. */
+/* NN_E_UNSUPPORTED, with the reason and the way out, for a unit whose graph nothing can generate or
+ * run: it is incomplete. */
+nn_status nn_unit_whole(const nn_unit *u, nn_err *err);
+/* The same for training and running, also while search points are open. */
 nn_status nn_unit_runnable(const nn_unit *u, nn_err *err);
+/* Code is generated with the first value of each open search point: a warning for each, at most 20.
+ */
+void nn_unit_defaults(const nn_unit *u, nn_diags *diags);
 /* Reads a file, or standard input for "-", of at most 16 MiB into the arena. Whether it is UTF-8
  * the lexer says, with a place. NN_E_NOT_FOUND, NN_E_STORAGE_ERROR, NN_E_LIMIT. */
 nn_status nn_source_read(nn_arena *arena, const char *path, nn_source *ret, nn_err *err);

@@ -313,6 +313,15 @@ def test_the_other_surface_form(face):
     assert done["status"] == "completed", done["errors"]
 
 
+def test_a_search_space_is_written_with_its_first_values(face):
+    text = "network S { input: (8,) layers: Dense(HPO(choice(16, 32)), relu) Output(3, softmax) }"
+    done = face.json("POST", "/compile/sync", {"backend": "pytorch", "dsl_code": text, "enable_hpo": True})
+    assert done["status"] == "completed" and "16" in done["compiled_code"], done
+    assert any("layers[0].units" in w for w in done["warnings"])
+    assert [p["path"] for p in done["search_space"]["points"]] == ["layers[0].units"]
+    assert "search_space" not in face.json("POST", "/compile/sync", {"backend": "pytorch", "dsl_code": text})
+
+
 def test_compile_a_program_with_errors(face):
     done = face.json("POST", "/compile/sync", {"backend": "pytorch", "dsl_code": NET.replace("Dense(16", "Dens(16").replace("Adam", "Adm")})
     assert done["status"] == "failed" and done["message"] == "Compilation failed" and done["compiled_code"] is None

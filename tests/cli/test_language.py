@@ -361,14 +361,20 @@ def test_set_wrong(neural, space, command):
     fails(neural(command, space, "--set", "layers[0].units=16", "--set", "dense_1.units=32"), 1, "set twice")
 
 
-def test_what_is_open_does_not_run(neural, space, tmp_path):
-    for command in (["compile"], ["train", "--data", "synthetic:rows=64,classes=3,shape=8"]):
-        r = neural(*command, space)
-        fails(r, 3, "search space", "has no value yet", "--set")
-        fails(neural(*command, space, *SETS[:2]), 3, "has no value yet")
-    assert not list(tmp_path.glob("*.py")) and not list(tmp_path.glob("*.safetensors"))
+def test_what_is_open_does_not_train(neural, space, tmp_path):
+    train = ["train", "--data", "synthetic:rows=64,classes=3,shape=8"]
+    fails(neural(*train, space), 3, "search space", "has no value yet", "--set")
+    fails(neural(*train, space, *SETS[:2]), 3, "has no value yet")
+    assert not list(tmp_path.glob("*.safetensors"))
     assert neural("shapes", space).code == 0  # on the first values
     assert "(batch, 32)" in neural("shapes", space, *SETS).out
+
+
+def test_code_is_written_with_the_first_values(neural, space):
+    r = neural("compile", space, "-o", "-")
+    assert r.code == 0 and "'layers[0].units' has no value yet: the code is written with 16" in r.err, r
+    r = neural("compile", space, *SETS, "-o", "-")
+    assert r.code == 0 and "has no value yet" not in r.err, r
 
 
 def test_set_compiles_and_trains(neural, space, tmp_path):

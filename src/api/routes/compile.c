@@ -19,6 +19,7 @@ static const nn_member answer_members[] = {
     {"warnings",                             NN_ARRAY, .required = true, .items = NN_STRING, .help = "what was odd"},
     {"diagnostics",                                             NN_ARRAY, .required = true, .items = NN_OBJECT,
      .help = "errors and warnings with places and fixes"},
+    {"search_space", NN_OBJECT, .help = "with enable_hpo: the points, as neural search-space --json"},
     NN_MEMBER_OPERATION,
     {0}
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* compile: program text to a backend's code and a stored model (rest-api.md 12.2). */
-#include "compile/compile.h"
-
 #include "base/file.h"
 #include "codegen/backend.h"
+#include "compile/space.h"
 #include "jobs/jobs_impl.h"
 
 #include <ctype.h>
@@ -104,6 +103,8 @@ static nn_status generate(const nn_run *r, const nn_unit *u, nn_arena *a, nn_jso
     nn_json_set(result, "backend", nn_json_new_str(b->name));
     nn_json_set(result, "dataset", nn_json_new_str(opt.dataset));
     nn_json_set(result, "network", nn_registry_network(u->graph, u->n_layers));
+    if (nn_json_bool(nn_json_get(r->request, "enable_hpo"), false))
+        nn_json_set(result, "search_space", nn_space_json(u));
     if (!r->folder) return NN_OK;
     s = nn_file_write(nn_arena_printf(a, "%s/%s", r->folder, name), nn_buf_str(&code), code.n, err);
     if (s == NN_OK && r->report.artifact) r->report.artifact(r->report.ctx, name, name, "code");
@@ -119,7 +120,8 @@ static nn_status run(const nn_run *r, nn_json **ret_result, nn_json **ret_detail
     nn_diags *diags = nn_diags_new(a, &src);
     nn_unit *unit = NULL;
     nn_status s = nn_compile(a, &src, &opt, diags, &unit, err);
-    if (s == NN_OK) s = nn_unit_runnable(unit, err);
+    if (s == NN_OK) s = nn_unit_whole(unit, err);
+    if (s == NN_OK) nn_unit_defaults(unit, diags);
     NN_JSON *found = nn_diags_json(diags), *result = nn_json_new_object();
     nn_run_warnings(found, r->report.warning, r->report.ctx);
     if (s == NN_OK) s = generate(r, unit, a, result, err);
