@@ -11,7 +11,7 @@ import pytest
 
 from conftest import BIN, NET, ROOT
 
-COMMANDS = ["check", "shapes", "fmt", "parse", "diff", "search-space", "compile", "train", "predict", "data", "serve", "key", "config", "operation", "doctor",
+COMMANDS = ["check", "shapes", "fmt", "parse", "diff", "search-space", "visualize", "compile", "train", "predict", "data", "serve", "key", "config", "operation", "doctor",
             "completion", "reference", "version", "help"]
 
 
