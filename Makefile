@@ -44,6 +44,13 @@ bench: ## measure against PyTorch and nginx, print ratios (BENCH=train for one g
 	@$(MAKE) -s build
 	@/usr/bin/python3 bench/run.py $(BENCH)
 
+fuzz: ## run each fuzz driver for FUZZ_SECONDS (60) seconds
+	@$(MAKE) -s deps SECTIONS="build check"
+	@cmake --preset fuzz >/dev/null && ninja --quiet -C build/fuzz fuzzers
+	@for f in build/fuzz/fuzz_*; do [ -x $$f ] || continue; name=$${f##*/fuzz_}; seeds=$$(ls -d tests/fuzz/seeds/$$name 2>/dev/null); \
+	  mkdir -p build/fuzz/corpus/$$name; echo "$$name"; \
+	  $$f -max_total_time=$${FUZZ_SECONDS:-60} -verbosity=0 -artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name $$seeds || exit 1; done
+
 format: ## lay out the C sources
 	@$(MAKE) -s deps SECTIONS="check"
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
