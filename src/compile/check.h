@@ -56,16 +56,18 @@ typedef struct nn_check {
     nn_program *program;
     nn_network *network;
     nn_graph *graph;
-    nn_scope *scope;     /* of the list at hand */
-    bool input_by_call;  /* by Input(…) rather than input: */
-    bool input_given;    /* an input was declared, rightly or wrongly */
-    bool lost;           /* a shape is unknown, after an error that was reported */
-    nn_span input_span;  /* of the first declaration */
-    nn_used used;        /* names of layers, inputs and branches */
+    nn_scope *scope;           /* of the list at hand */
+    bool input_by_call;        /* by Input(…) rather than input: */
+    bool input_given;          /* an input was declared, rightly or wrongly */
+    bool lost;                 /* a shape is unknown, after an error that was reported */
+    nn_span input_span;        /* of the first declaration */
+    nn_used used;              /* names of layers, inputs and branches */
+    const nn_custom **customs; /* the declarations by name; NULL until needed */
+    size_t n_customs;
     int *counters;       /* one a layer kind: the last number given out */
     nn_bound **defaults; /* one a layer kind: its arguments when none is given; NULL until needed */
     int n_layers, cap_layers;
-    int64_t turns;               /* of groups: going through an empty one takes time too */
+    int64_t turns;               /* of groups without layers: they take time too */
     nn_copy copy;                /* of the item at hand */
     int parent;                  /* row of the layer whose block is being built, -1: none */
     nn_buf path;                 /* of the value at hand, for search points: "layers[2].units" */
@@ -180,6 +182,8 @@ bool nn_check_is_name(const char *s); /* a letter or '_', then letters, digits, 
 void nn_check_names(nn_check *c);
 /* "<base>_<k>" for the first k from *k on that is free; *k is its number then. */
 void nn_check_number(nn_check *c, const char *base, int *k, char *buf, size_t cap);
+/* The declaration of a custom layer; NULL if there is none. */
+const nn_custom *nn_check_custom(nn_check *c, const char *name);
 /* Which row of the table a layer is; the custom layer's comes behind the last. */
 unsigned nn_check_kind(const nn_layer *l);
 

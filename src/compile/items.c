@@ -194,10 +194,13 @@ static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     nn_check_pop(c, mark);
 }
 
-/* Layers are counted when they are built; groups may be without any. */
-static bool one_more_turn(nn_check *c, const nn_item *it) {
-    if (c->full || c->turns++ < NN_MAX_LAYERS) return !c->full;
-    NN_ERROR(c, "limit", it->span, "groups are repeated more than %d times in all", NN_MAX_LAYERS);
+/* Layers are counted when they are built; this counts the turns that brought none. */
+static bool one_more_turn(nn_check *c, const nn_item *it, int *rows) {
+    if (*rows == c->unit->n_layers) c->turns++;
+    *rows = c->unit->n_layers;
+    if (c->full || c->turns <= NN_MAX_LAYERS) return !c->full;
+    NN_ERROR(c, "limit", it->span, "groups without layers are repeated more than %d times",
+             NN_MAX_LAYERS);
     c->full = true;
     return false;
 }
@@ -209,8 +212,8 @@ static void add_group(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     size_t mark = push_item(c, li);
     int64_t count = times(c, it);
     if (!whole) nn_check_pop(c, mark);
-    int errors = c->diags->errors;
-    for (int64_t i = 0; i < count && one_more_turn(c, it); i++) {
+    int errors = c->diags->errors, rows = -1;
+    for (int64_t i = 0; i < count && one_more_turn(c, it, &rows); i++) {
         list inner = {.key = "sublayers", .within = index_of(li)};
         add_items(c, it->items, copy_of(k, i, count), whole ? &inner : li);
         if (c->diags->errors != errors) break;

@@ -19,12 +19,6 @@ static bool ends_in_layer(const char *name) {
     return n > 5 && name[0] >= 'A' && name[0] <= 'Z' && strcmp(name + n - 5, "Layer") == 0;
 }
 
-static const nn_custom *declaration(const nn_check *c, const char *name) {
-    for (const nn_custom *x = c->program->customs; x; x = x->next)
-        if (strcmp(x->name, name) == 0) return x;
-    return NULL;
-}
-
 static bool is_optimizer_or_loss(const char *name) {
     return nn_optimizer_find(name) >= 0 || nn_loss_find(name) >= 0;
 }
@@ -43,7 +37,7 @@ static const char *nearest_macro(const nn_check *c, const char *name) {
 const nn_layer *nn_check_layer(nn_check *c, const nn_call *call) {
     const nn_layer *l = nn_layer_find(call->name);
     if (l) return l;
-    if (declaration(c, call->name) || ends_in_layer(call->name)) return &nn_layer_custom;
+    if (nn_check_custom(c, call->name) || ends_in_layer(call->name)) return &nn_layer_custom;
     nn_diag *d = NN_ERROR(c, "unknown-layer", call->name_span, "unknown layer '%s'", call->name);
     const char *macro = nearest_macro(c, call->name);
     if (macro)
@@ -183,7 +177,7 @@ static bool check_given(nn_check *c, const nn_custom *x, const nn_call *call) {
 
 /* The arguments of a declared custom layer against its declaration, and its shape. */
 static bool check_declared(nn_check *c, const nn_call *call, nn_bound *args) {
-    const nn_custom *x = declaration(c, call->name);
+    const nn_custom *x = nn_check_custom(c, call->name);
     if (!x) return true;
     const nn_param *shape = &nn_layer_custom.params[0];
     bool ok = true;

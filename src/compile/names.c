@@ -3,6 +3,7 @@
 #include "compile/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- names ---- */
@@ -62,6 +63,31 @@ unsigned nn_check_kind(const nn_layer *l) {
     unsigned kind = 0;
     while (nn_layer_at(kind) && nn_layer_at(kind) != l) kind++;
     return kind;
+}
+
+/* ---- declarations ---- */
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(const nn_custom *const *)a)->name, (*(const nn_custom *const *)b)->name);
+}
+
+static void sort_customs(nn_check *c) {
+    size_t n = 0;
+    for (const nn_custom *x = c->program->customs; x; x = x->next) n++;
+    const nn_custom **all = n ? NN_NEW_N(c->scratch, const nn_custom *, n) : NULL;
+    if (n && !all) nn_check_full(c);
+    if (!all) return;
+    for (const nn_custom *x = c->program->customs; x; x = x->next) all[c->n_customs++] = x;
+    qsort(all, n, sizeof all[0], by_name);
+    c->customs = all;
+}
+
+const nn_custom *nn_check_custom(nn_check *c, const char *name) {
+    const nn_custom key = {.name = name}, *k = &key;
+    if (!c->customs) sort_customs(c);
+    const nn_custom **at =
+        c->customs ? bsearch(&k, c->customs, c->n_customs, sizeof k, by_name) : NULL;
+    return at ? *at : NULL;
 }
 
 /* ---- names that the program gives ---- */

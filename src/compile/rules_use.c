@@ -115,7 +115,7 @@ void nn_rule_after_output(nn_finder *f) {
     for (int i = 0; i < u->n_layers; i++) {
         const nn_unit_layer *l = &u->layers[i];
         int from = output_before(u, l);
-        if (from < 0 || u->layers[from].parent != l->parent) continue; /* not those in its block */
+        if (from < 0) continue;
         nn_finding_suggest(
             nn_finder_add(f, "after-output", from,
                           "Output is not the last layer: the network's result is that of what "

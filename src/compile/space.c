@@ -80,8 +80,7 @@ static nn_search_point *enter(nn_check *c, const char *owner, const nn_param *p,
     }
     const char *path = nn_arena_strdup(c->arena, nn_buf_str(&c->path));
     const char *tail = path ? strrchr(path, '.') : NULL, *alias = path;
-    if (c->alias && path)
-        alias = nn_arena_printf(c->arena, "%s%s", c->alias, path + c->alias_at);
+    if (c->alias && path) alias = nn_arena_printf(c->arena, "%s%s", c->alias, path + c->alias_at);
     if (!path || !alias) return NULL;
     if (nn_used_add(c, alias, v->span)) alias = path; /* of another layer of the same name */
     const nn_hpo *h = v->hpo;

@@ -166,6 +166,8 @@ static const struct {
     /* four on one way */
     {"many-saturating", 0, NET("(4,)", "Dense(8, sigmoid) * 3 Dense(2)")},
     {"many-saturating", 1, NET("(4,)", "(Dense(8) Activation(tanh)) * 5 Dense(2)")},
+    {"many-saturating", 1, /* the fourth, not each behind it */
+     NET("(4,)", "Dense(8, tanh) * 2 Dense(8, sigmoid) Dense(8, tanh) Dense(8, tanh) Dense(2)")},
     {"many-saturating", 0, NET("(4,)", "Dense(8, tanh) * 2 Dense(8, relu) Dense(8, tanh) * 2")},
     {"many-saturating", 0,
      NET("(4,)", "Dense(8, tanh) * 2 BatchNormalization() Dense(8, sigmoid) * 2")},
@@ -176,6 +178,7 @@ static const struct {
     /* two linear layers */
     {"no-activation", 0, NET("(4,)", "Dense(8, relu) Dense(2)")},
     {"no-activation", 1, NET("(4,)", "Dense(8) Dropout(0.5) Dense(2)")},
+    {"no-activation", 1, NET("(4,)", "Dense(8) Dropout(0.5) GaussianNoise(0.1) Dense(2)")},
     {"no-activation", 1, NET("(4,)", "Dense(8, linear) Activation(linear) Dense(2)")},
     {"no-activation", 1, NET("(4,)", "Dense(8) * 5 Dense(2, relu)")},
     {"no-activation", 1, NET("(8, 8, 1)", "Conv2D(4, 3) Flatten() Dense(2)")},

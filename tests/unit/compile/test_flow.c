@@ -81,12 +81,51 @@ TEST(what_is_chosen_is_counted_too) {
                  "limit");
 }
 
+TEST(turns_of_groups) {
+    expect_error("network A { input: (4,) layers: (() * HPO(choice(99999, 2))) * 2 ReLU() }",
+                 "limit");
+    static const char *const good[] = {
+        "network A { input: (4,) layers: () * HPO(choice(99999, 2)) ReLU() }",
+        "network A { input: (4,) layers: (((ReLU()))) * 60000 }",
+        "define M { ReLU() } network A { input: (4,) layers: (M() M()) * 49000 }",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        outcome o;
+        compile(good[i], &o);
+        if (!o.unit) fail_msg("%s: %s", good[i], o.err.msg);
+        done(&o);
+    }
+}
+
+TEST(copies_in_copies_say_it_once) {
+    outcome o;
+    compile("network A { input: (4,) layers: ((Dense(4.0)) * 2) * 3 }", &o);
+    CHECK(o.unit && o.diags->warnings == 1 && o.unit->n_layers == 7);
+    done(&o);
+}
+
+TEST(many_declarations) {
+    char *head =
+        many("", "custom A%dLayer(x) -> (4,)\n", 30000, "network A { input: (4,) layers:\n");
+    char *text = many(head, "A%dLayer(1)\n", 30000, "}");
+    outcome o;
+    compile(text, &o);
+    CHECK(o.unit && o.unit->layers[30000].known);
+    assert_string_equal(o.unit->layers[30000].type, "A29999Layer");
+    done(&o);
+    free(text);
+    free(head);
+}
+
 TEST(more_branches_than_anything_takes) {
     char *text = many("network A { input: (4,) layers:\n", "b%d: { ReLU() }\n", 50000, "}");
-    expect_error(text, "limit");
+    outcome o;
+    compile(text, &o);
+    CHECK(o.diags->errors == 1);
+    assert_string_equal(first_error(&o)->message, "more than 1000 branches are open at once");
+    done(&o);
     free(text);
     text = many("network A { input: (4,) layers:\n", "b%d: { ReLU() }\n", 64, "Add() }");
-    outcome o;
     compile(text, &o);
     CHECK(o.unit && o.unit->layers[65].n_inputs == 64);
     done(&o);
