@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BUILD := build/release
 NINJA := ninja
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve reference check test bench format lint clean
+.PHONY: help deps build demo serve reference check test bench fuzz format lint clean
 
 help: ## what this prints
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
