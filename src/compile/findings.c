@@ -47,7 +47,8 @@ static bool told(const nn_finder *f, const rule_row *r, const nn_span *at) {
     return false;
 }
 
-static const char *print(nn_finder *f, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *print(nn_finder *f, const char *fmt,
+                                                               va_list ap) {
     NN_BUF text = {0};
     nn_buf_vprintf(&text, fmt, ap);
     return nn_arena_strdup(f->arena, nn_buf_str(&text));
