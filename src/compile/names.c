@@ -98,12 +98,14 @@ bool nn_check_is_name(const char *s) {
     return n > 0 && n <= 64 && strspn(s, letters) == n && !(s[0] >= '0' && s[0] <= '9');
 }
 
-/* A branch may have the name of a layer in it: its place is that of no layer. */
+/* A branch may have the name of a layer in it, or above it, not of one below. */
 static void enter_layer(nn_check *c, const char *name, nn_span at, const char *what) {
-    struct nn_used_slot *had = nn_used_add(c, name, at);
+    const struct nn_used_slot *had = nn_used_add(c, name, at);
     if (!had) return;
     if (!had->span.line) {
-        had->span = at;
+        nn_diag_hint(c->diags,
+                     NN_ERROR(c, "duplicate-name", at, "a branch above is named '%s', too", name),
+                     "give the layer another name");
         return;
     }
     nn_diag *d = NN_ERROR(c, "duplicate-name", at, "two %s are named '%s'", what, name);
