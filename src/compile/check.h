@@ -59,7 +59,6 @@ typedef struct nn_check {
     nn_scope *scope;           /* of the list at hand */
     bool input_by_call;        /* by Input(…) rather than input: */
     bool input_given;          /* an input was declared, rightly or wrongly */
-    bool lost;                 /* a shape is unknown, after an error that was reported */
     nn_span input_span;        /* of the first declaration */
     nn_used used;              /* names of layers, inputs and branches */
     const nn_custom **customs; /* the declarations by name; NULL until needed */
@@ -76,8 +75,6 @@ typedef struct nn_check {
     const nn_setting *inherited; /* by the nested expression that is that candidate */
     const char *alias;           /* the same, readable: "dense_2"; NULL: as the path */
     size_t alias_at;             /* how much of the path that stands for */
-    const nn_layer *last;        /* the last layer built */
-    nn_span output_span;         /* of the last Output; line 0: none */
     bool keys; /* the arguments at hand are the keys of a section: for the wording */
     bool full; /* the arena is spent, and that was reported */
 } nn_check;
@@ -93,8 +90,6 @@ void *nn_check_alloc(nn_check *c, size_t n);
 /* Adds the hint "did you mean 'x'?" and the fix, if one of `names` is near; else a list of them. */
 void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,
                       const char *const *names);
-/* "known to the language, not built": one wording for all of it. */
-nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what);
 
 /* ---- names.c: where in model_data the value at hand stands ---- */
 

@@ -37,10 +37,6 @@ void nn_check_suggest(nn_check *c, nn_diag *d, nn_span span, const char *word,
     if (list[0]) nn_diag_hint(c->diags, d, "there are: %s", list);
 }
 
-nn_diag *nn_check_unsupported(nn_check *c, nn_span span, const char *what) {
-    return NN_ERROR(c, "not-supported", span, "%s is not supported yet", what);
-}
-
 static void check_network_name(nn_check *c) {
     const char *name = c->network->name;
     bool printable = strlen(name) <= NN_MAX_NAME;

@@ -136,20 +136,11 @@ static bool has_hpo(const nn_arg *args) {
     return false;
 }
 
-/* What is chosen is not among the layers that were counted. */
-static bool too_many(nn_check *c, const nn_call *call) {
-    enum { MOST = 2 * NN_MAX_LAYERS + NN_MAX_INPUTS }; /* each with a Flatten put before it */
-    if (c->unit->n_layers <= MOST) return false;
-    NN_ERROR(c, "limit", call->span, "the network has more than %d layers, repetitions counted",
-             NN_MAX_LAYERS);
-    return c->full = true;
-}
-
 static void add_copies(nn_check *c, const nn_bound_call *b, bool usable, nn_copy k, int64_t count,
                        bool searched, list *li) {
     if (!usable) nn_flow_lose(c);
     int errors = c->diags->errors;
-    for (int64_t i = 0; i < count && !c->full && !too_many(c, b->call); i++) {
+    for (int64_t i = 0; i < count && !c->full; i++) {
         add_layer(c, b, copy_of(k, i, count), index_of(li));
         li->next += !searched;
         if (c->diags->errors != errors) break; /* the rest would say the same */

@@ -298,9 +298,10 @@ static const char *layer_name(nn_check *c, const nn_layer *l, const nn_bound *gi
 /* A new row, its index through ret; false when there are too many or memory is spent. */
 static bool new_row(nn_check *c, int *ret) {
     nn_unit *u = c->unit;
-    if (u->n_layers >= NN_MAX_LAYERS + NN_MAX_INPUTS) {
+    if (c->n_layers >= NN_MAX_LAYERS) { /* those of searched repetitions were not counted before */
         if (!c->full)
-            NN_ERROR(c, "limit", c->network->span,
+            NN_ERROR(c, "limit",
+                     c->network->name_span.line ? c->network->name_span : c->network->span,
                      "the network has more than %d layers, repetitions counted", NN_MAX_LAYERS);
         c->full = true;
         return false;
@@ -515,7 +516,5 @@ nn_flow nn_check_build(nn_check *c, const nn_bound_call *b, const nn_flow *input
     nn_flow out = build(c, b, inputs, n, k, row, name);
     c->copy = outer;
     nn_used_bind(c, name, out);
-    c->last = b->layer;
-    if (b->layer->role == NN_ROLE_OUTPUT) c->output_span = b->call->span;
     return out;
 }

@@ -81,6 +81,17 @@ TEST(what_is_chosen_is_counted_too) {
                  "limit");
 }
 
+TEST(what_is_chosen_is_counted_exactly) {
+    outcome o;
+    compile("network A { Input(4) layers: (ReLU() * HPO(choice(50000, 2))) * HPO(choice(2, 1)) }",
+            &o);
+    CHECK(o.unit && o.unit->n_layers == 100001);
+    done(&o);
+    expect_error("network A { Input(4) layers: (ReLU() * HPO(choice(50000, 2))) * HPO(choice(2, 1))"
+                 " ReLU() }",
+                 "limit");
+}
+
 TEST(turns_of_groups) {
     expect_error("network A { input: (4,) layers: (() * HPO(choice(99999, 2))) * 2 ReLU() }",
                  "limit");
