@@ -99,12 +99,36 @@ static bool value(nn_check *c, const char *owner, const nn_param *p, nn_value *v
     return ok;
 }
 
+static const nn_value *search_in(const nn_value *v);
+
+/* The first search expression in a list of arguments. */
+static const nn_value *search_in_args(const nn_arg *args) {
+    const nn_value *found = NULL;
+    for (const nn_arg *a = args; a && !found; a = a->next) found = search_in(a->value);
+    return found;
+}
+
+/* The first search expression in a value; NULL if there is none. */
+static const nn_value *search_in(const nn_value *v) {
+    if (v->kind == NN_V_HPO) return v;
+    if (v->kind == NN_V_DICT) return search_in_args(v->args);
+    if (v->kind == NN_V_CALL) return search_in_args(v->call->args);
+    bool list = v->kind == NN_V_TUPLE || v->kind == NN_V_LIST;
+    const nn_value *found = NULL;
+    for (const nn_value *e = list ? v->items : NULL; e && !found; e = e->next) found = search_in(e);
+    return found;
+}
+
 /* An argument that only the author of a custom layer understands: it may be searched. */
-static void keep(nn_check *c, const char *owner, const nn_arg *a) {
-    if (!a->name) return;
-    size_t mark = nn_check_push(c, a->name);
+static void keep(nn_check *c, const char *owner, const nn_arg *a, int position) {
+    size_t mark = a->name ? nn_check_push(c, a->name) : nn_check_push_index(c, "args", position);
+    const nn_value *inner = a->value->kind == NN_V_HPO ? NULL : search_in(a->value);
     nn_check_resolve(c, owner, NULL, a->value);
     nn_check_pop(c, mark);
+    if (!inner) return;
+    nn_diag *d = NN_ERROR(c, "bad-hpo", inner->span,
+                          "%s: what is in a list or dictionary cannot be searched", owner);
+    nn_diag_hint(c->diags, d, "search an argument as a whole: HPO(choice([1, 2], [3, 4]))");
 }
 
 bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param *params,
@@ -116,7 +140,7 @@ bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param 
     for (const nn_arg *a = args; a; a = a->next) {
         int i = place(c, owner, &t, a, given, &positional);
         if (i < 0) {
-            if (open) keep(c, owner, a);
+            if (open) keep(c, owner, a, positional - 1);
             continue;
         }
         if (given[i]) {

@@ -130,7 +130,7 @@ static void check(nn_check *c, nn_program *tree) {
     check_network_name(c);
     nn_check_sections(c);
     nn_check_items(c);
-    nn_check_settings(c);
+    if (!c->full) nn_check_settings(c);
     nn_check_search_method(c);
     if (!c->full && c->diags->errors == 0) finish(c);
     tidy(c);

@@ -457,6 +457,7 @@ void nn_check_items(nn_check *c) {
     if (count_layers(n->items) > NN_MAX_LAYERS) {
         NN_ERROR(c, "limit", n->name_span.line ? n->name_span : n->span,
                  "the network has more than %d layers, repetitions counted", NN_MAX_LAYERS);
+        c->full = true;
         return;
     }
     nn_check_names(c);

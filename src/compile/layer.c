@@ -6,6 +6,7 @@
  * input is not known gets a row too and no ops. */
 #include "compile/check.h"
 #include "compile/model_data.h"
+#include "compile/space.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -213,6 +214,13 @@ bool nn_check_call(nn_check *c, const nn_layer *l, const nn_call *call, nn_copy 
     return usable;
 }
 
+/* What was chosen for a search point; other values as they are. */
+static const nn_value *chosen(const nn_check *c, const nn_value *v) {
+    bool point = v->kind == NN_V_HPO && v->hpo->point > 0;
+    const nn_value *to = point ? c->unit->space->points[v->hpo->point - 1].chosen : NULL;
+    return to ? to : v;
+}
+
 /* open_params: what was given beyond the tables, as JSON: {"args": [...], "name": value}. NULL: no
  * such thing. */
 static const char *kept_params(nn_check *c, const nn_layer *l, const nn_call *call) {
@@ -220,9 +228,9 @@ static const char *kept_params(nn_check *c, const nn_layer *l, const nn_call *ca
     nn_json *o = nn_json_new_object(), *args = nn_json_new_array();
     for (const nn_arg *a = call->args; a; a = a->next) {
         if (!a->name)
-            nn_json_push(args, nn_value_json(a->value));
+            nn_json_push(args, nn_value_json(chosen(c, a->value)));
         else if (nn_layer_param(l, a->name) < 0)
-            nn_json_set(o, a->name, nn_value_json(a->value));
+            nn_json_set(o, a->name, nn_value_json(chosen(c, a->value)));
     }
     if (nn_json_size(args)) nn_json_set(o, "args", nn_json_ref(args));
     nn_json_unref(args);
