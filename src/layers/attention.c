@@ -15,7 +15,8 @@
 
 const char *nn_build_suffix(char *buf, const char *prefix, const char *name) {
     const char *dot = *prefix && *name ? "." : "";
-    return snprintf(buf, NN_MAX_SUFFIX, "%s%s%s", prefix, dot, name) < NN_MAX_SUFFIX ? buf : name;
+    snprintf(buf, NN_MAX_SUFFIX, "%.40s%s%.20s", prefix, dot, name); /* the longest have 28, 14 */
+    return buf;
 }
 
 nn_status nn_build_dense(const nn_layer_ctx *c, const char *suffix, int from, int64_t units,
