@@ -41,7 +41,7 @@ static nn_shape batched(const nn_shape *s) {
 }
 
 static void read_inputs(const program *p, nn_exec *x, const char *stem) {
-    char path[512];
+    char path[600];
     nn_err err;
     NN_BUF raw = {0};
     size_t at = 0;
@@ -59,7 +59,7 @@ static void read_inputs(const program *p, nn_exec *x, const char *stem) {
 static void dump_outputs(const program *p, nn_exec *x, const float *weights, const char *stem) {
     const nn_graph *g = p->graph;
     dump *d = program_alloc(1, sizeof *d);
-    char path[512], sha256[65];
+    char path[600], sha256[65];
     nn_err err;
     for (int i = 0; i < g->n_weights; i++)
         put(d, g->weights[i].name, g->weights[i].shape, weights + g->weights[i].offset);
