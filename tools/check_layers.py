@@ -17,6 +17,7 @@ THIRD_PARTY = {
     r"sqlite3\.h": {"store"},
     r"libpq-fe\.h": {"store"},
     r"hiredis/.*": {"kv"},
+    r"onnx\.pb-c\.h|protobuf-c/.*": {"codegen", "model"},
     r"zlib\.h": {"data"},
     r"graphviz/.*": {"draw"},
 }
