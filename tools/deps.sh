@@ -7,7 +7,17 @@ wanted=$(awk -v pick=" $* " '/^\[/{s=substr($0,2,length($0)-2); next} /^[a-z]/{i
 missing=$(for p in $wanted; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || echo "$p"
 done)
-[ -n "$missing" ] || exit 0
+# Packages of npm that tests run, by the lock file; their install scripts do not run (tests/node/.npmrc).
+node_packages() {
+    case " $wanted_sections " in *" check "* | "  ") ;; *) return 0 ;; esac
+    there=tests/node/node_modules/.package-lock.json
+    [ ! -e $there ] || [ tests/node/package-lock.json -nt $there ] || return 0
+    command -v npm >/dev/null || { echo "deps: npm is missing (apt-get install npm), so tests in Node are left out"; return 0; }
+    echo "deps: installing the packages of tests/node"
+    (cd tests/node && npm ci --no-audit --no-fund --silent) || { echo "deps: npm ci failed in tests/node" >&2; exit 4; }
+}
+wanted_sections=$*
+[ -n "$missing" ] || { node_packages; exit 0; }
 sudo=
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || { echo "deps: run as root, or install sudo; missing:" $missing >&2; exit 2; }
@@ -29,3 +39,4 @@ if ! { $apt update && $apt install --no-install-recommends $missing; } >"$log" 2
     exit 4
 fi
 rm -f "$log"
+node_packages

@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "cli/cli.h"
 #include "codegen/backend.h"
+#include "engine/engine.h"
+#include "model/model.h"
 
 #include <string.h>
 
@@ -17,6 +19,32 @@ static nn_status find_backend(const char *name, const nn_backend **ret, nn_err *
                    name, nn_buf_str(&list));
 }
 
+/* Whether a model has the weights of this network, each of that name and shape. */
+static nn_status check_weights(const nn_graph *g, const nn_graph *of, const char *path,
+                               nn_err *err) {
+    bool same = g->n_weights == of->n_weights && g->slab == of->slab;
+    for (int i = 0; same && i < g->n_weights; i++)
+        same = strcmp(g->weights[i].name, of->weights[i].name) == 0 &&
+               nn_shape_equal(&g->weights[i].shape, &of->weights[i].shape);
+    if (same) return NN_OK;
+    return nn_fail(err, NN_E_MODEL_FILE_ERROR, "%.200s has the weights of another network", path);
+}
+
+/* The slab that a backend writes: a model's, or initial ones by the program's seed. */
+static nn_status take_weights(nn_arena *arena, const nn_args *a, const nn_graph *g,
+                              const float **ret, nn_err *err) {
+    const char *path = nn_opt(a, "weights");
+    float *slab = nn_arena_array(arena, (size_t)(g->slab ? g->slab : 1), sizeof *slab);
+    if (!slab) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the weights");
+    *ret = slab;
+    if (!path) return nn_weights_init(g, g->train.seeded ? g->train.seed : 0, slab, err);
+    NN_AUTO(nn_model) *m = NULL;
+    nn_status s = nn_model_load(path, &m, err);
+    if (!s) s = check_weights(g, m->graph, path, err);
+    if (!s) memcpy(slab, m->weights, (size_t)g->slab * sizeof *slab);
+    return s;
+}
+
 static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, const nn_source *src,
                       const nn_unit *u, nn_err *err) {
     char sha[65];
@@ -24,10 +52,15 @@ static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, co
     nn_codegen_options opt = {
         .source_name = src->name, .source_sha256 = sha, .dataset = nn_opt(a, "data")};
     NN_BUF code = {0};
-    nn_status s = nn_codegen(b, u->graph, &opt, &code, err);
+    nn_status s = b->weights ? take_weights(arena, a, u->graph, &opt.weights, err) : NN_OK;
+    if (!s) s = nn_codegen(b, u->graph, &opt, &code, err);
     if (s) return s;
     const char *out = nn_opt(a, "output");
-    bool dry = nn_opt_given(a, "dry-run");
+    bool dry = nn_opt_given(a, "dry-run"), binary = strncmp(b->media_type, "text/", 5) != 0;
+    if (dry && binary) {
+        printf("%s: %zu bytes (dry run)\n", b->summary, code.n);
+        return NN_OK;
+    }
     if (dry) puts("Generated code (dry run):");
     if (dry || (out && strcmp(out, "-") == 0)) return nn_print(nn_buf_str(&code), code.n, err);
     if (!out)
@@ -35,6 +68,11 @@ static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, co
                             nn_arena_printf(arena, "_%s.%s", b->name, b->extension));
     s = nn_file_write(out, nn_buf_str(&code), code.n, err);
     if (s) return s;
+    if (binary) {
+        char size[32];
+        printf("wrote %s (%s, %s)\n", out, b->summary, nn_print_bytes((int64_t)code.n, size));
+        return NN_OK;
+    }
     int lines = 0;
     for (size_t i = 0; i < code.n; i++) lines += code.p[i] == '\n';
     printf("wrote %s (%s, %d lines)\n", out, b->summary, lines);
@@ -65,9 +103,10 @@ static nn_status run_compile(const nn_args *a, nn_err *err) {
 
 /* clang-format off */
 static const nn_option compile_options[] = {
-    {"backend", 'b', "NAME", "what to generate: pytorch (default)", NULL},
+    {"backend", 'b', "NAME", "what to generate: pytorch (default), onnx ...", NULL},
     {"output",  'o', "FILE", "where to write; - is standard output (default FILE_BACKEND.py)", NULL},
     {"data",    0,   "SET",  "data set that the generated program trains on by default", NULL},
+    {"weights", 'w', "MODEL", "weights of this model, not initial ones (backends that write weights)", NULL},
     {"dry-run", 0,   NULL,   "print the code, write nothing", NULL},
     NN_CLI_SET,
     NN_CLI_AUTO_FLATTEN,
