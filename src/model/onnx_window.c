@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* onnx_window.c - operators of ONNX over spatial axes and channels, as our ops. Kernels come as
+ * [out, in / group, k...] (transposed ones [in, out / group, k...]), and go as [k..., in, out]. */
+#include "model/onnx_impl.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- windows ---- */
+
+static nn_status sizes(op *p, const char *name, int n, int64_t otherwise, int64_t *ret,
+                       nn_err *err) {
+    const int64_t *v;
+    size_t given = nn_import_attr_ints(p, name, &v);
+    if (given != 0 && given != (size_t)n)
+        return nn_import_unsupported(p, err, "%s of %zu numbers over %d axes", name, given, n);
+    for (int i = 0; i < n; i++) {
+        ret[i] = given ? v[i] : otherwise;
+        if (ret[i] < 0 || ret[i] > NN_MAX_DIM || (ret[i] == 0 && otherwise == 1))
+            return nn_import_unsupported(p, err, "%s of %" PRId64, name, ret[i]);
+    }
+    return NN_OK;
+}
+
+static int64_t extent(const nn_window *w, int i) {
+    return (w->size[i] - 1) * w->dilation[i] + 1;
+}
+
+/* SAME_LOWER: the odd one before. */
+static nn_status same_lower(op *p, nn_window *w, const nn_shape *in, nn_err *err) {
+    for (int i = 0; i < w->spatial; i++) {
+        int64_t d = in->dim[i], out = d < 0 ? -1 : (d + w->stride[i] - 1) / w->stride[i];
+        if (d < 0) return nn_import_unsupported(p, err, "SAME_LOWER of a size that is open");
+        int64_t total = (out - 1) * w->stride[i] + extent(w, i) - d;
+        w->pad_after[i] = total > 0 ? total / 2 : 0;
+        w->pad_before[i] = total > 0 ? total - total / 2 : 0;
+    }
+    return NN_OK;
+}
+
+/* ceil_mode: more padding after, so that the last window begins inside. */
+static nn_status ceiled(op *p, nn_window *w, const nn_shape *in, nn_err *err) {
+    for (int i = 0; i < w->spatial; i++) {
+        int64_t d = in->dim[i], padded = d + w->pad_before[i] + w->pad_after[i];
+        if (d < 0) return nn_import_unsupported(p, err, "ceil_mode of a size that is open");
+        int64_t rest = (padded - extent(w, i)) % w->stride[i];
+        if (padded >= extent(w, i) && rest) w->pad_after[i] += w->stride[i] - rest;
+    }
+    return NN_OK;
+}
+
+/* `in`: spatial sizes, then channels. size: of the kernel, where the attribute is not given. */
+static nn_status read_window(op *p, const nn_shape *in, const int64_t *size, nn_window *ret,
+                             nn_err *err) {
+    int n = in->rank - 1;
+    int64_t pads[2 * NN_MAX_SPATIAL] = {0};
+    if (n < 1 || n > NN_MAX_SPATIAL) return nn_import_unsupported(p, err, "%d spatial axes", n);
+    nn_window w = {.spatial = n};
+    if (size) memcpy(w.size, size, (size_t)n * sizeof *size);
+    nn_status s = nn_import_attr(p, "kernel_shape") || !size
+                      ? sizes(p, "kernel_shape", n, 1, w.size, err)
+                      : NN_OK;
+    if (!s && size && memcmp(w.size, size, (size_t)n * sizeof *size) != 0)
+        return nn_import_unsupported(p, err, "a kernel_shape that is not that of the kernel");
+    if (!s) s = sizes(p, "strides", n, 1, w.stride, err);
+    if (!s) s = sizes(p, "dilations", n, 1, w.dilation, err);
+    if (!s) s = sizes(p, "pads", 2 * n, 0, pads, err);
+    if (s) return s;
+    memcpy(w.pad_before, pads, (size_t)n * sizeof *pads);
+    memcpy(w.pad_after, pads + n, (size_t)n * sizeof *pads);
+    w.same = nn_import_attr_is(p, "auto_pad", "SAME_UPPER", "NOTSET");
+    if (nn_import_attr_is(p, "auto_pad", "SAME_LOWER", "NOTSET")) s = same_lower(p, &w, in, err);
+    if (!s && nn_import_attr_int(p, "ceil_mode", 0) && !w.same) s = ceiled(p, &w, in, err);
+    *ret = w;
+    return s;
+}
+
+/* ---- convolution ---- */
+
+static nn_status kernel_of(importer *m, op *p, const nn_shape *in, const tensor **ret_k,
+                           const float **ret, nn_err *err) {
+    const tensor *k;
+    int perm[NN_MAX_RANK + 2];
+    nn_status s = nn_import_floats(m, p, 1, &k, err);
+    if (s) return s;
+    if (k->rank != in->rank + 1 || k->rank > NN_MAX_SPATIAL + 2 || k->elements == 0)
+        return nn_import_unsupported(p, err, "a kernel of %d axes", k->rank);
+    for (int i = 0; i < k->rank; i++) perm[i] = i < k->rank - 2 ? i + 2 : k->rank - 1 - i;
+    *ret_k = k;
+    return nn_import_permuted(m, k, perm, ret, err);
+}
+
+/* The weights of a convolution with `filters` outputs: kernel and, if there is one, bias. */
+static nn_status weights_of(importer *m, op *p, int id, const float *kernel, int64_t filters,
+                            nn_err *err) {
+    const float *w[2] = {kernel};
+    const tensor *b;
+    bool bias = nn_import_input(m, p, 2);
+    nn_status s = bias ? nn_import_floats(m, p, 2, &b, err) : NN_OK;
+    if (!s && bias && b->elements != filters)
+        return nn_import_unsupported(p, err, "a bias of %" PRId64 " numbers", b->elements);
+    if (!s && bias) w[1] = b->floats;
+    return s ? s : nn_import_add_weights(m, p, id, w, bias ? 2 : 1, err);
+}
+
+static nn_status read_conv(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in, id;
+    const tensor *k;
+    const float *kernel;
+    nn_attr a = {0};
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (!s) s = kernel_of(m, p, &m->g->nodes[in].shape, &k, &kernel, err);
+    if (!s) s = read_window(p, &m->g->nodes[in].shape, k->dim + 2, &a.conv.window, err);
+    if (s) return s;
+    const nn_shape *x = &m->g->nodes[in].shape;
+    a.conv.filters = k->dim[0];
+    a.conv.groups = nn_import_attr_int(p, "group", 1);
+    a.conv.bias = nn_import_input(m, p, 2);
+    if (a.conv.groups < 1 || a.conv.groups > NN_MAX_DIM ||
+        x->dim[x->rank - 1] != k->dim[1] * a.conv.groups)
+        return nn_import_unsupported(p, err, "a kernel that does not fit the channels");
+    s = nn_import_add(m, p, NN_OP_CONV, &a, &in, 1, NULL, &id, err);
+    if (!s) s = weights_of(m, p, id, kernel, a.conv.filters, err);
+    return s ? s : nn_import_set(m, p, 0, id, FIRST, err);
+}
+
+/* Pads of a transposed convolution that are to give an output size: output_shape, or "same". */
+static nn_status pads_for_output(op *p, const nn_shape *in, nn_attr *a, nn_err *err) {
+    const int64_t *wanted;
+    nn_window *w = &a->conv_transpose.window;
+    size_t n = nn_import_attr_ints(p, "output_shape", &wanted);
+    bool upper = nn_import_attr_is(p, "auto_pad", "SAME_UPPER", "NOTSET");
+    bool lower = nn_import_attr_is(p, "auto_pad", "SAME_LOWER", "NOTSET");
+    w->same = false;
+    if (n != 0 && n != (size_t)w->spatial)
+        return nn_import_unsupported(p, err, "an output_shape of %zu axes", n);
+    for (int i = 0; (n || upper || lower) && i < w->spatial; i++) {
+        int64_t d = in->dim[i], *more = &a->conv_transpose.output_padding[i];
+        if (n && (d < 0 || wanted[i] < 1 || wanted[i] > NN_MAX_DIM))
+            return nn_import_unsupported(p, err, "an output_shape over a size that is open");
+        int64_t full =
+            n ? (d - 1) * w->stride[i] + extent(w, i) - wanted[i] : extent(w, i) - w->stride[i];
+        int64_t total = full + *more;
+        if (total < 0) *more -= total, total = 0;
+        w->pad_before[i] = upper ? total / 2 : total - total / 2;
+        w->pad_after[i] = total - w->pad_before[i];
+    }
+    return NN_OK;
+}
+
+static nn_status read_conv_transpose(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in, id;
+    const tensor *k;
+    const float *kernel;
+    nn_attr a = {0};
+    nn_window *w = &a.conv_transpose.window;
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (!s) s = kernel_of(m, p, &m->g->nodes[in].shape, &k, &kernel, err);
+    if (!s) s = read_window(p, &m->g->nodes[in].shape, k->dim + 2, w, err);
+    if (!s) s = sizes(p, "output_padding", w->spatial, 0, a.conv_transpose.output_padding, err);
+    if (!s) s = pads_for_output(p, &m->g->nodes[in].shape, &a, err);
+    if (s) return s;
+    const nn_shape *x = &m->g->nodes[in].shape;
+    int64_t groups = nn_import_attr_int(p, "group", 1);
+    if (groups < 1 || groups > NN_MAX_DIM || x->dim[x->rank - 1] != k->dim[0])
+        return nn_import_unsupported(p, err, "a kernel that does not fit the channels");
+    a.conv_transpose.groups = groups;
+    a.conv_transpose.filters = k->dim[1] * groups;
+    a.conv_transpose.bias = nn_import_input(m, p, 2);
+    a.conv_transpose.output_padding_given = true;
+    s = nn_import_add(m, p, NN_OP_CONV_TRANSPOSE, &a, &in, 1, NULL, &id, err);
+    if (!s) s = weights_of(m, p, id, kernel, a.conv_transpose.filters, err);
+    return s ? s : nn_import_set(m, p, 0, id, FIRST, err);
+}
+
+/* ---- pools ---- */
+
+/* Padding that is counted: zeros put there before. */
+static nn_status pad_before_pool(importer *m, op *p, nn_window *w, int *in, nn_err *err) {
+    nn_attr a = {.border.spatial = w->spatial};
+    int64_t out[NN_MAX_SPATIAL];
+    const nn_shape *x = &m->g->nodes[*in].shape;
+    bool any = false;
+    for (int i = 0; i < w->spatial; i++) {
+        if (w->same && x->dim[i] < 0)
+            return nn_import_unsupported(p, err, "counted padding of a size that is open");
+        out[i] = (x->dim[i] + w->stride[i] - 1) / w->stride[i];
+        int64_t total = w->same ? (out[i] - 1) * w->stride[i] + extent(w, i) - x->dim[i] : 0;
+        a.border.before[i] = w->same ? (total > 0 ? total / 2 : 0) : w->pad_before[i];
+        a.border.after[i] = w->same ? (total > 0 ? total - total / 2 : 0) : w->pad_after[i];
+        any |= a.border.before[i] || a.border.after[i];
+        w->pad_before[i] = w->pad_after[i] = 0;
+    }
+    w->same = false;
+    return any ? nn_import_add(m, p, NN_OP_PAD, &a, in, 1, NULL, in, err) : NN_OK;
+}
+
+static nn_status read_pool(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in;
+    nn_attr a = {0};
+    nn_op o = (nn_op)nn_import_reader(p->op_type)->value;
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (!s) s = read_window(p, &m->g->nodes[in].shape, NULL, &a.pool, err);
+    if (s) return s;
+    if (nn_import_attr_int(p, "storage_order", 0))
+        return nn_import_unsupported(p, err, "columns before rows");
+    bool counted = o == NN_OP_AVG_POOL && nn_import_attr_int(p, "count_include_pad", 0);
+    if (counted && nn_import_attr_int(p, "ceil_mode", 0))
+        return nn_import_unsupported(p, err, "padding that is counted, with ceil_mode");
+    if (counted) s = pad_before_pool(m, p, &a.pool, &in, err);
+    return s ? s : nn_import_simple(m, p, o, &a, in, FIRST, err);
+}
+
+static nn_status read_global(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in;
+    nn_attr a = {.global_pool.keepdims = true};
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    return s ? s
+             : nn_import_simple(m, p, (nn_op)nn_import_reader(p->op_type)->value, &a, in, FIRST,
+                                err);
+}
+
+/* ---- normalisation ---- */
+
+/* Inputs `from` ... are vectors of n numbers. */
+static nn_status vectors(importer *m, op *p, size_t from, int count, int64_t n, const float **ret,
+                         nn_err *err) {
+    for (int k = 0; k < count; k++) {
+        const tensor *t;
+        nn_status s = nn_import_floats(m, p, from + (size_t)k, &t, err);
+        if (s) return s;
+        if (t->elements != n)
+            return nn_import_unsupported(p, err, "input %zu is not one number a channel",
+                                         from + (size_t)k);
+        ret[k] = t->floats;
+    }
+    return NN_OK;
+}
+
+static int64_t channels_of(const importer *m, int id) {
+    const nn_shape *s = &m->g->nodes[id].shape;
+    return s->rank ? s->dim[s->rank - 1] : -1;
+}
+
+static nn_status normalised(importer *m, op *p, nn_op o, const nn_attr *a, int in, int weights,
+                            layout l, nn_err *err) {
+    const float *w[4];
+    int id;
+    nn_status s = vectors(m, p, 1, weights, channels_of(m, in), w, err);
+    if (!s) s = nn_import_add(m, p, o, a, &in, 1, NULL, &id, err);
+    if (!s) s = nn_import_add_weights(m, p, id, w, weights, err);
+    return s ? s : nn_import_set(m, p, 0, id, l, err);
+}
+
+static nn_status read_batch_norm(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in;
+    nn_attr a = {
+        .batch_norm = {0.99, nn_import_attr_float(p, "epsilon", 1e-5), true, true}
+    };
+    if (nn_import_attr_int(p, "training_mode", 0))
+        return nn_import_unsupported(p, err, "training inside of the file");
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    return s ? s : normalised(m, p, NN_OP_BATCH_NORM, &a, in, 4, FIRST, err);
+}
+
+static nn_status read_instance_norm(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in;
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (s) return s;
+    nn_attr a = {
+        .group_norm = {channels_of(m, in), nn_import_attr_float(p, "epsilon", 1e-5), true, true}
+    };
+    return normalised(m, p, NN_OP_GROUP_NORM, &a, in, 2, FIRST, err);
+}
+
+static nn_status read_layer_norm(importer *m, op *p, nn_err *err) {
+    item *v;
+    int in;
+    bool center = nn_import_input(m, p, 2);
+    nn_attr a = {
+        .layer_norm = {nn_import_attr_float(p, "epsilon", 1e-5), center, true}
+    };
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_plain(m, p, v, &in, err);
+    if (s) return s;
+    int64_t axis = nn_import_attr_int(p, "axis", -1);
+    int rank = m->g->nodes[in].shape.rank + 1;
+    if (axis != -1 && axis != rank - 1)
+        return nn_import_unsupported(p, err, "more axes than the last");
+    return normalised(m, p, NN_OP_LAYER_NORM, &a, in, center ? 2 : 1, PLAIN, err);
+}
+
+/* ---- borders ---- */
+
+/* What is before and after each axis of the file, as spatial axes of a sample. */
+static nn_status bordered(importer *m, op *p, nn_op o, item *v, const int64_t *before,
+                          const int64_t *after, nn_err *err) {
+    int rank = nn_import_rank(m, v), in;
+    nn_attr a = {.border.spatial = rank - 2};
+    if (rank < 3 || rank - 2 > NN_MAX_SPATIAL || before[0] || after[0])
+        return nn_import_unsupported(p, err,
+                                     "borders of the batch, or of something without places");
+    bool first = !before[1] && !after[1], last = !before[rank - 1] && !after[rank - 1];
+    if (!first && !last) return nn_import_unsupported(p, err, "borders of all axes");
+    if (first && last) first = v->layout == FIRST;
+    for (int i = 0; i < rank - 2; i++) {
+        a.border.before[i] = before[i + (first ? 2 : 1)];
+        a.border.after[i] = after[i + (first ? 2 : 1)];
+    }
+    nn_status s = first ? nn_import_last(m, p, v, &in, err) : nn_import_plain(m, p, v, &in, err);
+    return s ? s : nn_import_simple(m, p, o, &a, in, first ? FIRST : PLAIN, err);
+}
+
+static nn_status read_pad(importer *m, op *p, nn_err *err) {
+    item *v;
+    const tensor *pads, *value;
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_whole(m, p, 1, &pads, err);
+    if (!s && nn_import_input(m, p, 2)) s = nn_import_floats(m, p, 2, &value, err);
+    if (s) return s;
+    int rank = nn_import_rank(m, v);
+    bool zero = !nn_import_input(m, p, 2) || (value->elements == 1 && value->floats[0] == 0);
+    if (!zero || !nn_import_attr_is(p, "mode", "constant", "constant"))
+        return nn_import_unsupported(p, err, "something else than zeros");
+    if (pads->elements != 2 * rank || v->layout > FIRST)
+        return nn_import_unsupported(p, err, "%" PRId64 " pads", pads->elements);
+    for (int i = 0; i < 2 * rank; i++)
+        if (pads->whole[i] < 0 || pads->whole[i] > NN_MAX_DIM)
+            return nn_import_unsupported(p, err, "a pad of %" PRId64, pads->whole[i]);
+    return bordered(m, p, NN_OP_PAD, v, pads->whole, pads->whole + rank, err);
+}
+
+typedef struct cut {
+    const tensor *starts, *ends, *axes, *steps; /* the last two may be NULL */
+} cut;
+
+static nn_status read_cut(importer *m, op *p, cut *ret, nn_err *err) {
+    *ret = (cut){0};
+    nn_status s = nn_import_whole(m, p, 1, &ret->starts, err);
+    if (!s) s = nn_import_whole(m, p, 2, &ret->ends, err);
+    if (!s && nn_import_input(m, p, 3)) s = nn_import_whole(m, p, 3, &ret->axes, err);
+    if (!s && nn_import_input(m, p, 4)) s = nn_import_whole(m, p, 4, &ret->steps, err);
+    if (s) return s;
+    int64_t n = ret->starts->elements;
+    if (n > NN_MAX_RANK || ret->ends->elements != n || (ret->axes && ret->axes->elements != n) ||
+        (ret->steps && ret->steps->elements != n))
+        return nn_import_unsupported(p, err, "starts, ends, axes and steps that differ in number");
+    return NN_OK;
+}
+
+/* One axis, all of it, from the end. */
+static nn_status reversed(importer *m, op *p, item *v, const cut *c, int64_t axis, nn_err *err) {
+    nn_attr a = {0};
+    int at;
+    nn_status s = nn_import_axis(m, p, v, axis, &at, err);
+    if (s) return s;
+    int64_t d = nn_import_shape(m, v)->dim[at], start = c->starts->whole[0],
+            end = c->ends->whole[0];
+    bool all = (start == -1 || (d > 0 && start >= d - 1)) && (d < 0 ? end < -NN_MAX_DIM : end < -d);
+    if (c->starts->elements != 1 || !all)
+        return nn_import_unsupported(p, err, "a part of an axis from the end");
+    a.reverse.axis = at;
+    return nn_import_simple(m, p, NN_OP_REVERSE, &a, v->node, v->layout, err);
+}
+
+/* What a slice takes off before and after an axis of size d (open: -1). */
+static bool taken_off(int64_t d, int64_t start, int64_t end, int64_t *before, int64_t *after) {
+    if (d < 0) {
+        *before = start;
+        *after = end < 0 ? -end : 0;
+        return start >= 0 && start <= NN_MAX_DIM &&
+               (end >= NN_MAX_DIM || (end < 0 && end > -NN_MAX_DIM));
+    }
+    if (start < 0) start += d;
+    if (end < 0) end += d;
+    start = start < 0 ? 0 : start > d ? d : start;
+    end = end < 0 ? 0 : end > d ? d : end;
+    *before = start;
+    *after = d - end;
+    return end > start;
+}
+
+static nn_status read_slice(importer *m, op *p, nn_err *err) {
+    item *v;
+    cut c;
+    int64_t before[NN_MAX_RANK + 2] = {0}, after[NN_MAX_RANK + 2] = {0};
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = read_cut(m, p, &c, err);
+    for (int i = 0; !s && i < (int)c.starts->elements; i++) {
+        int64_t axis = c.axes ? c.axes->whole[i] : i, step = c.steps ? c.steps->whole[i] : 1;
+        int at, rank = nn_import_rank(m, v);
+        if (axis < 0 && axis >= -rank) axis += rank;
+        if (step == -1) return reversed(m, p, v, &c, axis, err);
+        int64_t start = c.starts->whole[i], end = c.ends->whole[i];
+        if (axis == 0 && start == 0 && end >= NN_MAX_DIM && step == 1) continue;
+        s = nn_import_axis(m, p, v, axis, &at, err);
+        if (!s && (step != 1 || !taken_off(nn_import_shape(m, v)->dim[at], start, end,
+                                           &before[axis], &after[axis])))
+            return nn_import_unsupported(p, err, "steps, or nothing that is left");
+    }
+    return s ? s : bordered(m, p, NN_OP_CROP, v, before, after, err);
+}
+
+/* ---- Resize ---- */
+
+static nn_status factors(importer *m, op *p, const nn_shape *in, nn_attr *a, nn_err *err) {
+    const tensor *t;
+    bool given = nn_import_input(m, p, 3);
+    nn_status s = given ? nn_import_whole(m, p, 3, &t, err) : nn_import_floats(m, p, 2, &t, err);
+    if (s) return s;
+    if (t->elements != in->rank + 1)
+        return nn_import_unsupported(p, err, "%" PRId64 " sizes", t->elements);
+    for (int i = 0; i < in->rank + 1; i++) {
+        int64_t d = i == 0 ? m->batch : i == 1 ? in->dim[in->rank - 1] : in->dim[i - 2];
+        double f =
+            given ? (d > 0 ? (double)t->whole[i] / (double)d : i == 0) : (double)t->floats[i];
+        if (f < 1 || f != floor(f) || f > 65536 || (i < 2 && f != 1))
+            return nn_import_unsupported(p, err, "places times a number that is not whole");
+        if (i >= 2) a->upsample.factor[i - 2] = (int64_t)f;
+    }
+    return NN_OK;
+}
+
+static nn_status read_resize(importer *m, op *p, nn_err *err) {
+    static const char key[] = "coordinate_transformation_mode";
+    item *v;
+    int in;
+    bool linear = nn_import_attr_is(p, "mode", "linear", "nearest");
+    bool half = nn_import_attr_is(p, key, "half_pixel", "half_pixel") ||
+                nn_import_attr_is(p, key, "pytorch_half_pixel", "half_pixel");
+    bool corner = nn_import_attr_is(p, key, "asymmetric", "half_pixel");
+    bool floors = nn_import_attr_is(p, "nearest_mode", "floor", "round_prefer_floor");
+    bool rounds =
+        nn_import_attr_is(p, "nearest_mode", "round_prefer_floor", "round_prefer_floor") ||
+        nn_import_attr_is(p, "nearest_mode", "round_prefer_ceil", "round_prefer_floor");
+    bool nearest = nn_import_attr_is(p, "mode", "nearest", "nearest") &&
+                   ((corner && floors) || (half && rounds));
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s && !(linear && half) && !nearest)
+        return nn_import_unsupported(p, err, "this mode, or these coordinates");
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (s) return s;
+    const nn_shape *x = &m->g->nodes[in].shape;
+    nn_attr a = {
+        .upsample = {.spatial = x->rank - 1, .bilinear = linear}
+    };
+    if (x->rank < 2 || x->rank - 1 > NN_MAX_SPATIAL)
+        return nn_import_unsupported(p, err, "%d spatial axes", x->rank - 1);
+    s = factors(m, p, x, &a, err);
+    return s ? s : nn_import_simple(m, p, NN_OP_UPSAMPLE, &a, in, FIRST, err);
+}
+
+#define WINDOW "|kernel_shape|strides|dilations|pads|auto_pad|"
+
+const reader nn_import_window_readers[] = {
+    {"Conv",                             read_conv, 2, 3, WINDOW "group|", 0},
+    {"ConvTranspose",                                 read_conv_transpose, 2, 3, WINDOW "group|output_padding|output_shape|", 0},
+    {"MaxPool",                   read_pool, 1, 1, WINDOW "ceil_mode|storage_order|", NN_OP_MAX_POOL},
+    {"AveragePool",                                  read_pool, 1, 1, WINDOW "ceil_mode|count_include_pad|", NN_OP_AVG_POOL},
+    {"GlobalMaxPool",read_global, 1, 1, "", NN_OP_GLOBAL_MAX_POOL},
+    {"GlobalAveragePool",                                 read_global, 1, 1, "", NN_OP_GLOBAL_AVG_POOL},
+    {"BatchNormalization",                                 read_batch_norm, 5, 5, "|epsilon|momentum|training_mode|", 0},
+    {"InstanceNormalization",                          read_instance_norm, 3, 3, "|epsilon|", 0},
+    {"LayerNormalization",                                 read_layer_norm, 2, 3, "|axis|epsilon|stash_type|", 0},
+    {"Pad", read_pad, 2, 3, "|mode|", 0},
+    {"Slice",                                  read_slice, 3, 5, "", 0},
+    {"Resize",read_resize, 3, 4,
+     "|mode|coordinate_transformation_mode|nearest_mode|cubic_coeff_a|"
+     "exclude_outside|extrapolation_value|", 0},
+    {0                                }
+};
