@@ -301,6 +301,8 @@ static nn_status add_outputs(importer *m, nn_err *err) {
         as.n_output = 1;
         if (v->kind != NODE)
             return nn_import_unsupported(&as, err, "it does not depend on the inputs");
+        if (v->layout == SCORES)
+            return nn_import_unsupported(&as, err, "it is the scores of an attention");
         if (v->layout == TIME && !m->time)
             return nn_import_unsupported(&as, err, "it has the batch as its second axis");
         int id = v->node;

@@ -13,7 +13,9 @@ typedef enum layout {
     FIRST,      /* batch, channels, spatial...: the node has the channels last */
     TIME,       /* steps, batch, features: the node has (steps, features) */
     TIME_SIDED, /* steps, 1, batch, features: likewise; what a recurrent operator gives */
-    SIDED       /* 1, batch, features: the node has (features) */
+    SIDED,      /* 1, batch, features: the node has (features) */
+    SCORES /* not computed yet: of an attention, `node` q (heads, t, d) by `turned` k (heads, d,
+              s); onnx_attention.c */
 } layout;
 
 /* Values in the file itself. */
@@ -35,6 +37,8 @@ typedef struct item {
     int turned; /* the node with the other order of channels; -1: not made yet */
     int uses;   /* outputs of the graph included */
     const Onnx__NodeProto *user, *maker;
+    double scale;  /* of SCORES */
+    bool softmax;  /* SCORES after their softmax */
     bool absorbed; /* what gives it was read together with the operator before */
 } item;
 
@@ -109,6 +113,15 @@ float *nn_import_new_floats(importer *m, int64_t n, nn_err *err);
 /* from[...] with axis i of the result its axis perm[i]. */
 nn_status nn_import_permuted(importer *m, const tensor *from, const int *perm, const float **ret,
                              nn_err *err);
+/* onnx_attention.c: products that only an attention makes sense of. False (of is_scores): v is
+ * none. */
+bool nn_import_is_scores(const item *v);
+nn_status nn_import_scores(importer *m, op *p, item *q, item *k, nn_err *err);
+nn_status nn_import_scale_scores(importer *m, op *p, const item *v, double by, nn_err *err);
+nn_status nn_import_softmax_scores(importer *m, op *p, const item *v, nn_err *err);
+nn_status nn_import_attend(importer *m, op *p, const item *scores, item *v, nn_err *err);
+/* Erf, as the middle of a GELU. */
+read_fn nn_import_erf;
 /* x * scale + offset, one of each of the last axis. */
 nn_status nn_import_affine(importer *m, op *p, item *v, const tensor *c, double scale, bool add,
                            nn_err *err);

@@ -183,8 +183,9 @@ static nn_status read_prelu(importer *m, op *p, nn_err *err) {
 }
 
 static nn_status read_softmax(importer *m, op *p, nn_err *err) {
-    item *v;
+    item *v = nn_import_input(m, p, 0);
     nn_attr a = {.softmax.log = nn_import_reader(p->op_type)->value};
+    if (nn_import_is_scores(v)) return nn_import_softmax_scores(m, p, v, err);
     nn_status s = nn_import_node(m, p, 0, &v, err);
     if (s) return s;
     int axis, in, rank = nn_import_rank(m, v);
@@ -239,6 +240,8 @@ static nn_status product(importer *m, op *p, item *a, item *b, nn_err *err) {
     nn_status s = nn_import_plain(m, p, a, &in[0], err);
     if (!s) s = nn_import_plain(m, p, b, &in[1], err);
     if (s) return s;
+    if (m->g->nodes[in[0]].shape.rank == 3 && m->g->nodes[in[1]].shape.rank == 3)
+        return nn_import_scores(m, p, a, b, err);
     if (m->g->nodes[in[0]].shape.rank != 2 || m->g->nodes[in[1]].shape.rank != 2)
         return nn_import_unsupported(p, err, "a product of values that are not one matrix a row");
     s = nn_import_add(m, p, NN_OP_DOT, &dot, in, 2, NULL, &id, err);
@@ -249,6 +252,8 @@ static nn_status read_matmul(importer *m, op *p, nn_err *err) {
     item *v, *b = nn_import_input(m, p, 1), *end;
     const tensor *k, *bias = NULL;
     int in;
+    v = nn_import_input(m, p, 0);
+    if (nn_import_is_scores(v) && b) return nn_import_attend(m, p, v, b, err);
     nn_status s = nn_import_node(m, p, 0, &v, err);
     if (!s && b && b->kind == NODE) return product(m, p, v, b, err);
     if (!s) s = nn_import_floats(m, p, 1, &k, err);
@@ -446,6 +451,12 @@ static nn_status with_constant(importer *m, op *p, int kind, item *v, const tens
                                nn_err *err) {
     tensor t = *c;
     nn_status s = NN_OK;
+    if (nn_import_is_scores(v)) {
+        bool fits = c->elements == 1 && (kind == MUL || (kind == DIV && second));
+        double by = fits ? (double)c->floats[0] : 0;
+        if (!fits) return nn_import_unsupported(p, err, "something else than a factor of scores");
+        return nn_import_scale_scores(m, p, v, kind == MUL ? by : 1 / by, err);
+    }
     switch (kind) {
     case ADD:
         if (is_table(m, v, c)) return add_table(m, p, v, c, err);
@@ -466,7 +477,8 @@ static nn_status with_constant(importer *m, op *p, int kind, item *v, const tens
 }
 
 static nn_status limit(importer *m, op *p, int kind, item *v, const tensor *c, nn_err *err) {
-    if (c->elements != 1) return nn_import_unsupported(p, err, "a constant that is not one number");
+    if (c->elements != 1 || nn_import_is_scores(v))
+        return nn_import_unsupported(p, err, "a constant that is not one number");
     double b = (double)c->floats[0];
     nn_attr a = {
         .clip = {kind == MAX ? b : -INFINITY, kind == MIN ? b : INFINITY}
@@ -528,6 +540,23 @@ static nn_status read_flatten(importer *m, op *p, nn_err *err) {
     return reshaped(m, p, v, &to, true, err);
 }
 
+/* Whether all axes but the first of `more` are those of `fewer`. */
+static bool all_but_first(const nn_shape *more, const nn_shape *fewer) {
+    nn_shape rest = {.rank = more->rank - 1};
+    for (int i = 0; i < rest.rank; i++) rest.dim[i] = more->dim[i + 1];
+    return more->rank > 1 && nn_shape_equal(&rest, fewer);
+}
+
+/* The steps become rows (TimeDistributed), and rows steps again. */
+static bool is_fold(const importer *m, const item *v, const nn_shape *to) {
+    return all_but_first(nn_import_shape(m, v), to);
+}
+
+static bool is_unfold(const importer *m, const item *v, const nn_shape *to) {
+    return m->g->nodes[v->node].folded >= 0 && to->dim[0] > 0 &&
+           all_but_first(to, nn_import_shape(m, v));
+}
+
 /* The rows stay what they are: 0, the number of rows, or -1 where the rest says all else. */
 static nn_status read_reshape(importer *m, op *p, nn_err *err) {
     item *v;
@@ -555,6 +584,12 @@ static nn_status read_reshape(importer *m, op *p, nn_err *err) {
     }
     if (open >= 0 && all >= 0 && all % known == 0) to.dim[open] = all / known;
     bool rows = t->whole[0] == 0 || (t->whole[0] == m->batch && m->batch > 0) || t->whole[0] == -1;
+    if (t->whole[0] == -1 && v->layout == PLAIN && is_fold(m, v, &to))
+        return nn_import_simple(m, p, NN_OP_FOLD, NULL, v->node, PLAIN, err);
+    if (t->whole[0] == -1 && v->layout == PLAIN && is_unfold(m, v, &to)) {
+        nn_attr a = {.unfold.size = to.dim[0]};
+        return nn_import_simple(m, p, NN_OP_UNFOLD, &a, v->node, PLAIN, err);
+    }
     if (!rows || (all >= 0 && nn_shape_elements(&to) != all) || (t->whole[0] == -1 && open >= 0))
         return nn_import_unsupported(p, err, "a shape in which the rows change");
     return reshaped(m, p, v, &to, to.rank == 1, err);
@@ -722,50 +757,53 @@ static nn_status read_reduce(importer *m, op *p, nn_err *err) {
 
 /* ---- the table ---- */
 
+/* clang-format off */
 static const reader readers[] = {
-    {"Identity",     read_same, 1, 1, "", 0},
-    {"Dropout",             read_same, 1, 3, "|ratio|seed|", 0},
-    {"Cast",            read_cast, 1, 1, "|to|", 0},
-    {"Constant",              read_constant, 0, 0, "|value|value_int|value_ints|value_float|value_floats|", 0},
-    {"Relu",read_function, 1, 1, "", FN_RELU},
-    {"LeakyRelu",             read_function, 1, 1, "|alpha|", FN_LEAKY},
-    {"Elu",             read_function, 1, 1, "|alpha|", FN_ELU},
-    {"Celu",         read_function, 1, 1, "|alpha|", FN_CELU},
-    {"Sigmoid",             read_function, 1, 1, "", FN_SIGMOID},
-    {"Tanh",        read_function, 1, 1, "", FN_TANH},
-    {"Softplus",              read_function, 1, 1, "", FN_SOFTPLUS},
-    {"Softsign",read_function, 1, 1, "", FN_SOFTSIGN},
-    {"Exp",             read_function, 1, 1, "", FN_EXP},
-    {"HardSwish",             read_function, 1, 1, "", FN_HARD_SWISH},
-    {"Selu",         read_selu, 1, 1, "|alpha|gamma|", 0},
-    {"HardSigmoid",             read_hard_sigmoid, 1, 1, "|alpha|beta|", 0},
-    {"Neg",            read_neg, 1, 1, "", 0},
-    {"Clip",              read_clip, 1, 3, "|min|max|", 0},
-    {"PRelu",read_prelu, 2, 2, "", 0},
-    {"Softmax",             read_softmax, 1, 1, "|axis|", false},
-    {"LogSoftmax",      read_softmax, 1, 1, "|axis|", true},
-    {"MatMul",          read_matmul, 2, 2, "", 0},
-    {"Gemm",             read_gemm, 2, 3, "|alpha|beta|transA|transB|", 0},
-    {"Einsum",     read_einsum, 2, 2, "|equation|", 0},
-    {"Add",              read_merge, 2, 2, "", ADD},
-    {"Sub",read_merge, 2, 2, "", SUB},
-    {"Mul",             read_merge, 2, 2, "", MUL},
-    {"Div",       read_merge, 2, 2, "", DIV},
-    {"Sum",      read_merge, 1, 64, "", ADD},
-    {"Mean",             read_merge, 1, 64, "", MEAN},
-    {"Max",            read_merge, 1, 64, "", MAX},
-    {"Min",              read_merge, 1, 64, "", MIN},
-    {"Concat",read_concat, 1, 64, "|axis|", 0},
-    {"Flatten",             read_flatten, 1, 1, "|axis|", 0},
-    {"Reshape",       read_reshape, 2, 2, "", 0},
-    {"Squeeze",     read_squeeze, 1, 2, "|axes|", 0},
-    {"Unsqueeze",             read_unsqueeze, 1, 2, "|axes|", 0},
-    {"Transpose",            read_transpose, 1, 1, "|perm|", 0},
-    {"Gather",              read_gather, 2, 2, "|axis|", 0},
-    {"ReduceMean",              read_reduce, 1, 1, "|axes|keepdims|", false},
-    {"ReduceMax",             read_reduce, 1, 1, "|axes|keepdims|", true},
-    {0  }
+    {"Identity",    read_same,         1, 1,  "",                                                      0},
+    {"Dropout",     read_same,         1, 3,  "|ratio|seed|",                                          0},
+    {"Cast",        read_cast,         1, 1,  "|to|",                                                  0},
+    {"Constant",    read_constant,     0, 0,  "|value|value_int|value_ints|value_float|value_floats|", 0},
+    {"Relu",        read_function,     1, 1,  "",                                                      FN_RELU},
+    {"LeakyRelu",   read_function,     1, 1,  "|alpha|",                                               FN_LEAKY},
+    {"Elu",         read_function,     1, 1,  "|alpha|",                                               FN_ELU},
+    {"Celu",        read_function,     1, 1,  "|alpha|",                                               FN_CELU},
+    {"Sigmoid",     read_function,     1, 1,  "",                                                      FN_SIGMOID},
+    {"Tanh",        read_function,     1, 1,  "",                                                      FN_TANH},
+    {"Softplus",    read_function,     1, 1,  "",                                                      FN_SOFTPLUS},
+    {"Softsign",    read_function,     1, 1,  "",                                                      FN_SOFTSIGN},
+    {"Exp",         read_function,     1, 1,  "",                                                      FN_EXP},
+    {"HardSwish",   read_function,     1, 1,  "",                                                      FN_HARD_SWISH},
+    {"Erf",         nn_import_erf,     1, 1,  "",                                                      0},
+    {"Selu",        read_selu,         1, 1,  "|alpha|gamma|",                                         0},
+    {"HardSigmoid", read_hard_sigmoid, 1, 1,  "|alpha|beta|",                                          0},
+    {"Neg",         read_neg,          1, 1,  "",                                                      0},
+    {"Clip",        read_clip,         1, 3,  "|min|max|",                                             0},
+    {"PRelu",       read_prelu,        2, 2,  "",                                                      0},
+    {"Softmax",     read_softmax,      1, 1,  "|axis|",                                                false},
+    {"LogSoftmax",  read_softmax,      1, 1,  "|axis|",                                                true},
+    {"MatMul",      read_matmul,       2, 2,  "",                                                      0},
+    {"Gemm",        read_gemm,         2, 3,  "|alpha|beta|transA|transB|",                            0},
+    {"Einsum",      read_einsum,       2, 2,  "|equation|",                                            0},
+    {"Add",         read_merge,        2, 2,  "",                                                      ADD},
+    {"Sub",         read_merge,        2, 2,  "",                                                      SUB},
+    {"Mul",         read_merge,        2, 2,  "",                                                      MUL},
+    {"Div",         read_merge,        2, 2,  "",                                                      DIV},
+    {"Sum",         read_merge,        1, 64, "",                                                      ADD},
+    {"Mean",        read_merge,        1, 64, "",                                                      MEAN},
+    {"Max",         read_merge,        1, 64, "",                                                      MAX},
+    {"Min",         read_merge,        1, 64, "",                                                      MIN},
+    {"Concat",      read_concat,       1, 64, "|axis|",                                                0},
+    {"Flatten",     read_flatten,      1, 1,  "|axis|",                                                0},
+    {"Reshape",     read_reshape,      2, 2,  "",                                                      0},
+    {"Squeeze",     read_squeeze,      1, 2,  "|axes|",                                                0},
+    {"Unsqueeze",   read_unsqueeze,    1, 2,  "|axes|",                                                0},
+    {"Transpose",   read_transpose,    1, 1,  "|perm|",                                                0},
+    {"Gather",      read_gather,       2, 2,  "|axis|",                                                0},
+    {"ReduceMean",  read_reduce,       1, 1,  "|axes|keepdims|",                                       false},
+    {"ReduceMax",   read_reduce,       1, 1,  "|axes|keepdims|",                                       true},
+    {0}
 };
+/* clang-format on */
 
 const reader *nn_import_reader(const char *type) {
     const reader *const tables[] = {readers, nn_import_window_readers, nn_import_rnn_readers};

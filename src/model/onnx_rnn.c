@@ -208,9 +208,11 @@ static nn_status read_rnn(importer *m, op *p, nn_err *err) {
 
 #define RNN "|hidden_size|direction|activations|activation_alpha|activation_beta|layout|"
 
+/* clang-format off */
 const reader nn_import_rnn_readers[] = {
-    {"RNN", read_rnn, 3, 6, RNN, NN_RNN_SIMPLE},
-    {"GRU",    read_rnn, 3, 6, RNN "linear_before_reset|", NN_RNN_GRU},
-    {"LSTM",  read_rnn, 3, 8, RNN "input_forget|", NN_RNN_LSTM},
-    {0    }
+    {"RNN",  read_rnn, 3, 6,  RNN,                        NN_RNN_SIMPLE},
+    {"GRU",  read_rnn, 3, 6,  RNN "linear_before_reset|", NN_RNN_GRU},
+    {"LSTM", read_rnn, 3, 8,  RNN "input_forget|",        NN_RNN_LSTM},
+    {0}
 };
+/* clang-format on */

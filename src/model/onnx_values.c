@@ -182,6 +182,8 @@ nn_status nn_import_node(importer *m, op *p, size_t k, item **ret, nn_err *err) 
     if (!v || v->kind != NODE)
         return nn_import_unsupported(p, err,
                                      "its input %zu is not computed from the model's inputs", k);
+    if (v->layout == SCORES)
+        return nn_import_unsupported(p, err, "it works on the scores of an attention");
     *ret = v;
     return NN_OK;
 }

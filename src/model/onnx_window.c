@@ -465,20 +465,20 @@ static nn_status read_resize(importer *m, op *p, nn_err *err) {
 
 #define WINDOW "|kernel_shape|strides|dilations|pads|auto_pad|"
 
+/* clang-format off */
 const reader nn_import_window_readers[] = {
-    {"Conv",                             read_conv, 2, 3, WINDOW "group|", 0},
-    {"ConvTranspose",                                 read_conv_transpose, 2, 3, WINDOW "group|output_padding|output_shape|", 0},
-    {"MaxPool",                   read_pool, 1, 1, WINDOW "ceil_mode|storage_order|", NN_OP_MAX_POOL},
-    {"AveragePool",                                  read_pool, 1, 1, WINDOW "ceil_mode|count_include_pad|", NN_OP_AVG_POOL},
-    {"GlobalMaxPool",read_global, 1, 1, "", NN_OP_GLOBAL_MAX_POOL},
-    {"GlobalAveragePool",                                 read_global, 1, 1, "", NN_OP_GLOBAL_AVG_POOL},
-    {"BatchNormalization",                                 read_batch_norm, 5, 5, "|epsilon|momentum|training_mode|", 0},
-    {"InstanceNormalization",                          read_instance_norm, 3, 3, "|epsilon|", 0},
-    {"LayerNormalization",                                 read_layer_norm, 2, 3, "|axis|epsilon|stash_type|", 0},
-    {"Pad", read_pad, 2, 3, "|mode|", 0},
-    {"Slice",                                  read_slice, 3, 5, "", 0},
-    {"Resize",read_resize, 3, 4,
-     "|mode|coordinate_transformation_mode|nearest_mode|cubic_coeff_a|"
-     "exclude_outside|extrapolation_value|", 0},
-    {0                                }
+    {"Conv",                  read_conv,           2, 3,  WINDOW "group|",                                              0},
+    {"ConvTranspose",         read_conv_transpose, 2, 3,  WINDOW "group|output_padding|output_shape|",                  0},
+    {"MaxPool",               read_pool,           1, 1,  WINDOW "ceil_mode|storage_order|",                            NN_OP_MAX_POOL},
+    {"AveragePool",           read_pool,           1, 1,  WINDOW "ceil_mode|count_include_pad|",                        NN_OP_AVG_POOL},
+    {"GlobalMaxPool",         read_global,         1, 1,  "",                                                           NN_OP_GLOBAL_MAX_POOL},
+    {"GlobalAveragePool",     read_global,         1, 1,  "",                                                           NN_OP_GLOBAL_AVG_POOL},
+    {"BatchNormalization",    read_batch_norm,     5, 5,  "|epsilon|momentum|training_mode|",                           0},
+    {"InstanceNormalization", read_instance_norm,  3, 3,  "|epsilon|",                                                  0},
+    {"LayerNormalization",    read_layer_norm,     2, 3,  "|axis|epsilon|stash_type|",                                  0},
+    {"Pad",                   read_pad,            2, 3,  "|mode|",                                                     0},
+    {"Slice",                 read_slice,          3, 5,  "",                                                           0},
+    {"Resize",                read_resize,         3, 4,  "|mode|coordinate_transformation_mode|nearest_mode|cubic_coeff_a|exclude_outside|extrapolation_value|",0},
+    {0}
 };
+/* clang-format on */
