@@ -45,27 +45,50 @@ static nn_status take_weights(nn_arena *arena, const nn_args *a, const nn_graph 
     return s;
 }
 
+/* Takes the further files of a backend: each beside the main one, whose path is arg. */
+typedef struct beside {
+    nn_arena *arena;
+    const char *path;
+} beside;
+
+static nn_status write_beside(void *arg, const char *end, const void *p, size_t n, nn_err *err) {
+    const beside *to = arg;
+    const char *path = nn_cli_beside(to->arena, to->path, end);
+    nn_status s = nn_file_write(path, p, n, err);
+    char size[32];
+    if (!s) printf("wrote %s (%s)\n", path, nn_print_bytes((int64_t)n, size));
+    return s;
+}
+
 static nn_status emit(nn_arena *arena, const nn_args *a, const nn_backend *b, const nn_source *src,
                       const nn_unit *u, nn_err *err) {
     char sha[65];
     nn_sha256_hex(src->text, src->size, sha);
     nn_codegen_options opt = {
         .source_name = src->name, .source_sha256 = sha, .dataset = nn_opt(a, "data")};
+    const char *out = nn_opt(a, "output");
+    if (!out)
+        out = nn_cli_beside(arena, a->operands[0],
+                            nn_arena_printf(arena, "_%s.%s", b->name, b->extension));
+    bool dry = nn_opt_given(a, "dry-run");
+    bool binary = strncmp(b->media_type, "text/", 5) != 0 && strcmp(b->extension, "json") != 0;
+    beside to = {arena, out};
+    if (!dry && strcmp(out, "-") != 0) {
+        const char *slash = strrchr(out, '/');
+        opt.file = write_beside;
+        opt.file_arg = &to;
+        opt.file_stem = nn_cli_beside(arena, slash ? slash + 1 : out, "");
+    }
     NN_BUF code = {0};
     nn_status s = b->weights ? take_weights(arena, a, u->graph, &opt.weights, err) : NN_OK;
     if (!s) s = nn_codegen(b, u->graph, &opt, &code, err);
     if (s) return s;
-    const char *out = nn_opt(a, "output");
-    bool dry = nn_opt_given(a, "dry-run"), binary = strncmp(b->media_type, "text/", 5) != 0;
     if (dry && binary) {
         printf("%s: %zu bytes (dry run)\n", b->summary, code.n);
         return NN_OK;
     }
     if (dry) puts("Generated code (dry run):");
-    if (dry || (out && strcmp(out, "-") == 0)) return nn_print(nn_buf_str(&code), code.n, err);
-    if (!out)
-        out = nn_cli_beside(arena, a->operands[0],
-                            nn_arena_printf(arena, "_%s.%s", b->name, b->extension));
+    if (dry || strcmp(out, "-") == 0) return nn_print(nn_buf_str(&code), code.n, err);
     s = nn_file_write(out, nn_buf_str(&code), code.n, err);
     if (s) return s;
     if (binary) {
@@ -103,7 +126,7 @@ static nn_status run_compile(const nn_args *a, nn_err *err) {
 
 /* clang-format off */
 static const nn_option compile_options[] = {
-    {"backend", 'b', "NAME", "what to generate: pytorch (default), onnx ...", NULL},
+    {"backend", 'b', "NAME", "what to generate: pytorch (default), tensorflow, keras-json, onnx", NULL},
     {"output",  'o', "FILE", "where to write; - is standard output (default FILE_BACKEND.py)", NULL},
     {"data",    0,   "SET",  "data set that the generated program trains on by default", NULL},
     {"weights", 'w', "MODEL", "weights of this model, not initial ones (backends that write weights)", NULL},

@@ -15,6 +15,8 @@ typedef struct nn_codegen_options {
      * main file's name without its extension: ".weights.bin". NULL: nobody takes them. */
     nn_status (*file)(void *arg, const char *end, const void *p, size_t n, nn_err *err);
     void *file_arg;
+    const char *file_stem; /* the main file's name without folder and extension, for backends whose
+                              main file names the others; NULL: "model" */
 } nn_codegen_options;
 
 typedef struct nn_emit nn_emit; /* a backend's own writing state */

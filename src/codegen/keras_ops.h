@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* keras_ops.h - what the files that map ops to Keras layers share. The functions add layers to k,
+ * for node n, and return the last (or say in *from which it is). */
+#ifndef NN_CODEGEN_KERAS_OPS_H
+#define NN_CODEGEN_KERAS_OPS_H
+#include "codegen/keras.h"
+
+const nn_node *nn_ko_input(const nn_keras *k, const nn_node *n); /* the first one */
+int nn_ko_from(const nn_keras *k, const nn_node *n);             /* its layer */
+int nn_ko_last(const nn_keras *k);
+
+/* keras_parts.c: layers that other ops are made of */
+int nn_ko_reshape(nn_keras *k, const nn_node *n, const nn_shape *to, int from);
+int nn_ko_permute(nn_keras *k, const nn_node *n, const int *perm, int rank, int from);
+int nn_ko_rescale(nn_keras *k, const nn_node *n, double scale, double offset, int from);
+int nn_ko_function(nn_keras *k, const nn_node *n, const char *activation, int from);
+int nn_ko_relu(nn_keras *k, const nn_node *n, double most, int from); /* most <= 0: no bound */
+int nn_ko_merge(nn_keras *k, const nn_node *n, const char *class_name, int a, int b);
+/* x times a fixed matrix, along the last axis. */
+int nn_ko_product(nn_keras *k, const nn_node *n, const float *matrix, int64_t in, int64_t out,
+                  int from);
+/* x * gamma + beta for each of the last axis (NULL: 1, 0); of up to three axes. */
+int nn_ko_affine(nn_keras *k, const nn_node *n, const float *gamma, const float *beta, int64_t size,
+                 int from);
+/* Zeros around the spatial axes of a tensor of shape *s, or off they go; s and from move on. */
+nn_status nn_ko_border(nn_keras *k, const nn_node *n, const nn_border *b, bool crop, nn_shape *s,
+                       int *from, nn_err *err);
+
+/* keras_rows.c, keras_steps.c: ops */
+nn_status nn_ko_activation(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_group_norm(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_conv_transpose(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_adaptive_pool(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_upsample(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_reverse(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_clip(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_position(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_rnn(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_conv_lstm(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_attention(nn_keras *k, const nn_node *n, nn_err *err);
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* keras_parts.c - layers that stand for parts of an op. */
+#include "codegen/keras_ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int nn_ko_reshape(nn_keras *k, const nn_node *n, const nn_shape *to, int from) {
+    nn_json *c = nn_ka_new();
+    nn_ka_shape(c, "target_shape", to); /* an unknown size is -1 in both */
+    nn_keras_add(k, n, "Reshape", c, from)->shape = *to;
+    return nn_ko_last(k);
+}
+
+int nn_ko_permute(nn_keras *k, const nn_node *n, const int *perm, int rank, int from) {
+    int64_t dims[NN_MAX_RANK];
+    for (int i = 0; i < rank; i++) dims[i] = perm[i] + 1;
+    nn_json *c = nn_ka_new();
+    nn_ka_tuple(c, "dims", dims, rank);
+    nn_keras_add(k, n, "Permute", c, from);
+    return nn_ko_last(k);
+}
+
+int nn_ko_rescale(nn_keras *k, const nn_node *n, double scale, double offset, int from) {
+    nn_json *c = nn_ka_new();
+    nn_ka_num(c, "scale", scale);
+    nn_ka_num(c, offset == 0 ? "~offset" : "offset", offset);
+    nn_keras_add(k, n, "Rescaling", c, from);
+    return nn_ko_last(k);
+}
+
+int nn_ko_function(nn_keras *k, const nn_node *n, const char *activation, int from) {
+    nn_json *c = nn_ka_new();
+    nn_ka_str(c, "activation", activation);
+    nn_keras_add(k, n, "Activation", c, from);
+    return nn_ko_last(k);
+}
+
+int nn_ko_relu(nn_keras *k, const nn_node *n, double most, int from) {
+    nn_json *c = nn_ka_new();
+    if (most > 0) nn_ka_num(c, "max_value", most);
+    nn_keras_add(k, n, "ReLU", c, from);
+    return nn_ko_last(k);
+}
+
+int nn_ko_merge(nn_keras *k, const nn_node *n, const char *class_name, int a, int b) {
+    nn_keras_input(k, nn_keras_add(k, n, class_name, nn_ka_new(), a), b);
+    return nn_ko_last(k);
+}
+
+int nn_ko_product(nn_keras *k, const nn_node *n, const float *matrix, int64_t in, int64_t out,
+                  int from) {
+    nn_json *c = nn_ka_new();
+    nn_ka_int(c, "units", out);
+    nn_ka_bool(c, "use_bias", false);
+    nn_keras_fix(k, nn_keras_add(k, n, "Dense", c, from), matrix, "kernel",
+                 (nn_shape){
+                     2, {in, out}
+    });
+    return nn_ko_last(k);
+}
+
+static float *filled(nn_keras *k, int64_t n, float v) {
+    float *p = nn_arena_array(k->arena, (size_t)n, sizeof *p);
+    if (!p) abort();
+    for (int64_t i = 0; i < n; i++) p[i] = v;
+    return p;
+}
+
+/* A BatchNormalization of mean 0 and of a variance that is 1 with its epsilon. */
+int nn_ko_affine(nn_keras *k, const nn_node *n, const float *gamma, const float *beta, int64_t size,
+                 int from) {
+    nn_shape s = {1, {size}};
+    nn_json *c = nn_ka_new();
+    nn_ka_num(c, "epsilon", 0.0009765625);
+    nn_keras_layer *l = nn_keras_add(k, n, "BatchNormalization", c, from);
+    nn_keras_fix(k, l, gamma ? gamma : filled(k, size, 1), "gamma", s);
+    nn_keras_fix(k, l, beta ? beta : filled(k, size, 0), "beta", s);
+    nn_keras_fix(k, l, filled(k, size, 0), "moving_mean", s);
+    nn_keras_fix(k, l, filled(k, size, 1 - 0.0009765625F), "moving_variance", s);
+    return nn_ko_last(k);
+}
+
+/* ---- borders ---- */
+
+static const char *const border_class[] = {"ZeroPadding", "Cropping"};
+static const char *const border_key[] = {"padding", "cropping"};
+
+static void move(nn_shape *s, const nn_border *b, int first, int n, bool crop) {
+    for (int i = first; i < first + n; i++)
+        if (s->dim[i] >= 0) s->dim[i] += (crop ? -1 : 1) * (b->before[i] + b->after[i]);
+}
+
+static int add_border(nn_keras *k, const nn_node *n, const int64_t *before, const int64_t *after,
+                      int spatial, bool crop, int from) {
+    nn_json *c = nn_ka_new();
+    nn_ka_pairs(c, border_key[crop], before, after, spatial);
+    const char *name = nn_arena_printf(k->arena, "%s%dD", border_class[crop], spatial);
+    if (!name) abort();
+    nn_keras_add(k, n, name, c, from);
+    return nn_ko_last(k);
+}
+
+/* One spatial axis as the first of two. */
+static int border_first(nn_keras *k, const nn_node *n, const nn_border *b, bool crop,
+                        const nn_shape *in, const nn_shape *out, int from) {
+    int64_t inner = 1, before[2] = {b->before[0], 0}, after[2] = {b->after[0], 0};
+    for (int i = 1; i < in->rank - 1; i++) inner *= in->dim[i];
+    nn_shape plane = {
+        3, {in->dim[0], inner, in->dim[in->rank - 1]}
+    };
+    from = nn_ko_reshape(k, n, &plane, from);
+    from = add_border(k, n, before, after, 2, crop, from);
+    return nn_ko_reshape(k, n, out, from);
+}
+
+/* The last two of three spatial axes, at every place of the first. */
+static int border_rest(nn_keras *k, const nn_node *n, const nn_border *b, bool crop, int from) {
+    from = add_border(k, n, b->before + 1, b->after + 1, 2, crop, from);
+    nn_keras_layer *l = &k->layers[from];
+    nn_json *outer = nn_ka_new();
+    nn_json_set(outer, "layer", nn_ka_call(l->class_name, l->config));
+    l->class_name = "TimeDistributed";
+    l->config = outer;
+    return from;
+}
+
+nn_status nn_ko_border(nn_keras *k, const nn_node *n, const nn_border *b, bool crop, nn_shape *s,
+                       int *from, nn_err *err) {
+    if (k->target == NN_KERAS_PYTHON || b->spatial == 2) {
+        *from = add_border(k, n, b->before, b->after, b->spatial, crop, *from);
+        move(s, b, 0, b->spatial, crop);
+        return NN_OK;
+    }
+    for (int i = 1; i < b->spatial; i++)
+        if (s->dim[0] < 0 || s->dim[i] < 0)
+            return nn_keras_cannot(k, n, "a border of three axes of unknown sizes", NULL, err);
+    bool rest = b->spatial == 3 && (b->before[1] | b->after[1] | b->before[2] | b->after[2]);
+    if (rest) {
+        *from = border_rest(k, n, b, crop, *from);
+        move(s, b, 1, 2, crop);
+    }
+    if (rest && !(b->before[0] | b->after[0])) return NN_OK;
+    nn_shape in = *s;
+    move(s, b, 0, 1, crop);
+    *from = border_first(k, n, b, crop, &in, s, *from);
+    return NN_OK;
+}

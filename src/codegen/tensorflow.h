@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* tensorflow.h - what the files of the TensorFlow backend share: tensorflow.c writes the model,
+ * tensorflow_helpers.c layers and functions that Keras lacks, tensorflow_train.c the training
+ * program around the model. */
+#ifndef NN_CODEGEN_TENSORFLOW_H
+#define NN_CODEGEN_TENSORFLOW_H
+#include "codegen/keras.h"
+
+typedef struct nn_tf {
+    nn_keras k;
+    nn_py_scope variables;
+    const char **variable;                        /* that holds a layer's output */
+    uint64_t helpers;                             /* those that the model uses, by number */
+    bool initializers, regularizers, constraints; /* keras modules that it names */
+    nn_buf model;                                 /* the body of build_model() */
+} nn_tf;
+
+/* tensorflow_helpers.c: marks the class or function `name` as used; false: there is none. */
+bool nn_tf_helper(nn_tf *e, const char *name);
+void nn_tf_put_helpers(const nn_tf *e, nn_buf *out);
+
+/* tensorflow.c: a value of an argument. */
+void nn_tf_value(nn_tf *e, const nn_json *v, nn_buf *out);
+
+/* tensorflow_train.c */
+nn_status nn_tf_check(const nn_graph *g, nn_err *err);
+void nn_tf_program(nn_tf *e, nn_buf *out); /* everything after the model */
+#endif

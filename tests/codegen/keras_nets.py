@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Networks that between them use every op and every layer: the program's text, and what TensorFlow.js cannot run of it (the words
+that the refusal must hold)."""
+
+ACTIVATIONS = ['linear', 'relu', 'relu6', 'elu', 'selu', 'celu', 'gelu', 'silu', 'mish', 'sigmoid', 'hard_sigmoid', 'log_sigmoid',
+               'tanh', 'hard_tanh', 'softplus', 'softsign', 'exponential', 'hard_swish']
+
+NETS = {}
+
+
+def net(name, shape, layers, refused=None):
+    NETS[name] = (f'network {name} {{ input: {shape}\n layers:\n {layers}\n loss: mse }}', refused)
+
+
+net('dense', '(5,)', 'Dense(4, activation="relu") Dense(3, use_bias=false) Dense(2, activation="softmax")')
+net('dense_axes', '(3, 5)', 'Dense(4, activation="gelu") Dense(2, activation="log_softmax")')
+for a in ACTIVATIONS:
+    net(f'act_{a}', '(6,)', f'Dense(5, activation="{a}") Activation("{a}") Dense(2)', 'function' if a == 'exponential' else None)
+net('act_layers', '(6,)', 'Dense(5) ReLU() LeakyReLU(alpha=0.2) Dense(4) ELU(alpha=0.7) PReLU() Softmax()')
+net('leaky', '(6,)', 'Dense(5) LeakyReLU() Dense(4) ELU()')
+net('prelu_shared', '(4, 4, 3)', 'PReLU(shared_axes=[1, 2]) Flatten() Dense(2)')
+net('relu_bounds', '(6,)', 'ReLU(max_value=1.5) Dense(3) ReLU(max_value=2, negative_slope=0.1) Dense(2)')
+for r, s in ((1, '(9, 4)'), (2, '(9, 8, 4)'), (3, '(5, 6, 5, 4)')):
+    net(f'conv{r}', s, f'Conv{r}D(6, 3, padding="same", activation="relu") Conv{r}D(3, 2, strides=2) Conv{r}D(2, 2, use_bias=false)')
+    net(f'conv{r}_pads', s, f'Conv{r}D(4, 3, padding=1) Conv{r}D(4, 3, padding=2, strides=2, activation="tanh")')
+    net(f'conv{r}_dilated', s, f'Conv{r}D(4, 2, dilation_rate=2, padding="same")')
+    net(f'conv{r}_groups', s, f'Conv{r}D(6, 2, groups=2)')
+    net(f'transpose{r}', s, f'Conv{r}DTranspose(3, 3) Conv{r}DTranspose(2, 3, strides=2, padding="same", activation="relu")')
+    net(f'transpose{r}_odd', s, f'Conv{r}DTranspose(3, 2, strides=3) Conv{r}DTranspose(2, 3, strides=2, padding=1, output_padding=1)')
+    net(f'pool{r}', s, f'MaxPooling{r}D(2) AveragePooling{r}D(2, padding="same")')
+    net(f'pool{r}_same', s, f'MaxPooling{r}D(3, strides=2, padding="same") AveragePooling{r}D(3, strides=1, padding="same")')
+    net(f'global_max{r}', s, f'GlobalMaxPooling{r}D() Dense(2)')
+    net(f'global_avg{r}', s, f'GlobalAveragePooling{r}D(keepdims=true) Conv{r}D(2, 1)')
+    net(f'adaptive{r}', s, f'AdaptiveAveragePooling{r}D(3) AdaptiveMaxPooling{r}D(1)')
+    net(f'adaptive_max{r}', s, f'AdaptiveMaxPooling{r}D(2)', 'windows')
+    net(f'pad{r}', s, f'ZeroPadding{r}D(2) Cropping{r}D(1)')
+    net(f'up{r}', s, f'UpSampling{r}D(2)')
+    net(f'norm{r}', s, 'BatchNormalization(momentum=0.9, epsilon=0.01) LayerNormalization() GroupNormalization(groups=2)')
+    net(f'spatial_dropout{r}', s, f'SpatialDropout{r}D(0.3) Conv{r}D(2, 1)')
+net('causal', '(9, 4)', 'Conv1D(5, 3, padding="causal", dilation_rate=2, activation="relu")')
+net('conv_sizes', '(9, 8, 3)', 'Conv2D(4, (2, 3), strides=(2, 1), padding="same") MaxPooling2D((2, 1), strides=(1, 2))')
+net('depthwise1', '(9, 4)', 'DepthwiseConv1D(3, depth_multiplier=2, activation="relu")')
+net('depthwise2', '(9, 8, 4)', 'DepthwiseConv2D(3, depth_multiplier=2, padding="same") DepthwiseConv2D(2, dilation_rate=2)')
+net('separable1', '(9, 4)', 'SeparableConv1D(5, 3, padding="same", activation="relu")')
+net('separable2', '(9, 8, 4)', 'SeparableConv2D(5, 3, strides=2, depth_multiplier=2, activation="relu") SeparableConv2D(3, 2)')
+net('pad_uneven', '(5, 6, 2)', 'ZeroPadding2D(((1, 2), (0, 3))) Cropping2D(((0, 1), (2, 0)))')
+net('pad3_uneven', '(4, 3, 5, 2)', 'ZeroPadding3D((0, 1, 2)) Cropping3D((1, 0, 1))')
+net('bilinear', '(4, 5, 2)', 'UpSampling2D((2, 3), interpolation="bilinear")')
+net('norm_plain', '(4, 6)', 'BatchNormalization(center=false) LayerNormalization(scale=false) GroupNormalization(groups=3, center=false)')
+net('instance', '(4, 5, 6)', 'InstanceNormalization()')
+net('dropouts', '(6,)', 'Dropout(0.3, seed=4) GaussianNoise(0.2) GaussianDropout(0.1) AlphaDropout(0.2) Dense(3)')
+net('activity', '(6,)', 'Dense(4, activity_regularizer=l2(0.01)) ActivityRegularization(l1=0.01) Dense(2)')
+net('shaping', '(4, 6)', 'Reshape((2, 12)) Permute((2, 1)) Flatten() Dense(3) RepeatVector(4)')
+net('reshape_open', '(None, 4)', 'Reshape((-1, 2)) Dense(3) GlobalMaxPooling1D()')
+net('embedding', '(7,)', 'Embedding(11, 4) Conv1D(3, 2) Flatten() Dense(2)')
+net('position', '(7,)', 'Embedding(11, 4) PositionalEncoding() Dense(2)')
+net('position_learned', '(7, 4)', 'PositionalEncoding(max_len=9, encoding_type="learnable") Dense(2)')
+for k in ('SimpleRNN', 'LSTM', 'GRU'):
+    more = ', reset_after=false' if k == 'GRU' else ''
+    net(f'{k}_plain', '(5, 3)', f'{k}(4{more}, return_sequences=true) {k}(3{more}, dropout=0.1, recurrent_dropout=0.2)')
+    net(f'{k}_back', '(5, 3)', f'{k}(4{more}, return_sequences=true, go_backwards=true) {k}(3{more}, go_backwards=true, use_bias=false)')
+    net(f'{k}_both', '(5, 3)', f'Bidirectional({k}(4{more}, return_sequences=true)) Bidirectional({k}(3{more}), merge_mode="sum")')
+    net(f'{k}_stack', '(5, 3)', f'{k}(4{more}, num_layers=2, bidirectional=true)')
+    net(f'{k}_masked', '(5,)', f'Embedding(6, 3, mask_zero=true) {k}(4{more}, return_sequences=true) Dropout(0.1) {k}(3{more})')
+net('lstm_functions', '(5, 3)', 'LSTM(4, activation="relu", recurrent_activation="tanh", unit_forget_bias=false)')
+net('gru_reset', '(5, 3)', 'GRU(4) Dense(2)', 'reset_after')
+net('rnn_hard', '(5, 3)', 'LSTM(4, recurrent_activation="hard_sigmoid")', 'function')
+net('mask_mean', '(5,)', 'Embedding(6, 3, mask_zero=true) GlobalAveragePooling1D() Dense(2)', 'padded')
+net('conv_lstm1', '(4, 6, 2)', 'Bidirectional(ConvLSTM1D(3, 2, padding="same", return_sequences=true)) ConvLSTM1D(2, 2, strides=2)')
+net('conv_lstm2', '(3, 5, 6, 2)', 'ConvLSTM2D(3, 2, padding="same", return_sequences=true) ConvLSTM2D(2, 2)')
+net('conv_lstm3', '(3, 4, 4, 4, 1)', 'ConvLSTM3D(2, 2)', 'ConvLSTM2D')
+net('distributed', '(3, 6, 6, 2)', 'TimeDistributed(Conv2D(4, 3, activation="relu")) TimeDistributed(Flatten()) TimeDistributed(Dense(3)) LSTM(2)')
+net('distributed_block', '(3, 8)', 'TimeDistributed(Dense(4, activation="relu"), dropout=0.1) GlobalMaxPooling1D()')
+net('distributed_twice', '(2, 3, 4)', 'TimeDistributed(TimeDistributed(Dense(3)))')
+net('attention', '(5, 4)', 'Attention() AdditiveAttention()', 'additive')
+net('attention_scaled', '(5, 4)', 'Attention(use_scale=true, causal=true)')
+net('heads', '(5, 4)', 'MultiHeadAttention(2, 3) MultiHeadAttention(2, 3, value_dim=2, causal=true, output_shape=5)')
+net('heads_grid', '(2, 3, 4)', 'MultiHeadAttention(2, 2)')
+net('heads_masked', '(5,)', 'Embedding(6, 4, mask_zero=true) MultiHeadAttention(2, 2)', 'padding')
+net('encoder', '(5, 4)', 'TransformerEncoder(num_heads=2, ff_dim=6, dropout=0.1) Dense(2)')
+net('residual', '(6, 6, 4)', 'ResidualConnection() { Conv2D(4, 3, padding="same", activation="relu") BatchNormalization() } Flatten() Dense(2)')
+net('inception', '(6, 6, 4)', 'Inception(4)')
+net('squeeze', '(6, 6, 4)', 'SqueezeExcitation(2)')
+net('initial', '(6,)', '''Dense(5, kernel_initializer=he_normal, bias_initializer=ones)
+ Dense(5, kernel_initializer=lecun_uniform, kernel_regularizer=l1(0.01), kernel_constraint=max_norm(2))
+ Dense(5, kernel_initializer=orthogonal, bias_constraint=non_neg) Dense(5, kernel_initializer=truncated_normal, trainable=false)
+ Dense(5, kernel_initializer=lecun_normal) Dense(5, kernel_initializer=identity)''')
+net('named', '(6,)', 'Dense(5, name="first") Dense(2, name="last")')
+for kind in ('Add', 'Subtract', 'Multiply', 'Average', 'Maximum', 'Minimum', 'Concatenate'):
+    net(f'two_{kind}', '(4, 3), (4, 3)', f'{kind}() Dense(2)')
+net('two_broadcast', '(4, 3), (1, 3)', 'Multiply() Dense(2)')
+net('two_dot', '(4, 3), (5, 3)', 'Dot(axes=2) Dense(2)')
+net('two_dot_plain', '(3,), (3,)', 'Dot(axes=1, normalize=true) Dense(2)')
+net('two_names', '{ pixels: (4,), words: (4,) }', 'Concatenate() Dense(2)')
+net('cross_attention', '(4, 6), (5, 6)', 'MultiHeadAttention(2, 3)')
+net('axis_concat', '(4, 3), (2, 3)', 'Concatenate(axis=1) Flatten() Dense(2)')
+for r, s in ((1, '(7, 4)'), (2, '(5, 6, 4)')):
+    net(f'transpose{r}_dilated', s, f'Conv{r}DTranspose(3, 2, dilation_rate=2, padding="same") Conv{r}DTranspose(2, 3, dilation_rate=2)')
+net('two_outputs', '(4,)', 'Dense(8) a: { Output(3) } b: { Output(2) }')
+net('branches', '(4,)', 'a: { x: { Dense(3) } y: { Dense(2) } Concatenate() } b: { Dense(5) } Add() Dense(2)')
+net('adaptive_avg', '(7, 9, 2)', 'AdaptiveAveragePooling2D((3, 4))')
+net('lambda', '(4,)', 'Lambda("lambda x: x * 2", output_shape=(4,)) Dense(2)', 'name')
+net('both_back', '(5, 3)', 'Bidirectional(LSTM(4, go_backwards=true, return_sequences=true))', 'backwards')
