@@ -174,7 +174,7 @@ static void put_loss(nn_emit *e, nn_buf *out) {
         if (e->g->train.label_smoothing != 0) nn_buf_puts(out, "  # label smoothing\n");
     }
     switch (e->loss) {
-    case NN_TORCH_MSE:
+    case NN_TORCH_VALUES:
         nn_buf_puts(out, "    return F.mse_loss(outputs, targets)\n");
         return;
     case NN_TORCH_CE_LOGITS:
@@ -464,6 +464,13 @@ static void put_main(const char *class_name, nn_buf *out) {
 
 void nn_torch_program(nn_emit *e, const char *class_name, nn_buf *out) {
     nn_torch_weight_map(e, out);
+    if (!e->program) {
+        nn_buf_puts(out,
+                    "\n\n# With several inputs or outputs, what they are trained on and how their "
+                    "losses add up is not\n# in the network: train it with a program of your "
+                    "own.\n");
+        return;
+    }
     put_numbers(e, out);
     nn_buf_puts(out, readers);
     put_prepare(e, out);

@@ -159,38 +159,6 @@ TEST(pytorch_says_what_it_cannot_write) {
     check_refused(
         g, pool,
         "AveragePooling2D 'pool' cannot be written in PyTorch: its average pools have no dilation");
-    g = graph_new();
-    in = add_input(g, (nn_shape){
-                          5, {2, 2, 2, 2, 2}
-    });
-    int norm = add(g,
-                   (nn_node_spec){.op = NN_OP_BATCH_NORM,
-                                  .name = "norm",
-                                  .inputs = (int[]){in},
-                                  .n_inputs = 1,
-                                  .attr.batch_norm = {.epsilon = 1e-3}},
-                   (const char *const[]){"moving_mean", "moving_variance", NULL});
-    check_refused(g, norm, "at most 4 axes");
-}
-
-/* Ops without an emitter, and ones that would be written wrongly. */
-TEST(pytorch_refuses_what_it_does_not_write) {
-    nn_graph *g = graph_new();
-    int in = add_input(g, (nn_shape){
-                              2, {4, 5}
-    });
-    nn_node_spec clip = {.op = NN_OP_CLIP, .name = "limit", .inputs = &in, .n_inputs = 1};
-    check_refused(g, add(g, clip, NULL), "('limit'): the PyTorch backend does not write clip yet");
-    g = graph_new();
-    in = add_input(g, (nn_shape){
-                          2, {4, 5}
-    });
-    nn_node_spec fold = {.op = NN_OP_FOLD, .name = "steps", .inputs = &in, .n_inputs = 1};
-    nn_node_spec unfold = {.op = NN_OP_UNFOLD, .name = "back", .n_inputs = 1};
-    int folded = add(g, fold, NULL);
-    unfold.inputs = &folded;
-    unfold.attr.unfold.size = 4;
-    check_refused(g, add(g, unfold, NULL), "it lies inside TimeDistributed");
 }
 
 /* The same graph gives the same bytes, appended to what is there. */
