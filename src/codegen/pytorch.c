@@ -159,6 +159,20 @@ static const char *const file_names[] = {"F",
                                          "Schedule",
                                          "Keras",
                                          "Ftrl",
+                                         "Nadam",
+                                         "RMSprop",
+                                         "measure",
+                                         "area",
+                                         "classes_of",
+                                         "learning_rate",
+                                         "device_of",
+                                         "processes",
+                                         "gather",
+                                         "autocast",
+                                         "save_checkpoint",
+                                         "load_checkpoint",
+                                         "from_first",
+                                         "is_over",
                                          "Lion",
                                          "Metrics",
                                          NULL};
@@ -400,15 +414,20 @@ static void put_class(nn_emit *e, const char *name, const char *returned, nn_buf
     put_predict(e, returned, out);
 }
 
-/* What the training program around the model does. */
+/* What the training program around the model does. CTC wants targets of another form, a custom loss
+ * code that is not here. */
 static const nn_train_support supported = {
     .who = "the PyTorch backend",
     .save_instead = "leave save_path out and run the program with --save FILE",
-    .losses =
-        1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
-    .optimizers = 1 << NN_OPTIMIZER_SGD | 1 << NN_OPTIMIZER_ADAM | 1 << NN_OPTIMIZER_ADAMW,
-    .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
-    .precisions = 1 << NN_PRECISION_FLOAT32,
+    .losses = (1U << NN_LOSS_COUNT) - 1 - (1U << NN_LOSS_CTC) - (1U << NN_LOSS_CUSTOM),
+    .optimizers = (1U << NN_OPTIMIZER_COUNT) - 1,
+    .schedules = (1U << NN_SCHEDULE_COUNT) - 1,
+    .metrics = (1U << NN_TRAIN_METRIC_COUNT) - 1,
+    .precisions = 1 << NN_PRECISION_FLOAT32 | 1 << NN_PRECISION_MIXED,
+    .ignore_class = true,
+    .early_stopping = true,
+    .mixed_precision = true,
+    .save_path = true,
 };
 
 /* What forward() returns: one tensor, or several in the order of the network. */
