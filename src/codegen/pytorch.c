@@ -207,6 +207,11 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
     e->skipped = -1;
     e->loss = NN_TORCH_VALUES;
     if (!e->program) return NN_OK;
+    bool scores = out->shape.rank == 1 && out->shape.dim[0] != 1;
+    if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS && !scores && !g->train.has_loss) {
+        e->program = false; /* nobody asked for this loss: the model alone is of use */
+        return NN_OK;
+    }
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
         if (out->shape.rank != 1 || out->shape.dim[0] == 1) {
             char shape[128];

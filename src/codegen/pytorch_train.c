@@ -432,10 +432,10 @@ void nn_torch_program(nn_emit *e, const char *class_name, nn_buf *out) {
     program p = {.e = e, .class_name = class_name};
     nn_torch_weight_map(e, out);
     if (!e->program) {
-        nn_buf_puts(out,
-                    "\n\n# With several inputs or outputs, what they are trained on and how their "
-                    "losses add up is not\n# in the network: train it with a program of your "
-                    "own.\n");
+        nn_buf_puts(
+            out, "\n\n# What this network is trained on, and by which loss, is not in it (several "
+                 "inputs or outputs,\n# or scores of classes at several places and no loss): the "
+                 "program that trains it is yours.\n");
         return;
     }
     nn_torch_data(e, out);
