@@ -232,19 +232,25 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
     return NN_OK;
 }
 
+/* Readers that an output follows from; a value without them needs no line. From the outputs back,
+ * since inputs have smaller numbers. */
 static void count_users(nn_emit *e) {
     const nn_graph *g = e->g;
     e->chain = g->n_inputs == 1 && g->n_outputs == 1 && g->inputs[0] == 0;
-    for (int i = 0; i < g->n_nodes; i++) {
+    for (int i = 0; i < g->n_outputs; i++) e->users[g->outputs[i]]++;
+    for (int i = g->n_nodes; i-- > 0;) {
         const nn_node *n = &g->nodes[i];
+        e->chain = e->chain && e->users[i] > 0;
         for (int k = 0; k < n->n_inputs; k++) {
-            e->users[n->inputs[k]]++;
+            if (e->users[i]) e->users[n->inputs[k]]++;
             e->chain = e->chain && n->inputs[k] == i - 1;
         }
         /* the rows before a fold of unknown steps are asked of the variable before it */
-        if (n->op == NN_OP_UNFOLD && n->attr.unfold.size < 0) e->chain = false;
+        if (n->op == NN_OP_UNFOLD && n->attr.unfold.size < 0) {
+            e->chain = false;
+            if (e->users[i]) e->users[g->nodes[g->nodes[n->inputs[0]].folded].inputs[0]]++;
+        }
     }
-    for (int i = 0; i < g->n_outputs; i++) e->users[g->outputs[i]]++;
 }
 
 /* By node: the last one of its layer, whose variable is called like the layer. */
@@ -317,11 +323,12 @@ static void put_head(const nn_emit *e, nn_buf *out) {
         "# numbers: PyTorch's.\n");
 }
 
-/* Whether the code uses `word`, "json.": not as the end of another name. */
+/* Whether the code uses `word`, "json.": not as the end of another name, or in a text. */
 static bool uses(const char *code, const char *word) {
     for (const char *p = strstr(code, word); p; p = strstr(p + 1, word)) {
         char c = p == code ? ' ' : p[-1];
-        if (c != '_' && c != '.' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z')) return true;
+        if (c != '_' && c != '.' && c != '\'' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
+            return true;
     }
     return false;
 }

@@ -106,7 +106,7 @@ static void put_line(nn_emit *e, const char *variable, const char *expression, i
 void nn_torch_flush(nn_emit *e) {
     if (e->pending < 0) return;
     int id = e->pending;
-    put_line(e, nn_torch_variable(e, id), e->expression, id, e->remark);
+    if (e->users[id] > 0) put_line(e, nn_torch_variable(e, id), e->expression, id, e->remark);
     e->pending = -1;
     e->remark = NULL;
 }

@@ -67,6 +67,7 @@ class Reference:
         self.random = np.random.default_rng(seed)
         about = json.loads(self.call().stdout)
         self.inputs, self.outputs, self.words = about['inputs'], about['outputs'], about['words']
+        self.ops = set(about['ops'])
         self.weights = {name: self.draw(name, shape) for name, shape in about['weights']}
         self.file = write_safetensors(path.with_suffix('.safetensors'), self.weights)
 

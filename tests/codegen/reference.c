@@ -51,6 +51,9 @@ static void describe(const nn_graph *g) {
     printf("], \"weights\": [");
     for (int i = 0; i < g->n_weights; i++)
         put_node(g->weights[i].name, &g->weights[i].shape, i == 0);
+    printf("], \"ops\": [");
+    for (int i = 0; i < g->n_nodes; i++)
+        printf("%s\"%s\"", i ? ", " : "", nn_op_name(g->nodes[i].op));
     printf("]}\n");
 }
 

@@ -95,19 +95,20 @@ TEST(pytorch_branches_keep_their_values_apart) {
              .stride = {2, 2},
              .dilation = {1, 1}
     };
-    add(g,
-        (nn_node_spec){.op = NN_OP_MAX_POOL,
-                       .name = "pool",
-                       .inputs = (int[]){conv},
-                       .n_inputs = 1,
-                       .attr.pool = p},
-        NULL);
-    CHECK_OK(generate(g, flat, &b, &err), &err);
+    int pool = add(g,
+                   (nn_node_spec){.op = NN_OP_MAX_POOL,
+                                  .name = "pool",
+                                  .inputs = (int[]){conv},
+                                  .n_inputs = 1,
+                                  .attr.pool = p},
+                   NULL);
+    CHECK_OK(nn_graph_add_output(g, flat, &err), &err);
+    CHECK_OK(generate(g, pool, &b, &err), &err);
     check_has(&b, "class HandMade(nn.Module)");
     check_has(&b, "        x_2 = self.x(in_2.permute(0, 3, 1, 2))  # (batch, 4, 6, 6)\n");
     check_has(&b, "        flat = torch.flatten(x_2.permute(0, 2, 3, 1), 1)  # (batch, 144)\n");
     check_has(&b, "        pool = self.pool(x_2)  # (batch, 4, 3, 3)\n");
-    check_has(&b, "        return flat\n");
+    check_has(&b, "        return flat, pool.permute(0, 2, 3, 1)\n");
 }
 
 TEST(pytorch_transposes) {
