@@ -45,7 +45,7 @@ MORE = [
     ('broadcast', 'network A { input: { a: (4, 5, 6) b: (6,) c: (5, 6) } layers: Conv2D(6, 3, padding=same, inputs=a, name=d) '
                   'Multiply(inputs=[d, b], name=e) Add(inputs=[e, c]) }'),
     ('seven axes', 'network A { input: (2, 2, 2, 2, 3) layers: BatchNormalization() Dense(2) }'),
-    ('two outputs', 'network A { input: (8, 8, 2) layers: Conv2D(3, 3) Branch(name=left) { Flatten() Dense(2) } MaxPooling2D(2) }'),
+    ('two outputs', 'network A { input: { a: (8, 8, 2) b: (4,) } layers: a: { Conv2D(3, 3) } b: { Dense(2) } }'),
     ('a value that nobody reads', 'network A { input: { a: (8, 8, 2) b: (4,) } layers: Conv2D(3, 3, inputs=a, name=c) '
                         'Dense(2, inputs=b, name=d) }'),
 ]
