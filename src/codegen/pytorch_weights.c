@@ -211,12 +211,16 @@ static call initial(const place *p) {
 /* Whether gamma and beta are there, of a node that normalises; false: it does not. */
 static bool is_norm(const nn_node *n, bool *ret_scale, bool *ret_center) {
     const nn_attr *a = &n->attr;
-    bool batch = n->op == NN_OP_BATCH_NORM, layer = n->op == NN_OP_LAYER_NORM;
-    *ret_scale = batch ? a->batch_norm.scale : layer ? a->layer_norm.scale : a->group_norm.scale;
-    *ret_center = batch   ? a->batch_norm.center
-                  : layer ? a->layer_norm.center
-                          : a->group_norm.center;
-    return batch || layer || n->op == NN_OP_GROUP_NORM;
+    *ret_scale = *ret_center = false;
+    if (n->op == NN_OP_BATCH_NORM)
+        *ret_scale = a->batch_norm.scale, *ret_center = a->batch_norm.center;
+    else if (n->op == NN_OP_LAYER_NORM)
+        *ret_scale = a->layer_norm.scale, *ret_center = a->layer_norm.center;
+    else if (n->op == NN_OP_GROUP_NORM)
+        *ret_scale = a->group_norm.scale, *ret_center = a->group_norm.center;
+    else
+        return false;
+    return true;
 }
 
 /* Modules that normalise begin with these by themselves. */
