@@ -61,6 +61,13 @@ static bool is_word(char c) {
     return isalnum((unsigned char)c) || c == '_';
 }
 
+bool nn_py_is_name(const char *text) {
+    if (isdigit((unsigned char)*text) || !*text) return false;
+    for (const char *p = text; *p; p++)
+        if (!is_word(*p) || (unsigned char)*p >= 128) return false;
+    return !listed(keywords, text);
+}
+
 const char *nn_py_name(nn_py_scope *s, const char *wanted) {
     bool letter = isalpha((unsigned char)wanted[0]) && (unsigned char)wanted[0] < 128;
     char *name = nn_arena_printf(s->arena, "%s%s", letter ? "" : "layer_", wanted);

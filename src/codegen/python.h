@@ -24,6 +24,7 @@ const char *nn_py_name(nn_py_scope *s, const char *wanted);
 /* The same for a class: "fashion cnn" becomes "FashionCnn". */
 const char *nn_py_class_name(nn_py_scope *s, const char *wanted);
 
+bool nn_py_is_name(const char *text); /* an identifier that is no keyword */
 /* A string literal in single quotes; all but printable ASCII is escaped, so that no text can end
  * the literal or show as something that it is not. Text that is not UTF-8 is taken as Latin-1. */
 void nn_py_string(nn_buf *out, const char *text);

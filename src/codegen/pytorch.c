@@ -65,12 +65,117 @@ static const char *const module_names[] = {"T_destination",
                                            "zero_grad",
                                            NULL};
 
-/* What the generated file calls at its top level, or uses inside forward(). */
-static const char *const global_names[] = {"F", "nn", "torch", "math", "x", "range", "float", NULL};
+/* What forward() uses beside its own variables. */
+static const char *const global_names[] = {"F",           "nn",        "torch",  "x",
+                                           "range",       "float",     "shaped", "same_pad",
+                                           "masked_mean", "positions", NULL};
 
-/* What the rest of the file needs under its own name. */
-static const char *const class_names[] = {"F", "ValueError", "FileNotFoundError", "SystemExit",
-                                          NULL};
+/* What the file has or uses at its top level, but for the network's own. */
+static const char *const file_names[] = {"F",
+                                         "nn",
+                                         "torch",
+                                         "argparse",
+                                         "ast",
+                                         "contextlib",
+                                         "copy",
+                                         "csv",
+                                         "glob",
+                                         "gzip",
+                                         "json",
+                                         "math",
+                                         "os",
+                                         "random",
+                                         "struct",
+                                         "time",
+                                         "zipfile",
+                                         "dist",
+                                         "bool",
+                                         "bytearray",
+                                         "dict",
+                                         "enumerate",
+                                         "float",
+                                         "int",
+                                         "iter",
+                                         "len",
+                                         "list",
+                                         "max",
+                                         "min",
+                                         "next",
+                                         "open",
+                                         "print",
+                                         "range",
+                                         "reversed",
+                                         "set",
+                                         "sorted",
+                                         "str",
+                                         "sum",
+                                         "super",
+                                         "tuple",
+                                         "zip",
+                                         "any",
+                                         "all",
+                                         "abs",
+                                         "isinstance",
+                                         "ValueError",
+                                         "KeyError",
+                                         "SystemExit",
+                                         "FileNotFoundError",
+                                         "NotImplementedError",
+                                         "same_pad",
+                                         "shaped",
+                                         "positions",
+                                         "masked_mean",
+                                         "GaussianNoise",
+                                         "GaussianDropout",
+                                         "ActivityPenalty",
+                                         "Attention",
+                                         "Recurrent",
+                                         "ConvLstm",
+                                         "read_idx",
+                                         "read_npy",
+                                         "read_arrays",
+                                         "prepare",
+                                         "make_data",
+                                         "load_data",
+                                         "to_input",
+                                         "loss_of",
+                                         "correct",
+                                         "penalties",
+                                         "rescale",
+                                         "constrain",
+                                         "make_optimizer",
+                                         "train_epoch",
+                                         "evaluate",
+                                         "report",
+                                         "train",
+                                         "parse_arguments",
+                                         "pick_device",
+                                         "main",
+                                         "load_neural_weights",
+                                         "save_neural_weights",
+                                         "NEURAL_WEIGHTS",
+                                         "INPUT_SHAPE",
+                                         "OUTPUT_SHAPE",
+                                         "Schedule",
+                                         "Keras",
+                                         "Ftrl",
+                                         "Nadam",
+                                         "RMSprop",
+                                         "measure",
+                                         "area",
+                                         "classes_of",
+                                         "learning_rate",
+                                         "device_of",
+                                         "processes",
+                                         "gather",
+                                         "autocast",
+                                         "save_checkpoint",
+                                         "load_checkpoint",
+                                         "from_first",
+                                         "is_over",
+                                         "Lion",
+                                         "Metrics",
+                                         NULL};
 
 static const nn_node *node_at(const nn_emit *e, int id) {
     return &e->g->nodes[id];
@@ -94,15 +199,19 @@ static void plan_binary_loss(nn_emit *e, const nn_node *out) {
 
 static nn_status plan_loss(nn_emit *e, nn_err *err) {
     const nn_graph *g = e->g;
-    if (g->n_inputs != 1 || g->n_outputs != 1)
-        return nn_fail(
-            err, NN_E_UNSUPPORTED,
-            "network '%s' has %d inputs and %d outputs; the PyTorch backend writes networks with one of "
-            "each",
-            g->name, g->n_inputs, g->n_outputs);
+    if (g->n_inputs < 1 || g->n_outputs < 1)
+        return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d inputs and %d outputs", g->name,
+                       g->n_inputs, g->n_outputs);
     const nn_node *out = node_at(e, e->out = g->outputs[0]);
+    e->program = g->n_inputs == 1 && g->n_outputs == 1;
     e->skipped = -1;
-    e->loss = NN_TORCH_MSE;
+    e->loss = NN_TORCH_VALUES;
+    if (!e->program) return NN_OK;
+    bool scores = out->shape.rank == 1 && out->shape.dim[0] != 1;
+    if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS && !scores && !g->train.has_loss) {
+        e->program = false; /* nobody asked for this loss: the model alone is of use */
+        return NN_OK;
+    }
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
         if (out->shape.rank != 1 || out->shape.dim[0] == 1) {
             char shape[128];
@@ -119,37 +228,66 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
         plan_class_loss(e, out);
     } else if (g->train.loss == NN_LOSS_BINARY)
         plan_binary_loss(e, out);
-    if (e->skipped >= 0 && e->users[e->skipped] > 0) e->skipped = -1;
+    if (e->skipped >= 0 && e->users[e->skipped] > 1) e->skipped = -1;
     return NN_OK;
 }
 
-static void name_variables(nn_emit *e) {
+/* Readers that an output follows from; a value without them needs no line. From the outputs back,
+ * since inputs have smaller numbers. */
+static void count_users(nn_emit *e) {
     const nn_graph *g = e->g;
-    e->chain = g->inputs[0] == 0;
-    for (int i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].n_inputs; k++) {
-            e->users[g->nodes[i].inputs[k]]++;
-            e->chain = e->chain && g->nodes[i].inputs[k] == i - 1;
+    e->chain = g->n_inputs == 1 && g->n_outputs == 1 && g->inputs[0] == 0;
+    for (int i = 0; i < g->n_outputs; i++) e->users[g->outputs[i]]++;
+    for (int i = g->n_nodes; i-- > 0;) {
+        const nn_node *n = &g->nodes[i];
+        e->chain = e->chain && e->users[i] > 0;
+        for (int k = 0; k < n->n_inputs; k++) {
+            if (e->users[i]) e->users[n->inputs[k]]++;
+            e->chain = e->chain && n->inputs[k] == i - 1;
         }
+        /* the rows before a fold of unknown steps are asked of the variable before it */
+        if (n->op == NN_OP_UNFOLD && n->attr.unfold.size < 0) {
+            e->chain = false;
+            if (e->users[i]) e->users[g->nodes[g->nodes[n->inputs[0]].folded].inputs[0]]++;
+        }
+    }
+}
+
+/* By node: the last one of its layer, whose variable is called like the layer. */
+static void find_last(nn_emit *e) {
+    const nn_graph *g = e->g;
+    int layers = 0;
     for (int i = 0; i < g->n_nodes; i++)
-        e->variable[i] = e->chain ? "x" : nn_py_name(&e->variables, g->nodes[i].name);
+        if (g->nodes[i].layer_index >= layers) layers = g->nodes[i].layer_index + 1;
+    int *last = NN_NEW_N(e->arena, int, (size_t)layers + 1);
+    if (!last) abort(); /* this arena has no cap */
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].layer_index >= 0) last[g->nodes[i].layer_index] = i;
+    for (int i = 0; i < g->n_nodes; i++)
+        e->last_of_layer[i] = g->nodes[i].layer_index < 0 ? i : last[g->nodes[i].layer_index];
 }
 
 static void open_emit(nn_emit *e, const nn_graph *g, const nn_codegen_options *opt) {
     size_t n = (size_t)g->n_nodes + 1;
     *e = (nn_emit){.g = g, .opt = opt, .arena = nn_arena_new(NULL, "pytorch", 0), .pending = -1};
+    e->file = (nn_py_scope){.arena = e->arena, .reserved = file_names};
     e->attributes = (nn_py_scope){.arena = e->arena, .reserved = module_names};
     e->variables = (nn_py_scope){.arena = e->arena, .reserved = global_names};
     e->attribute = NN_NEW_N(e->arena, const char *, n);
     e->variable = NN_NEW_N(e->arena, const char *, n);
+    e->class_name = NN_NEW_N(e->arena, const char *, n);
     e->users = NN_NEW_N(e->arena, int, n);
+    e->last_of_layer = NN_NEW_N(e->arena, int, n);
     e->layout = NN_NEW_N(e->arena, nn_layout, n);
-    if (!e->attribute || !e->variable || !e->users || !e->layout)
+    if (!e->attribute || !e->variable || !e->class_name || !e->users || !e->last_of_layer ||
+        !e->layout)
         abort(); /* this arena has no cap */
-    name_variables(e);
+    count_users(e);
+    find_last(e);
 }
 
 static void close_emit(nn_emit *e) {
+    nn_buf_done(&e->own);
     nn_buf_done(&e->init);
     nn_buf_done(&e->forward);
     nn_arena_free(e->arena);
@@ -185,37 +323,50 @@ static void put_head(const nn_emit *e, nn_buf *out) {
         "# numbers: PyTorch's.\n");
 }
 
-static void put_imports(const nn_emit *e, nn_buf *out) {
-    (void)e;
-    nn_buf_puts(
-        out,
-        "import argparse\nimport ast\nimport glob\nimport gzip\nimport json\nimport os\nimport struct\n"
-        "import time\nimport zipfile\n\nimport torch\nimport torch.nn.functional as F\nfrom torch "
-        "import nn\n\n");
+/* Whether the code uses `word`, "json.": not as the end of another name, or in a text. */
+static bool uses(const char *code, const char *word) {
+    for (const char *p = strstr(code, word); p; p = strstr(p + 1, word)) {
+        char c = p == code ? ' ' : p[-1];
+        if (c != '_' && c != '.' && c != '\'' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
+            return true;
+    }
+    return false;
 }
 
-static const char same_pad[] =
-    "\n"
-    "def same_pad(x, windows, value=0.0):\n"
-    "    \"\"\"TensorFlow's 'same' padding for (kernel, stride) of each axis of an input of any size.\"\"\"\n"
-    "    pads = []\n"
-    "    for size, (kernel, stride) in zip(x.shape[2:], windows):\n"
-    "        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)\n"
-    "        pads = [total // 2, total - total // 2] + pads\n"
-    "    return F.pad(x, pads, value=value)\n"
-    "\n";
+static void put_imports(const char *code, nn_buf *out) {
+    static const char *const standard[] = {"argparse.", "ast.",    "contextlib.", "copy.",
+                                           "glob.",     "gzip.",   "json.",       "math.",
+                                           "os.",       "struct.", "time.",       "zipfile."};
+    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
+        if (uses(code, standard[i]))
+            nn_buf_printf(out, "import %.*s\n", (int)strlen(standard[i]) - 1, standard[i]);
+    nn_buf_puts(out, "\nimport torch\n");
+    if (uses(code, "dist.")) nn_buf_puts(out, "import torch.distributed as dist\n");
+    if (uses(code, "F.")) nn_buf_puts(out, "import torch.nn.functional as F\n");
+    nn_buf_puts(out, "from torch import nn\n\n");
+}
 
 static void put_shape_text(nn_buf *out, const nn_shape *s) {
     char text[256];
     nn_buf_puts(out, nn_shape_print(s, true, text, sizeof text));
 }
 
+/* "image, meta": the inputs as arguments. */
+static void put_inputs(nn_emit *e, nn_buf *out) {
+    for (int i = 0; i < e->g->n_inputs; i++)
+        nn_buf_printf(out, ", %s", nn_torch_variable(e, e->g->inputs[i]));
+}
+
 static void put_forward(nn_emit *e, nn_buf *out) {
-    const nn_node *in = node_at(e, e->g->inputs[0]);
-    nn_buf_printf(out, "\n    def forward(self, %s):\n        # %s: ", e->variable[in->id],
-                  e->variable[in->id]);
-    put_shape_text(out, &in->shape);
-    nn_buf_puts(out, in->shape.rank > 1 ? ", channels last\n" : "\n");
+    nn_buf_puts(out, "\n    def forward(self");
+    put_inputs(e, out);
+    nn_buf_puts(out, "):\n");
+    for (int i = 0; i < e->g->n_inputs; i++) {
+        const nn_node *in = node_at(e, e->g->inputs[i]);
+        nn_buf_printf(out, "        # %s: ", nn_torch_variable(e, in->id));
+        put_shape_text(out, &in->shape);
+        nn_buf_puts(out, in->shape.rank > 1 ? ", channels last\n" : "\n");
+    }
     nn_buf_append(out, e->forward.p, e->forward.n);
 }
 
@@ -233,15 +384,18 @@ static void put_predict(nn_emit *e, const char *returned, nn_buf *out) {
             out,
             "        # no %s here: the loss takes logits, which is more accurate; predict() applies it\n",
             what);
+    NN_BUF inputs = {0};
+    put_inputs(e, &inputs);
+    const char *given = nn_buf_str(&inputs) + 2;
     nn_buf_printf(out,
-                  "        return %s\n\n    @torch.no_grad()\n    def predict(self, x):\n"
+                  "        return %s\n\n    @torch.no_grad()\n    def predict(self, %s):\n"
                   "        self.eval()\n",
-                  returned);
+                  returned, given);
     if (what)
-        nn_buf_printf(out, "        return torch.%s(self(x)%s)\n", what,
+        nn_buf_printf(out, "        return torch.%s(self(%s)%s)\n", what, given,
                       e->loss == NN_TORCH_BCE_LOGITS ? "" : ", dim=-1");
     else
-        nn_buf_puts(out, "        return self(x)\n");
+        nn_buf_printf(out, "        return self(%s)\n", given);
 }
 
 static void put_frozen_norms(nn_emit *e, nn_buf *out) {
@@ -272,16 +426,43 @@ static void put_class(nn_emit *e, const char *name, const char *returned, nn_buf
     put_predict(e, returned, out);
 }
 
-/* What the training program around the model does. */
+/* What the training program around the model does. CTC wants targets of another form, a custom loss
+ * code that is not here. */
 static const nn_train_support supported = {
     .who = "the PyTorch backend",
     .save_instead = "leave save_path out and run the program with --save FILE",
-    .losses =
-        1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
-    .optimizers = 1 << NN_OPTIMIZER_SGD | 1 << NN_OPTIMIZER_ADAM | 1 << NN_OPTIMIZER_ADAMW,
-    .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
-    .precisions = 1 << NN_PRECISION_FLOAT32,
+    .losses = (1U << NN_LOSS_COUNT) - 1 - (1U << NN_LOSS_CTC) - (1U << NN_LOSS_CUSTOM),
+    .optimizers = (1U << NN_OPTIMIZER_COUNT) - 1,
+    .schedules = (1U << NN_SCHEDULE_COUNT) - 1,
+    .metrics = (1U << NN_TRAIN_METRIC_COUNT) - 1,
+    .precisions = 1 << NN_PRECISION_FLOAT32 | 1 << NN_PRECISION_MIXED,
+    .ignore_class = true,
+    .early_stopping = true,
+    .mixed_precision = true,
+    .save_path = true,
 };
+
+/* What forward() returns: one tensor, or several in the order of the network. */
+static const char *returned_by(nn_emit *e) {
+    NN_BUF b = {0};
+    if (e->skipped >= 0) return nn_torch_returned(e, node_at(e, e->skipped)->inputs[0]);
+    for (int i = 0; i < e->g->n_outputs; i++)
+        nn_buf_printf(&b, "%s%s", i ? ", " : "", nn_torch_returned(e, e->g->outputs[i]));
+    return nn_torch_keep(e, &b);
+}
+
+static void put_file(nn_emit *e, const char *name, const char *returned, nn_buf *out) {
+    NN_BUF code = {0};
+    nn_torch_parts(e, &code);
+    if (e->own.n)
+        nn_buf_puts(&code, "\n# ---- of the network's author, not checked by Neural ----\n");
+    nn_buf_append(&code, e->own.p, e->own.n);
+    put_class(e, name, returned, &code);
+    nn_torch_program(e, name, &code);
+    put_head(e, out);
+    put_imports(nn_buf_str(&code), out);
+    nn_buf_append(out, code.p, code.n);
+}
 
 static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
                           nn_err *err) {
@@ -289,19 +470,10 @@ static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_b
     nn_status s = nn_train_check(&g->train, &supported, err);
     if (s) return s;
     open_emit(&e, g, opt);
+    const char *name = nn_py_class_name(&e.file, g->name);
     s = plan_loss(&e, err);
     if (!s) s = walk(&e, err);
-    if (!s) {
-        int end = e.skipped >= 0 ? node_at(&e, e.skipped)->inputs[0] : e.out;
-        const char *returned = nn_torch_returned(&e, end);
-        const char *name =
-            nn_py_class_name(&(nn_py_scope){.arena = e.arena, .reserved = class_names}, g->name);
-        put_head(&e, out);
-        put_imports(&e, out);
-        if (e.same_pad) nn_buf_puts(out, same_pad);
-        put_class(&e, name, returned, out);
-        nn_torch_program(&e, name, out);
-    }
+    if (!s) put_file(&e, name, returned_by(&e), out);
     close_emit(&e);
     return s;
 }

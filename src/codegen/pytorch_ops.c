@@ -1,188 +1,53 @@
 /* SPDX-License-Identifier: MIT */
-/* pytorch_ops.c - forward(), op by op: one emit_<op> for every row of ops.def.
- *
- * The graph is channels-last, PyTorch's convolutions, pools and normalisations want the channels
- * first. Each tensor keeps the layout in which it came out, and is permuted only where the next op
- * cannot work on that: once at the entry, and back before a Flatten, so that our weights fit. An op
- * does not write a line but an expression (e->pending); the activation that follows within the same
- * layer is wrapped around it, as a person would write it: x = F.relu(self.conv2d_1(x)). */
+/* pytorch_ops.c - the ops that compute: products, convolutions, pools, normalisations, functions of
+ * each element. Layouts: pytorch_lines.c. */
 #include "codegen/pytorch.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 100, MAX_NORM_RANK = 4 };
-
-/* ---- layouts ---- */
-
-static const nn_node *node_at(const nn_emit *e, int id) {
-    return &e->g->nodes[id];
-}
-
-/* The dimension of the torch tensor that holds axis `axis` (batch not counted) of a node's output.
- */
-static int torch_dim(nn_layout layout, int rank, int axis) {
-    if (layout == NN_CHANNELS_LAST) return axis + 1;
-    return axis == rank - 1 ? 1 : axis + 2;
-}
-
-static nn_layout layout_of(const nn_emit *e, int id) {
-    return node_at(e, id)->shape.rank < 2 ? NN_CHANNELS_LAST : e->layout[id];
-}
-
-/* The shape of the torch tensor, for a comment: "(batch, 32, 26, 26)". */
-static void put_torch_shape(const nn_emit *e, int id, nn_buf *out) {
-    const nn_shape *s = &node_at(e, id)->shape;
-    nn_shape t = *s;
-    char text[256];
-    for (int i = 0; i < s->rank; i++)
-        t.dim[torch_dim(layout_of(e, id), s->rank, i) - 1] = s->dim[i];
-    nn_buf_puts(out, nn_shape_print(&t, true, text, sizeof text));
-}
-
-/* "permute(0, 3, 1, 2)" from one layout of `rank` axes to the other. */
-static const char *permute_call(const nn_emit *e, int rank, nn_layout to) {
-    NN_BUF b = {0};
-    nn_buf_puts(&b, "permute(0");
-    for (int d = 1; d <= rank; d++) {
-        int from = to == NN_CHANNELS_FIRST ? (d == 1 ? rank : d - 1) : (d == rank ? 1 : d + 1);
-        nn_buf_printf(&b, ", %d", from);
-    }
-    nn_buf_putc(&b, ')');
-    return nn_arena_strdup(e->arena, nn_buf_str(&b));
-}
-
-/* ---- forward(), line by line ---- */
-
-static void put_line(nn_emit *e, const char *variable, const char *expression, int id,
-                     const char *remark) {
-    nn_buf *out = &e->forward;
-    nn_buf_printf(out, "        %s = %s  # ", variable, expression);
-    put_torch_shape(e, id, out);
-    if (remark) nn_buf_printf(out, ", %s", remark);
-    nn_buf_putc(out, '\n');
-}
-
-static void flush(nn_emit *e) {
-    if (e->pending < 0) return;
-    put_line(e, e->variable[e->pending], e->expression, e->pending, e->remark);
-    e->pending = -1;
-    e->remark = NULL;
-}
-
-/* The node's output in the layout that is wanted, as an expression. */
-static const char *input_as(nn_emit *e, int id, nn_layout want, const char *why) {
-    flush(e);
-    const char *v = e->variable[id];
-    int rank = node_at(e, id)->shape.rank;
-    if (layout_of(e, id) == want || rank < 2) return v;
-    const char *turned = nn_arena_printf(e->arena, "%s.%s", v, permute_call(e, rank, want));
-    if (!e->chain) return turned; /* others may want it as it is */
-    e->layout[id] = want;
-    put_line(e, v, turned, id, why);
-    return v;
-}
-
-static const char *first(nn_emit *e, const nn_node *n) {
-    return input_as(e, n->inputs[0], NN_CHANNELS_FIRST, "channels first");
-}
-
-static const char *last(nn_emit *e, const nn_node *n) {
-    return input_as(e, n->inputs[0], NN_CHANNELS_LAST, "channels last, as the weights expect");
-}
-
-/* For functions of each element: the expression of the op before, where that is of the same layer.
- */
-static const char *whatever(nn_emit *e, const nn_node *n) {
-    int from = n->inputs[0];
-    const nn_node *before = node_at(e, from);
-    if (e->pending == from && e->users[from] == 1 && before->layer_index == n->layer_index) {
-        e->pending = -1;
-        return e->expression;
-    }
-    flush(e);
-    return e->variable[from];
-}
-
-static void result(nn_emit *e, const nn_node *n, nn_layout layout, const char *expression) {
-    e->layout[n->id] = layout;
-    e->pending = n->id;
-    e->expression = expression;
-}
-
-/* Declares a module in __init__: its arguments on a line of their own where they do not fit. */
-static void declare(nn_emit *e, const nn_node *n, const char *type, const nn_buf *arguments) {
-    const char *name = e->attribute[n->id] = nn_py_name(&e->attributes, n->name);
-    size_t length = strlen(name) + strlen(type) + arguments->n + 18;
-    if (length <= WIDTH)
-        nn_buf_printf(&e->init, "        self.%s = nn.%s(%s)\n", name, type, nn_buf_str(arguments));
-    else
-        nn_buf_printf(&e->init, "        self.%s = nn.%s(\n            %s\n        )\n", name, type,
-                      nn_buf_str(arguments));
-}
-
-static const char *call(nn_emit *e, const nn_node *n, const char *input) {
-    return nn_arena_printf(e->arena, "self.%s(%s)", e->attribute[n->id], input);
-}
-
-static int64_t channels_of(const nn_emit *e, const nn_node *n) {
-    const nn_shape *s = &node_at(e, n->inputs[0])->shape;
-    return s->dim[s->rank - 1];
-}
-
-static nn_status unsupported(const nn_node *n, const char *what, nn_err *err) {
-    nn_status s = nn_fail(err, NN_E_UNSUPPORTED, "%s '%s' cannot be written in PyTorch: %s",
-                          n->layer, n->name, what);
-    if (err) err->line = n->span.line, err->col = n->span.col;
-    return s;
-}
-
 /* ---- windows ---- */
 
-typedef enum pad_way {
-    PAD_NONE,
-    PAD_SAME,    /* padding='same' of a convolution */
-    PAD_EQUAL,   /* the same before and after: an argument of the module */
-    PAD_BEFORE,  /* F.pad in front of the module */
-    PAD_RUN_TIME /* "same" of a size that is known only then: same_pad() in front of it */
-} pad_way;
-
-static bool unit(const int64_t *v, int n) {
+bool nn_torch_unit(const int64_t *v, int n) {
     for (int i = 0; i < n; i++)
         if (v[i] != 1) return false;
     return true;
 }
 
-/* `half`: pools take an argument of at most half their size. */
-static pad_way way_of(const nn_emit *e, const nn_node *n, const nn_window *w, bool half) {
+nn_pad_way nn_torch_pad_way(const nn_window *w, const int64_t *in, bool half) {
     bool any = false, equal = true, known = true;
     for (int i = 0; i < w->spatial; i++) {
         any |= w->pad_before[i] || w->pad_after[i];
         equal &=
             w->pad_before[i] == w->pad_after[i] && (!half || 2 * w->pad_before[i] <= w->size[i]);
-        known &= node_at(e, n->inputs[0])->shape.dim[i] >= 0 || w->stride[i] == 1;
+        known &= in[i] >= 0 || w->stride[i] == 1;
     }
-    if (w->same && !known) return PAD_RUN_TIME;
-    if (!any) return PAD_NONE;
-    if (w->same && !half && unit(w->stride, w->spatial)) return PAD_SAME;
-    return equal ? PAD_EQUAL : PAD_BEFORE;
+    if (w->same && !known) return NN_PAD_RUN_TIME;
+    if (!any) return NN_PAD_NONE;
+    if (w->same && !half && nn_torch_unit(w->stride, w->spatial)) return NN_PAD_SAME;
+    return equal ? NN_PAD_EQUAL : NN_PAD_BEFORE;
+}
+
+static const int64_t *sizes_in(const nn_emit *e, const nn_node *n) {
+    return nn_torch_node(e, n->inputs[0])->shape.dim;
 }
 
 /* x with padding around it; `value` is the further argument of F.pad, or "". */
-static const char *padded(nn_emit *e, const nn_window *w, pad_way way, const char *x,
-                          const char *value) {
-    if (way != PAD_BEFORE && way != PAD_RUN_TIME) return x;
+const char *nn_torch_padded(nn_emit *e, const nn_window *w, nn_pad_way way, const char *x,
+                            const char *value) {
+    if (way != NN_PAD_BEFORE && way != NN_PAD_RUN_TIME) return x;
     NN_BUF b = {0};
-    if (way == PAD_BEFORE) {
+    if (way == NN_PAD_BEFORE) {
         nn_buf_printf(&b, "F.pad(%s, (", x); /* from the last axis to the first */
         for (int i = w->spatial; i-- > 0;)
             nn_buf_printf(&b, "%" PRId64 ", %" PRId64 "%s", w->pad_before[i], w->pad_after[i],
                           i ? ", " : "");
         nn_buf_printf(&b, ")%s)", value);
     } else {
-        e->same_pad = true;
+        nn_torch_need(e, NN_PART_SAME_PAD);
         nn_buf_printf(&b, "same_pad(%s, (", x);
         for (int i = 0; i < w->spatial; i++)
             nn_buf_printf(&b, "(%" PRId64 ", %" PRId64 ")%s", (w->size[i] - 1) * w->dilation[i] + 1,
@@ -193,112 +58,218 @@ static const char *padded(nn_emit *e, const nn_window *w, pad_way way, const cha
         nn_buf_printf(&b, ")%s)", value);
     }
     if (w->same) e->remark = "'same' as in TensorFlow: the odd one is added after";
-    return nn_arena_strdup(e->arena, nn_buf_str(&b));
+    return nn_torch_keep(e, &b);
 }
 
-static void put_sizes(nn_buf *b, const char *key, const int64_t *v, int n) {
+void nn_torch_sizes(nn_buf *b, const char *key, const int64_t *v, int n) {
     nn_buf_printf(b, ", %s=", key);
     nn_py_sizes(b, v, n);
 }
 
-static nn_status emit_input(nn_emit *e, const nn_node *n, nn_err *err) {
+void nn_torch_window(nn_buf *b, const nn_window *w, nn_pad_way way) {
+    if (!nn_torch_unit(w->stride, w->spatial)) nn_torch_sizes(b, "stride", w->stride, w->spatial);
+    if (way == NN_PAD_SAME) nn_buf_puts(b, ", padding='same'");
+    if (way == NN_PAD_EQUAL) nn_torch_sizes(b, "padding", w->pad_before, w->spatial);
+    if (!nn_torch_unit(w->dilation, w->spatial))
+        nn_torch_sizes(b, "dilation", w->dilation, w->spatial);
+}
+
+nn_status nn_torch_emit_input(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
     e->layout[n->id] = NN_CHANNELS_LAST;
+    nn_torch_variable(e, n->id);
     return NN_OK;
 }
 
-static nn_status emit_matmul(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_matmul(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
     NN_BUF a = {0};
-    const char *x = last(e, n);
-    nn_buf_printf(&a, "in_features=%" PRId64 ", out_features=%" PRId64 "%s", channels_of(e, n),
-                  n->attr.matmul.units, n->attr.matmul.bias ? "" : ", bias=False");
-    declare(e, n, "Linear", &a);
-    result(e, n, NN_CHANNELS_LAST, call(e, n, x));
+    const char *x = nn_torch_last(e, n);
+    nn_buf_printf(&a, "in_features=%" PRId64 ", out_features=%" PRId64 "%s",
+                  nn_torch_channels(e, n), n->attr.matmul.units,
+                  n->attr.matmul.bias ? "" : ", bias=False");
+    nn_torch_declare(e, n, "nn.Linear", &a);
+    nn_torch_result(e, n, NN_CHANNELS_LAST, nn_torch_call(e, n, x));
     return NN_OK;
 }
 
-static nn_status emit_conv(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_conv(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
-    static const char *const types[] = {"Conv1d", "Conv2d", "Conv3d"};
+    static const char *const types[] = {"nn.Conv1d", "nn.Conv2d", "nn.Conv3d"};
     const nn_window *w = &n->attr.conv.window;
-    pad_way way = way_of(e, n, w, false);
-    const char *x = padded(e, w, way, first(e, n), "");
+    nn_pad_way way = nn_torch_pad_way(w, sizes_in(e, n), false);
+    const char *x = nn_torch_padded(e, w, way, nn_torch_first(e, n), "");
     NN_BUF a = {0};
-    nn_buf_printf(&a, "in_channels=%" PRId64 ", out_channels=%" PRId64, channels_of(e, n),
+    nn_buf_printf(&a, "in_channels=%" PRId64 ", out_channels=%" PRId64, nn_torch_channels(e, n),
                   n->attr.conv.filters);
-    put_sizes(&a, "kernel_size", w->size, w->spatial);
-    if (!unit(w->stride, w->spatial)) put_sizes(&a, "stride", w->stride, w->spatial);
-    if (way == PAD_SAME) nn_buf_puts(&a, ", padding='same'");
-    if (way == PAD_EQUAL) put_sizes(&a, "padding", w->pad_before, w->spatial);
-    if (!unit(w->dilation, w->spatial)) put_sizes(&a, "dilation", w->dilation, w->spatial);
+    nn_torch_sizes(&a, "kernel_size", w->size, w->spatial);
+    nn_torch_window(&a, w, way);
     if (n->attr.conv.groups != 1) nn_buf_printf(&a, ", groups=%" PRId64, n->attr.conv.groups);
     if (!n->attr.conv.bias) nn_buf_puts(&a, ", bias=False");
-    declare(e, n, types[w->spatial - 1], &a);
-    result(e, n, NN_CHANNELS_FIRST, call(e, n, x));
+    nn_torch_declare(e, n, types[w->spatial - 1], &a);
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, nn_torch_call(e, n, x));
     return NN_OK;
 }
 
-static void declare_pool(nn_emit *e, const nn_node *n, const char *const types[3], pad_way way,
+/* How many places are missing at the end of axis i when `before` is cut off on both sides, as
+ * PyTorch does; negative: too many. See graph/infer_window.c for the sizes. */
+static int64_t missing(const nn_node *n, int i) {
+    const nn_window *w = &n->attr.conv_transpose.window;
+    int64_t ke = (w->size[i] - 1) * w->dilation[i] + 1, pads = w->pad_before[i] + w->pad_after[i];
+    bool given = n->attr.conv_transpose.output_padding_given, any = false;
+    for (int k = 0; k < w->spatial; k++) any |= w->pad_before[k] || w->pad_after[k];
+    if (given) return 2 * w->pad_before[i] + n->attr.conv_transpose.output_padding[i] - pads;
+    if (w->same) return 2 * w->pad_before[i] + w->stride[i] - ke;
+    if (any) return 2 * w->pad_before[i] - pads;
+    return ke < w->stride[i] ? w->stride[i] - ke : 0;
+}
+
+/* "[:, :, :-1]": what the transposed convolution gives too much. */
+static const char *cut(nn_emit *e, const nn_node *n, const int64_t *more, const char *y) {
+    int spatial = n->attr.conv_transpose.window.spatial;
+    NN_BUF b = {0};
+    nn_buf_printf(&b, "%s[:, :", y);
+    for (int i = 0; i < spatial; i++) {
+        nn_buf_puts(&b, ", :");
+        if (more[i] < 0) nn_buf_printf(&b, "%" PRId64, more[i]);
+    }
+    nn_buf_putc(&b, ']');
+    e->remark = "'same' as in TensorFlow: the odd one is cut off at the end";
+    return nn_torch_keep(e, &b);
+}
+
+nn_status nn_torch_emit_conv_transpose(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {"nn.ConvTranspose1d", "nn.ConvTranspose2d",
+                                        "nn.ConvTranspose3d"};
+    const nn_window *w = &n->attr.conv_transpose.window;
+    int64_t more[NN_MAX_SPATIAL], added[NN_MAX_SPATIAL];
+    bool adds = false, cuts = false, pads = false;
+    for (int i = 0; i < w->spatial; i++) {
+        more[i] = missing(n, i);
+        added[i] = more[i] > 0 ? more[i] : 0;
+        adds |= more[i] > 0, cuts |= more[i]<0, pads |= w->pad_before[i]> 0;
+        if (more[i] >= w->stride[i] && more[i] >= w->dilation[i] && more[i] > 0)
+            return nn_torch_unsupported(n, "it pads the end by a stride or more", err);
+    }
+    const char *x = nn_torch_first(e, n);
+    NN_BUF a = {0};
+    nn_buf_printf(&a, "in_channels=%" PRId64 ", out_channels=%" PRId64, nn_torch_channels(e, n),
+                  n->attr.conv_transpose.filters);
+    nn_torch_sizes(&a, "kernel_size", w->size, w->spatial);
+    nn_torch_window(&a, w, pads ? NN_PAD_EQUAL : NN_PAD_NONE);
+    if (adds) nn_torch_sizes(&a, "output_padding", added, w->spatial);
+    if (n->attr.conv_transpose.groups != 1)
+        nn_buf_printf(&a, ", groups=%" PRId64, n->attr.conv_transpose.groups);
+    if (!n->attr.conv_transpose.bias) nn_buf_puts(&a, ", bias=False");
+    nn_torch_declare(e, n, types[w->spatial - 1], &a);
+    const char *y = nn_torch_call(e, n, x);
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, cuts ? cut(e, n, more, y) : y);
+    return NN_OK;
+}
+
+static void declare_pool(nn_emit *e, const nn_node *n, const char *const types[3], nn_pad_way way,
                          bool average) {
     const nn_window *w = &n->attr.pool;
     NN_BUF a = {0};
     nn_buf_puts(&a, "kernel_size=");
     nn_py_sizes(&a, w->size, w->spatial);
     if (memcmp(w->stride, w->size, (size_t)w->spatial * sizeof w->size[0]) != 0)
-        put_sizes(&a, "stride", w->stride, w->spatial);
-    if (way == PAD_EQUAL) put_sizes(&a, "padding", w->pad_before, w->spatial);
-    if (!average && !unit(w->dilation, w->spatial))
-        put_sizes(&a, "dilation", w->dilation, w->spatial);
-    if (average && way == PAD_EQUAL) nn_buf_puts(&a, ", count_include_pad=False");
-    declare(e, n, types[w->spatial - 1], &a);
+        nn_torch_sizes(&a, "stride", w->stride, w->spatial);
+    if (way == NN_PAD_EQUAL) nn_torch_sizes(&a, "padding", w->pad_before, w->spatial);
+    if (!average && !nn_torch_unit(w->dilation, w->spatial))
+        nn_torch_sizes(&a, "dilation", w->dilation, w->spatial);
+    if (average && way == NN_PAD_EQUAL) nn_buf_puts(&a, ", count_include_pad=False");
+    nn_torch_declare(e, n, types[w->spatial - 1], &a);
 }
 
-static nn_status emit_max_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_max_pool(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
-    static const char *const types[] = {"MaxPool1d", "MaxPool2d", "MaxPool3d"};
-    pad_way way = way_of(e, n, &n->attr.pool, true);
-    const char *x = padded(e, &n->attr.pool, way, first(e, n), ", value=float('-inf')");
+    static const char *const types[] = {"nn.MaxPool1d", "nn.MaxPool2d", "nn.MaxPool3d"};
+    nn_pad_way way = nn_torch_pad_way(&n->attr.pool, sizes_in(e, n), true);
+    const char *x =
+        nn_torch_padded(e, &n->attr.pool, way, nn_torch_first(e, n), ", value=float('-inf')");
     declare_pool(e, n, types, way, false);
-    result(e, n, NN_CHANNELS_FIRST, call(e, n, x));
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, nn_torch_call(e, n, x));
     return NN_OK;
 }
 
 /* Padding is not counted: where PyTorch cannot be told so, the mean of the padded input is divided
  * by that of padded ones. */
-static nn_status emit_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
-    static const char *const types[] = {"AvgPool1d", "AvgPool2d", "AvgPool3d"};
+nn_status nn_torch_emit_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {"nn.AvgPool1d", "nn.AvgPool2d", "nn.AvgPool3d"};
     const nn_window *w = &n->attr.pool;
-    if (!unit(w->dilation, w->spatial))
-        return unsupported(n, "its average pools have no dilation", err);
-    pad_way way = way_of(e, n, w, true);
-    const char *x = first(e, n), *in = padded(e, w, way, x, "");
+    if (!nn_torch_unit(w->dilation, w->spatial))
+        return nn_torch_unsupported(n, "its average pools have no dilation", err);
+    nn_pad_way way = nn_torch_pad_way(w, sizes_in(e, n), true);
+    const char *x = nn_torch_first(e, n), *in = nn_torch_padded(e, w, way, x, "");
     declare_pool(e, n, types, way, true);
-    const char *expression = call(e, n, in);
+    const char *expression = nn_torch_call(e, n, in);
     if (in != x) {
-        const char *ones = nn_arena_printf(e->arena, "torch.ones_like(%s[:1, :1])", x);
-        expression = nn_arena_printf(e->arena, "%s / %s", expression,
-                                     call(e, n, padded(e, w, way, ones, "")));
+        const char *ones = nn_torch_print(e, "torch.ones_like(%s[:1, :1])", x);
+        expression = nn_torch_print(e, "%s / %s", expression,
+                                    nn_torch_call(e, n, nn_torch_padded(e, w, way, ones, "")));
         e->remark = "padding is not counted";
     }
-    result(e, n, NN_CHANNELS_FIRST, expression);
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, expression);
     return NN_OK;
 }
 
-static nn_status emit_global_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
-    if (n->n_inputs > 1) return unsupported(n, "its mean over masked steps is not known yet", err);
-    flush(e);
-    int from = n->inputs[0], rank = node_at(e, from)->shape.rank;
-    nn_layout layout = layout_of(e, from);
+/* "x.mean(dim=(2, 3))", in the layout that x has. */
+static void reduce(nn_emit *e, const nn_node *n, const char *method) {
+    int from = n->inputs[0], rank = nn_torch_node(e, from)->shape.rank;
+    const char *x = nn_torch_plain(e, n);
+    nn_layout layout = nn_torch_layout(e, from);
+    bool keep = n->attr.global_pool.keepdims;
     NN_BUF b = {0};
-    nn_buf_printf(&b, "%s.mean(dim=(", e->variable[from]);
+    nn_buf_printf(&b, "%s.%s(dim=%s", x, method, rank == 2 ? "" : "(");
     for (int i = 0; i < rank - 1; i++)
-        nn_buf_printf(&b, "%s%d", i ? ", " : "", torch_dim(layout, rank, i));
-    nn_buf_printf(&b, "%s)%s)", rank == 2 ? "," : "",
-                  n->attr.global_pool.keepdims ? ", keepdim=True" : "");
-    result(e, n, n->attr.global_pool.keepdims ? layout : NN_CHANNELS_LAST,
-           nn_arena_strdup(e->arena, nn_buf_str(&b)));
+        nn_buf_printf(&b, "%s%d", i ? ", " : "", nn_torch_dim(layout, rank, i));
+    nn_buf_printf(&b, "%s%s)", rank == 2 ? "" : ")", keep ? ", keepdim=True" : "");
+    nn_torch_result(e, n, keep ? layout : NN_CHANNELS_LAST, nn_torch_keep(e, &b));
+}
+
+nn_status nn_torch_emit_global_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    if (n->n_inputs == 1) {
+        reduce(e, n, "mean");
+        return NN_OK;
+    }
+    const char *x = nn_torch_last(e, n), *tokens = nn_torch_variable(e, n->inputs[1]);
+    nn_torch_need(e, NN_PART_MASKED_MEAN);
+    nn_torch_result(e, n, NN_CHANNELS_LAST,
+                    nn_torch_print(e, "masked_mean(%s, %s)%s", x, tokens,
+                                   n->attr.global_pool.keepdims ? ".unsqueeze(1)" : ""));
     return NN_OK;
+}
+
+nn_status nn_torch_emit_global_max_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    reduce(e, n, "amax");
+    return NN_OK;
+}
+
+static nn_status adaptive(nn_emit *e, const nn_node *n, const char *const types[3]) {
+    const char *x = nn_torch_first(e, n);
+    int spatial = n->attr.adaptive_pool.spatial;
+    NN_BUF a = {0};
+    nn_py_sizes(&a, n->attr.adaptive_pool.size, spatial);
+    nn_torch_declare(e, n, types[spatial - 1], &a);
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, nn_torch_call(e, n, x));
+    return NN_OK;
+}
+
+nn_status nn_torch_emit_adaptive_max_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {"nn.AdaptiveMaxPool1d", "nn.AdaptiveMaxPool2d",
+                                        "nn.AdaptiveMaxPool3d"};
+    (void)err;
+    return adaptive(e, n, types);
+}
+
+nn_status nn_torch_emit_adaptive_avg_pool(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {"nn.AdaptiveAvgPool1d", "nn.AdaptiveAvgPool2d",
+                                        "nn.AdaptiveAvgPool3d"};
+    (void)err;
+    return adaptive(e, n, types);
 }
 
 /* 1 - v as a person would write it: 0.01 for 0.99, not 0.010000000000000009. */
@@ -308,20 +279,54 @@ static double complement(double v) {
     return strtod(text, NULL);
 }
 
-static nn_status emit_batch_norm(nn_emit *e, const nn_node *n, nn_err *err) {
-    static const char *const types[] = {"BatchNorm1d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"};
-    if (n->shape.rank > MAX_NORM_RANK)
-        return unsupported(n, "its batch normalisation takes at most 4 axes", err);
-    const char *x = first(e, n);
+/* nn.BatchNorm1d to 3d by the axes; more of them are one to it. */
+nn_status nn_torch_emit_batch_norm(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {"nn.BatchNorm1d", "nn.BatchNorm1d", "nn.BatchNorm2d",
+                                        "nn.BatchNorm3d"};
+    (void)err;
+    bool flat = n->shape.rank > 4;
+    const char *x = nn_torch_first(e, n);
     NN_BUF a = {0};
-    nn_buf_printf(&a, "%" PRId64 ", eps=", channels_of(e, n));
+    nn_buf_printf(&a, "%" PRId64 ", eps=", nn_torch_channels(e, n));
     nn_py_float(&a, n->attr.batch_norm.epsilon);
     nn_buf_puts(&a, ", momentum="); /* PyTorch's is the share of the new, Keras's of the old */
     nn_py_float(&a, complement(n->attr.batch_norm.momentum));
     if (!n->attr.batch_norm.center && !n->attr.batch_norm.scale) nn_buf_puts(&a, ", affine=False");
-    declare(e, n, types[n->shape.rank - 1], &a);
+    nn_torch_declare(e, n, types[flat ? 0 : n->shape.rank - 1], &a);
     e->batch_norm = true;
-    result(e, n, NN_CHANNELS_FIRST, call(e, n, x));
+    const char *y = flat ? nn_torch_print(e, "self.%s(%s.flatten(2)).reshape(%s.shape)",
+                                          e->attribute[n->id], x, x)
+                         : nn_torch_call(e, n, x);
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, y);
+    return NN_OK;
+}
+
+/* A normalisation of each sample by itself; `size`: its first arguments. */
+static void declare_norm(nn_emit *e, const nn_node *n, const char *type, const char *size,
+                         double epsilon, const char *plain) {
+    NN_BUF a = {0};
+    nn_buf_printf(&a, "%s, eps=", size);
+    nn_py_float(&a, epsilon);
+    if (n->n_weights == 0) nn_buf_puts(&a, plain);
+    nn_torch_declare(e, n, type, &a);
+}
+
+nn_status nn_torch_emit_layer_norm(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    const char *x = nn_torch_last(e, n);
+    declare_norm(e, n, "nn.LayerNorm", nn_torch_print(e, "%" PRId64, nn_torch_channels(e, n)),
+                 n->attr.layer_norm.epsilon, ", elementwise_affine=False");
+    nn_torch_result(e, n, NN_CHANNELS_LAST, nn_torch_call(e, n, x));
+    return NN_OK;
+}
+
+nn_status nn_torch_emit_group_norm(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    const char *x = nn_torch_first(e, n);
+    const char *size = nn_torch_print(e, "%" PRId64 ", %" PRId64, n->attr.group_norm.groups,
+                                      nn_torch_channels(e, n));
+    declare_norm(e, n, "nn.GroupNorm", size, n->attr.group_norm.epsilon, ", affine=False");
+    nn_torch_result(e, n, NN_CHANNELS_FIRST, nn_torch_call(e, n, x));
     return NN_OK;
 }
 
@@ -352,10 +357,10 @@ static const struct {
 /* A new row of activations.def makes this count wrong, and a spelling has to be written. */
 _Static_assert(NN_ACT_COUNT == 19, "an activation has no spelling in PyTorch");
 
-static nn_status emit_activation(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_activation(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
     nn_act kind = n->attr.activation.kind;
-    const char *x = whatever(e, n);
+    const char *x = nn_torch_whatever(e, n);
     NN_BUF b = {0};
     nn_buf_printf(&b, "%s%s", spellings[kind].before, x);
     if (spellings[kind].alpha) {
@@ -363,18 +368,71 @@ static nn_status emit_activation(nn_emit *e, const nn_node *n, nn_err *err) {
         nn_py_float(&b, n->attr.activation.alpha);
     }
     nn_buf_puts(&b, spellings[kind].after);
-    result(e, n, layout_of(e, n->inputs[0]), nn_arena_strdup(e->arena, nn_buf_str(&b)));
+    nn_torch_result(e, n, nn_torch_layout(e, n->inputs[0]), nn_torch_keep(e, &b));
     return NN_OK;
 }
 
-static nn_status emit_softmax(nn_emit *e, const nn_node *n, nn_err *err) {
+const char *nn_torch_function(nn_emit *e, nn_act kind) {
+    const char *before = spellings[kind].before;
+    NN_BUF b = {0};
+    if (kind == NN_ACT_LINEAR) return "nn.Identity()";
+    if (!spellings[kind].alpha) return nn_torch_print(e, "%.*s", (int)strlen(before) - 1, before);
+    nn_buf_printf(&b, "lambda x: %sx%s", before, spellings[kind].alpha);
+    nn_py_float(&b, nn_act_default_alpha(kind));
+    nn_buf_puts(&b, spellings[kind].after);
+    return nn_torch_keep(e, &b);
+}
+
+/* nn.PReLU has one slope a channel; others are a parameter that lies as the graph has it. */
+nn_status nn_torch_emit_prelu(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
-    const char *x = whatever(e, n);
-    nn_layout layout = layout_of(e, n->inputs[0]);
-    result(e, n, layout,
-           nn_arena_printf(e->arena, "torch.%s(%s, dim=%d)",
-                           n->attr.softmax.log ? "log_softmax" : "softmax", x,
-                           layout == NN_CHANNELS_FIRST ? 1 : -1));
+    unsigned all_but_last = (1U << (n->shape.rank - 1)) - 1;
+    NN_BUF a = {0};
+    if (n->attr.prelu.shared == all_but_last) {
+        const char *x = nn_torch_first(e, n);
+        nn_buf_printf(&a, "%" PRId64, nn_torch_channels(e, n));
+        nn_torch_declare(e, n, "nn.PReLU", &a);
+        nn_torch_result(e, n, NN_CHANNELS_FIRST, nn_torch_call(e, n, x));
+        return NN_OK;
+    }
+    const char *x = nn_torch_last(e, n);
+    nn_buf_puts(&a, "torch.empty");
+    nn_py_shape(&a, &e->g->weights[n->weights[0]].shape);
+    const char *alpha = nn_torch_declare(e, n, "nn.Parameter", &a);
+    nn_torch_result(e, n, NN_CHANNELS_LAST,
+                    nn_torch_print(e, "torch.where(%s > 0, %s, self.%s * %s)", x, x, alpha, x));
+    return NN_OK;
+}
+
+nn_status nn_torch_emit_clip(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    const char *x = nn_torch_whatever(e, n);
+    NN_BUF b = {0};
+    nn_buf_printf(&b, "torch.clamp(%s", x);
+    if (isfinite(n->attr.clip.low) || !isfinite(n->attr.clip.high)) {
+        nn_buf_puts(&b, ", min=");
+        if (isfinite(n->attr.clip.low))
+            nn_py_float(&b, n->attr.clip.low);
+        else
+            nn_buf_puts(&b, "float('-inf')");
+    }
+    if (isfinite(n->attr.clip.high)) {
+        nn_buf_puts(&b, ", max=");
+        nn_py_float(&b, n->attr.clip.high);
+    }
+    nn_buf_putc(&b, ')');
+    nn_torch_result(e, n, nn_torch_layout(e, n->inputs[0]), nn_torch_keep(e, &b));
+    return NN_OK;
+}
+
+nn_status nn_torch_emit_softmax(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    const char *x = nn_torch_whatever(e, n);
+    nn_layout layout = nn_torch_layout(e, n->inputs[0]);
+    nn_torch_result(e, n, layout,
+                    nn_torch_print(e, "torch.%s(%s, dim=%d)",
+                                   n->attr.softmax.log ? "log_softmax" : "softmax", x,
+                                   layout == NN_CHANNELS_FIRST ? 1 : -1));
     return NN_OK;
 }
 
@@ -384,127 +442,69 @@ static const char *shared_dropout(nn_emit *e, const nn_node *n, const char *x, n
     const nn_shape *noise = &n->attr.dropout.noise_shape;
     bool one[NN_MAX_RANK];
     for (int i = 0; i < noise->rank; i++)
-        one[torch_dim(layout, noise->rank, i) - 1] = noise->dim[i] == 1;
+        one[nn_torch_dim(layout, noise->rank, i) - 1] = noise->dim[i] == 1;
     NN_BUF b = {0};
     nn_buf_printf(&b, "%s * self.%s(torch.ones_like(%s[:", x, e->attribute[n->id], x);
     for (int i = 0; i < noise->rank; i++) nn_buf_puts(&b, one[i] ? ", :1" : ", :");
     nn_buf_puts(&b, "]))");
-    return nn_arena_strdup(e->arena, nn_buf_str(&b));
+    return nn_torch_keep(e, &b);
 }
 
-static nn_status emit_dropout(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_dropout(nn_emit *e, const nn_node *n, nn_err *err) {
     (void)err;
-    flush(e);
-    const char *x = e->variable[n->inputs[0]];
-    nn_layout layout = layout_of(e, n->inputs[0]);
+    nn_torch_flush(e);
+    const char *x = nn_torch_variable(e, n->inputs[0]);
+    nn_layout layout = nn_torch_layout(e, n->inputs[0]);
     NN_BUF a = {0};
     nn_py_float(&a, n->attr.dropout.rate);
-    declare(e, n, "Dropout", &a);
-    result(e, n, layout,
-           n->attr.dropout.noise_shape.rank ? shared_dropout(e, n, x, layout) : call(e, n, x));
+    nn_torch_declare(e, n, "nn.Dropout", &a);
+    nn_torch_result(e, n, layout,
+                    n->attr.dropout.noise_shape.rank ? shared_dropout(e, n, x, layout)
+                                                     : nn_torch_call(e, n, x));
     return NN_OK;
 }
 
-static nn_status emit_reshape(nn_emit *e, const nn_node *n, nn_err *err) {
-    const char *x = last(e, n);
-    NN_BUF b = {0};
-    int unknown = 0;
-    if (n->attr.reshape.flatten)
-        nn_buf_printf(&b, "torch.flatten(%s, 1)", x);
-    else {
-        nn_buf_printf(&b, "%s.reshape(%s.shape[0]", x, e->variable[n->inputs[0]]);
-        for (int i = 0; i < n->shape.rank; i++) {
-            unknown += n->shape.dim[i] < 0;
-            nn_buf_printf(&b, ", %" PRId64, n->shape.dim[i] < 0 ? -1 : n->shape.dim[i]);
-        }
-        nn_buf_putc(&b, ')');
-    }
-    if (unknown > 1) return unsupported(n, "more than one size of its shape is open", err);
-    result(e, n, NN_CHANNELS_LAST, nn_arena_strdup(e->arena, nn_buf_str(&b)));
+/* Modules that do something only while training, on the input as it lies. */
+static nn_status in_training(nn_emit *e, const nn_node *n, const char *type, const nn_buf *args) {
+    const char *x = nn_torch_plain(e, n);
+    nn_torch_declare(e, n, type, args);
+    nn_torch_result(e, n, nn_torch_layout(e, n->inputs[0]), nn_torch_call(e, n, x));
     return NN_OK;
 }
 
-/* Dimension d of the result is dimension from[d] of the input's tensor. True if that moves nothing.
- */
-static bool transposed(const nn_node *n, nn_layout in, nn_layout out, int from[NN_MAX_RANK + 1]) {
-    int rank = n->shape.rank;
-    bool same = true;
-    for (int i = 0; i < rank; i++) {
-        int d = torch_dim(out, rank, i);
-        from[d] = torch_dim(in, rank, n->attr.transpose.perm[i]);
-        same = same && from[d] == d;
-    }
-    return same;
-}
-
-/* Moving the channels is often only another way to see the same tensor. */
-static nn_status emit_transpose(nn_emit *e, const nn_node *n, nn_err *err) {
+nn_status nn_torch_emit_noise(nn_emit *e, const nn_node *n, nn_err *err) {
+    static const char *const types[] = {
+        [NN_NOISE_GAUSSIAN] = "GaussianNoise",
+        [NN_NOISE_GAUSSIAN_DROPOUT] = "GaussianDropout",
+        [NN_NOISE_ALPHA_DROPOUT] = "nn.AlphaDropout",
+    };
     (void)err;
-    const char *x = whatever(e, n);
-    nn_layout in = layout_of(e, n->inputs[0]);
-    int from[NN_MAX_RANK + 1];
-    if (n->shape.rank >= 2 && transposed(n, in, NN_CHANNELS_FIRST, from)) {
-        result(e, n, NN_CHANNELS_FIRST, x);
-        return NN_OK;
-    }
-    if (transposed(n, in, NN_CHANNELS_LAST, from)) {
-        result(e, n, NN_CHANNELS_LAST, x);
-        return NN_OK;
-    }
-    NN_BUF b = {0};
-    nn_buf_printf(&b, "%s.permute(0", x);
-    for (int d = 1; d <= n->shape.rank; d++) nn_buf_printf(&b, ", %d", from[d]);
-    nn_buf_putc(&b, ')');
-    result(e, n, NN_CHANNELS_LAST, nn_arena_strdup(e->arena, nn_buf_str(&b)));
-    return NN_OK;
+    NN_BUF a = {0};
+    nn_py_float(&a, n->attr.noise.value);
+    if (n->attr.noise.kind == NN_NOISE_GAUSSIAN) nn_torch_need(e, NN_PART_NOISE);
+    if (n->attr.noise.kind == NN_NOISE_GAUSSIAN_DROPOUT) nn_torch_need(e, NN_PART_GAUSSIAN_DROPOUT);
+    return in_training(e, n, types[n->attr.noise.kind], &a);
 }
 
-static nn_status not_yet(nn_emit *e, const nn_node *n, nn_err *err) {
-    (void)e;
-    nn_status s =
-        nn_fail(err, NN_E_UNSUPPORTED, "%s ('%s'): the PyTorch backend does not write %s yet",
-                n->layer, n->layer_name, nn_op_name(n->op));
-    if (err) err->line = n->span.line, err->col = n->span.col;
-    return nn_err_hint(err, s, "use another layer here, or another --backend");
+nn_status nn_torch_emit_activity_reg(nn_emit *e, const nn_node *n, nn_err *err) {
+    (void)err;
+    NN_BUF a = {0};
+    nn_buf_puts(&a, "l1=");
+    nn_py_float(&a, n->attr.activity_reg.l1);
+    nn_buf_puts(&a, ", l2=");
+    nn_py_float(&a, n->attr.activity_reg.l2);
+    nn_torch_need(e, NN_PART_ACTIVITY);
+    return in_training(e, n, "ActivityPenalty", &a);
 }
 
-#define emit_conv_transpose    not_yet
-#define emit_global_max_pool   not_yet
-#define emit_adaptive_max_pool not_yet
-#define emit_adaptive_avg_pool not_yet
-#define emit_upsample          not_yet
-#define emit_pad               not_yet
-#define emit_crop              not_yet
-#define emit_reverse           not_yet
-#define emit_layer_norm        not_yet
-#define emit_group_norm        not_yet
-#define emit_prelu             not_yet
-#define emit_clip              not_yet
-#define emit_noise             not_yet
-#define emit_activity_reg      not_yet
-#define emit_embedding         not_yet
-#define emit_position          not_yet
-#define emit_rnn               not_yet
-#define emit_conv_lstm         not_yet
-#define emit_attention         not_yet
-#define emit_merge             not_yet
-#define emit_concat            not_yet
-#define emit_dot               not_yet
-#define emit_fold              not_yet
-#define emit_unfold            not_yet
-#define emit_custom            not_yet
+/* ---- the table ---- */
 
 NN_EMIT_TABLE(emitters) = {
-#define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = emit_##n,
+#define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = nn_torch_emit_##n,
 #include "graph/ops.def"
 #undef NN_OP
 };
 
 nn_status nn_torch_emit(nn_emit *e, const nn_node *n, nn_err *err) {
-    if (n->folded >= 0) return unsupported(n, "it lies inside TimeDistributed", err);
     return emitters[n->op](e, n, err);
-}
-
-const char *nn_torch_returned(nn_emit *e, int id) {
-    return input_as(e, id, NN_CHANNELS_LAST, "channels last");
 }

@@ -13,24 +13,96 @@
 typedef struct place {
     const nn_node *node;
     const nn_weight *weight;
-    const char *suffix, *parameter;
+    const char *suffix;
+    const char *parameter; /* ".weight"; "" where the attribute is the parameter itself */
+    const char *second;    /* where the second row of ours goes; NULL: all of it is one parameter */
+    bool turned;           /* our last axis is the first there, the last but one the second */
+    bool gates;            /* GRU: z r h becomes r z n */
 } place;
 
+typedef struct name {
+    const char *ours, *theirs;
+} name;
+
+static const name plain_names[] = {
+    {"kernel",          ".weight"      },
+    {"gamma",           ".weight"      },
+    {"bias",            ".bias"        },
+    {"beta",            ".bias"        },
+    {"moving_mean",     ".running_mean"},
+    {"moving_variance", ".running_var" },
+    {"embeddings",      ".weight"      },
+    {"alpha",           ".weight"      },
+    {"scale",           ".scale"       },
+    {NULL,              NULL           }
+};
+static const name recurrent_names[] = {
+    {"kernel",           ".weight_ih_l0"},
+    {"recurrent_kernel", ".weight_hh_l0"},
+    {"bias",             ".bias_ih_l0"  },
+    {NULL,               NULL           }
+};
+static const name loop_names[] = {
+    {"kernel",           ".weight_ih"},
+    {"recurrent_kernel", ".weight_hh"},
+    {"bias",             ".bias"     },
+    {NULL,               NULL        }
+};
+static const name conv_lstm_names[] = {
+    {"kernel",           ".of_input.weight"},
+    {"recurrent_kernel", ".of_state.weight"},
+    {"bias",             ".of_input.bias"  },
+    {NULL,               NULL              }
+};
+
+static const name *names_of(const nn_emit *e, const nn_node *n) {
+    if (n->op == NN_OP_CONV_LSTM) return conv_lstm_names;
+    if (n->op != NN_OP_RNN) return plain_names;
+    return nn_torch_loops(e, n) ? loop_names : recurrent_names;
+}
+
 static place place_of(const nn_emit *e, const nn_node *n, int k) {
-    static const char *const names[][2] = {
-        {"kernel",          "weight"      },
-        {"gamma",           "weight"      },
-        {"bias",            "bias"        },
-        {"beta",            "bias"        },
-        {"moving_mean",     "running_mean"},
-        {"moving_variance", "running_var" }
-    };
     nn_shape shape;
     place p = {.node = n, .weight = &e->g->weights[n->weights[k]]};
     p.suffix = nn_node_weight_rule(e->g, n, k, &shape);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i][0], p.suffix) == 0) p.parameter = names[i][1];
+    for (const name *m = names_of(e, n); m->ours; m++)
+        if (strcmp(m->ours, p.suffix) == 0) p.parameter = m->theirs;
+    int rank = p.weight->shape.rank;
+    p.turned = strstr(p.suffix, "kernel") != NULL;
+    p.gates = n->op == NN_OP_RNN && n->attr.rnn.kind == NN_RNN_GRU && !nn_torch_loops(e, n);
+    if (p.gates && rank == 2 && !p.turned) p.second = ".bias_hh_l0";
+    if (n->op == NN_OP_PRELU && n->attr.prelu.shared != (1U << (rank - 1)) - 1) p.parameter = "";
     return p;
+}
+
+/* nn.LSTM and nn.RNN add two biases: the second is kept at 0. */
+static bool has_idle_bias(const nn_emit *e, const nn_node *n) {
+    return n->op == NN_OP_RNN && n->attr.rnn.bias && n->attr.rnn.kind != NN_RNN_GRU &&
+           !nn_torch_loops(e, n);
+}
+
+static bool same_functions(const nn_node *n) {
+    nn_act act = n->attr.rnn.activation, gate = n->attr.rnn.recurrent_activation;
+    if (n->attr.rnn.kind == NN_RNN_SIMPLE) return act == NN_ACT_TANH || act == NN_ACT_RELU;
+    return act == NN_ACT_TANH && gate == NN_ACT_SIGMOID;
+}
+
+/* A GRU's gates are in another order there, and its biases two parameters: what our order or one
+ * tensor means then stays with the class that has them. */
+static bool plain_gru(const nn_emit *e, const nn_node *n) {
+    if (!n->attr.rnn.reset_after) return false;
+    for (int k = 0; k < n->n_weights; k++) {
+        const nn_weight *w = &e->g->weights[n->weights[k]];
+        if (w->init.kind == NN_INIT_IDENTITY) return false;
+        if (k == 2 && (w->constraint.kind != NN_CONSTRAINT_NONE || w->init.kind != NN_INIT_ZEROS))
+            return false;
+    }
+    return true;
+}
+
+bool nn_torch_loops(const nn_emit *e, const nn_node *n) {
+    if (n->n_inputs > 1 || n->attr.rnn.recurrent_dropout > 0 || !same_functions(n)) return true;
+    return n->attr.rnn.kind == NN_RNN_GRU && !plain_gru(e, n);
 }
 
 bool nn_torch_trains(const nn_emit *e, const nn_node *n) {
@@ -96,9 +168,11 @@ static call scaled_uniform(const nn_weight *w) {
     return plain("uniform_", 2, -limit, limit);
 }
 
-static call initial(const nn_weight *w) {
+static call initial(const place *p) {
+    const nn_weight *w = p->weight;
     double a = w->init.a, b = w->init.b;
-    bool matrix = w->shape.rank > 1;
+    bool matrix = p->node->op == NN_OP_MATMUL || p->node->op == NN_OP_CONV;
+    matrix = matrix && w->shape.rank > 1; /* else PyTorch would count other fans */
     switch (w->init.kind) {
     case NN_INIT_ZEROS:
         return plain("zeros_", 0, 0, 0);
@@ -134,16 +208,32 @@ static call initial(const nn_weight *w) {
     abort();
 }
 
-/* BatchNorm modules begin with these by themselves. */
+/* Whether gamma and beta are there, of a node that normalises; false: it does not. */
+static bool is_norm(const nn_node *n, bool *ret_scale, bool *ret_center) {
+    const nn_attr *a = &n->attr;
+    *ret_scale = *ret_center = false;
+    if (n->op == NN_OP_BATCH_NORM)
+        *ret_scale = a->batch_norm.scale, *ret_center = a->batch_norm.center;
+    else if (n->op == NN_OP_LAYER_NORM)
+        *ret_scale = a->layer_norm.scale, *ret_center = a->layer_norm.center;
+    else if (n->op == NN_OP_GROUP_NORM)
+        *ret_scale = a->group_norm.scale, *ret_center = a->group_norm.center;
+    else
+        return false;
+    return true;
+}
+
+/* Modules that normalise begin with these by themselves. */
 static bool is_default(const place *p) {
-    if (p->node->op != NN_OP_BATCH_NORM) return false;
+    bool scale, center;
+    if (!is_norm(p->node, &scale, &center)) return false;
     bool ones = strcmp(p->suffix, "gamma") == 0 || strcmp(p->suffix, "moving_variance") == 0;
     return p->weight->init.kind == (ones ? NN_INIT_ONES : NN_INIT_ZEROS);
 }
 
-static void put_initial(const place *p, const char *owner, nn_buf *out) {
-    call c = initial(p->weight);
-    nn_buf_printf(out, "nn.init.%s(%s.%s", c.function, owner, p->parameter);
+static void put_initial(const place *p, const char *parameter, const char *owner, nn_buf *out) {
+    call c = initial(p);
+    nn_buf_printf(out, "nn.init.%s(%s%s", c.function, owner, parameter);
     for (int i = 0; i < c.n; i++) {
         nn_buf_puts(out, ", ");
         nn_py_float(out, c.arguments[i]);
@@ -155,14 +245,15 @@ static void put_initial(const place *p, const char *owner, nn_buf *out) {
 static void put_rest(const place *p, const char *indent, const char *owner, nn_buf *out) {
     const nn_weight *w = p->weight;
     if (w->init.kind == NN_INIT_IDENTITY && w->init.a != 1) {
-        nn_buf_printf(out, "%s%s.%s.data.mul_(", indent, owner, p->parameter);
+        nn_buf_printf(out, "%s%s%s.data.mul_(", indent, owner, p->parameter);
         nn_py_float(out, w->init.a);
         nn_buf_puts(out, ")\n");
     }
     int64_t last = w->shape.rank ? w->shape.dim[w->shape.rank - 1] : 1;
-    if (w->init.kind == NN_INIT_UNIT_FORGET) /* PyTorch has our last axis first */
-        nn_buf_printf(out, "%s%s.%s.data[%" PRId64 ":%" PRId64 "].fill_(1.0)\n", indent, owner,
-                      p->parameter, last / 4, last / 2);
+    if (w->init.kind != NN_INIT_UNIT_FORGET) return;
+    bool first = p->turned || w->shape.rank == 1; /* PyTorch has our last axis first */
+    nn_buf_printf(out, "%s%s%s.data[%s%" PRId64 ":%" PRId64 "].fill_(1.0)\n", indent, owner,
+                  p->parameter, first ? "" : "..., ", last / 4, last / 2);
 }
 
 /* The lines that fill one module, each behind `indent`; none for what begins right by itself. */
@@ -172,9 +263,14 @@ static void put_module(const nn_emit *e, const nn_node *n, const char *indent, c
         place p = place_of(e, n, k);
         if (is_default(&p)) continue;
         nn_buf_puts(out, indent);
-        put_initial(&p, owner, out);
+        put_initial(&p, p.parameter, owner, out);
+        if (p.second) {
+            nn_buf_puts(out, indent);
+            put_initial(&p, p.second, owner, out);
+        }
         put_rest(&p, indent, owner, out);
     }
+    if (has_idle_bias(e, n)) nn_buf_printf(out, "%snn.init.zeros_(%s.bias_hh_l0)\n", indent, owner);
 }
 
 /* Modules that begin in the same way share a loop. */
@@ -250,30 +346,45 @@ void nn_torch_initialisers(nn_emit *e, nn_buf *out) {
 void nn_torch_freeze(nn_emit *e, nn_buf *out) {
     for (int i = 0; i < e->g->n_nodes; i++) {
         const nn_node *n = &e->g->nodes[i];
-        const char *name = e->attribute[i];
+        const char *attribute = e->attribute[i];
+        bool scale, center;
         if (n->n_weights == 0) continue;
-        bool norm = n->op == NN_OP_BATCH_NORM;
-        bool any = !norm || n->attr.batch_norm.center || n->attr.batch_norm.scale;
+        bool norm = is_norm(n, &scale, &center), any = !norm || center || scale;
         if (any && !nn_torch_trains(e, n))
-            nn_buf_printf(out, "        self.%s.requires_grad_(False)\n", name);
-        else if (any && norm && !n->attr.batch_norm.scale)
+            nn_buf_printf(out, "        self.%s.requires_grad_(False)\n", attribute);
+        else if (any && norm && !scale)
             nn_buf_printf(out,
                           "        self.%s.weight.requires_grad_(False)  # scale=False: stays 1\n",
-                          name);
-        else if (any && norm && !n->attr.batch_norm.center)
+                          attribute);
+        else if (any && norm && !center)
+            nn_buf_printf(out,
+                          "        self.%s.bias.requires_grad_(False)  # center=False: stays 0\n",
+                          attribute);
+        else if (has_idle_bias(e, n))
             nn_buf_printf(
-                out, "        self.%s.bias.requires_grad_(False)  # center=False: stays 0\n", name);
+                out, "        self.%s.bias_hh_l0.requires_grad_(False)  # one bias is enough\n",
+                attribute);
     }
 }
 
 /* ---- penalties and constraints ---- */
 
+static void put_term(nn_buf *out, const char *before, const char *module, const char *parameter) {
+    nn_buf_puts(out, out->n ? "        + " : "        ");
+    nn_buf_printf(out, "%smodel.%s%s", before, module, parameter);
+}
+
 static void put_norm(const char *module, const place *p, double factor, const char *of,
                      nn_buf *out) {
+    const char *parts[] = {p->parameter, p->second};
     if (factor == 0) return;
-    nn_buf_puts(out, out->n ? "        + " : "        ");
-    nn_py_float(out, factor);
-    nn_buf_printf(out, " * model.%s.%s.%s.sum()\n", module, p->parameter, of);
+    for (int i = 0; i < 2 && parts[i]; i++) {
+        NN_BUF before = {0};
+        nn_py_float(&before, factor);
+        nn_buf_puts(&before, " * ");
+        put_term(out, nn_buf_str(&before), module, parts[i]);
+        nn_buf_printf(out, ".%s.sum()\n", of);
+    }
 }
 
 static void put_penalty(nn_emit *e, const place *p, nn_buf *out) {
@@ -282,12 +393,21 @@ static void put_penalty(nn_emit *e, const place *p, nn_buf *out) {
     put_norm(e->attribute[p->node->id], p, p->weight->regularizer.l2, "square()", out);
 }
 
+static void put_activities(nn_emit *e, nn_buf *out) {
+    for (int i = 0; i < e->g->n_nodes; i++)
+        if (e->g->nodes[i].op == NN_OP_ACTIVITY_REG && e->attribute[i]) {
+            put_term(out, "", e->attribute[i], ".value");
+            nn_buf_putc(out, '\n');
+        }
+}
+
 bool nn_torch_penalties(nn_emit *e, nn_buf *out) {
     NN_BUF terms = {0};
     each_weight(e, put_penalty, &terms);
+    put_activities(e, &terms);
     if (terms.n == 0) return false;
     nn_buf_puts(out, "\n\ndef penalties(model):\n"
-                     "    \"\"\"What the regularizers of the weights add to the loss.\"\"\"\n"
+                     "    \"\"\"What the regularizers of the network add to the loss.\"\"\"\n"
                      "    return (\n");
     nn_buf_append(out, terms.p, terms.n);
     nn_buf_puts(out, "    )\n");
@@ -306,10 +426,14 @@ static void put_constraint(nn_emit *e, const place *p, nn_buf *out) {
     const char *module = e->attribute[p->node->id];
     if (c->kind == NN_CONSTRAINT_NONE) return;
     if (c->kind == NN_CONSTRAINT_NON_NEG) {
-        nn_buf_printf(out, "    model.%s.%s.clamp_(min=0.0)\n", module, p->parameter);
+        nn_buf_printf(out, "    model.%s%s.clamp_(min=0.0)\n", module, p->parameter);
         return;
     }
-    nn_buf_printf(out, "    rescale(model.%s.%s, ", module, p->parameter);
+    bool vector = p->weight->shape.rank < 2, slopes = p->node->op == NN_OP_PRELU && *p->parameter;
+    const char *view = slopes && !vector     ? ".unsqueeze(1)"
+                       : p->turned || vector ? ""
+                                             : ".movedim(-1, 0)"; /* outputs first */
+    nn_buf_printf(out, "    rescale(model.%s%s%s, ", module, p->parameter, view);
     if (c->kind == NN_CONSTRAINT_UNIT_NORM)
         nn_buf_puts(out, "torch.ones_like");
     else if (c->kind == NN_CONSTRAINT_MAX_NORM) {
@@ -344,21 +468,25 @@ bool nn_torch_constraints(nn_emit *e, nn_buf *out) {
 
 /* Where each axis of PyTorch's weight comes from in ours: [in, out] and [k..., in / groups, out]
  * against [out, in] and [out, in / groups, k...]. */
-static void put_axes(int rank, nn_buf *out) {
-    if (rank == 1) {
-        nn_buf_puts(out, "(0,)");
-        return;
-    }
-    nn_buf_printf(out, "(%d, %d", rank - 1, rank - 2);
-    for (int i = 0; i < rank - 2; i++) nn_buf_printf(out, ", %d", i);
-    nn_buf_putc(out, ')');
+static void put_axes(const place *p, nn_buf *out) {
+    int rank = p->weight->shape.rank;
+    bool turned = p->turned || p->second;
+    nn_buf_putc(out, '(');
+    for (int i = 0; i < rank; i++)
+        nn_buf_printf(out, "%s%d", i ? ", " : "", !turned ? i : i < 2 ? rank - 1 - i : i - 2);
+    nn_buf_puts(out, rank == 1 ? ",)" : ")");
 }
 
 static void put_entry(nn_emit *e, const place *p, nn_buf *out) {
+    const char *module = e->attribute[p->node->id];
     nn_buf_puts(out, "    ");
     nn_py_string(out, p->weight->name);
-    nn_buf_printf(out, ": ('%s.%s', ", e->attribute[p->node->id], p->parameter);
-    put_axes(p->weight->shape.rank, out);
+    if (p->second)
+        nn_buf_printf(out, ": ('%s%s %s%s', ", module, p->parameter, module, p->second);
+    else
+        nn_buf_printf(out, ": ('%s%s', ", module, p->parameter);
+    put_axes(p, out);
+    if (p->gates) nn_buf_puts(out, ", (1, 0, 2)");
     nn_buf_puts(out, "),\n");
 }
 
@@ -370,21 +498,26 @@ static const char loader[] =
     "    size, = struct.unpack_from('<Q', data)\n"
     "    tensors = json.loads(data[8:8 + size])\n"
     "    state = model.state_dict()\n"
-    "    for name, (parameter, axes) in NEURAL_WEIGHTS.items():\n"
+    "    for name, (parameters, axes, *gates) in NEURAL_WEIGHTS.items():\n"
     "        if name not in tensors:\n"
     "            raise ValueError(f'{path}: holds no {name}, it is of another network')\n"
     "        shape = tensors[name]['shape']\n"
     "        begin, end = tensors[name]['data_offsets']\n"
     "        values = torch.frombuffer(data, dtype=torch.float32, count=(end - begin) // 4,\n"
     "                                  offset=8 + size + begin).reshape(shape).permute(axes)\n"
-    "        if values.shape != state[parameter].shape:\n"
-    "            raise ValueError(f'{path}: {name} is {shape}, it is of another network')\n"
-    "        state[parameter].copy_(values)\n";
+    "        for order in gates:\n"
+    "            values = torch.cat([values.chunk(len(order))[i] for i in order])\n"
+    "        names = parameters.split()\n"
+    "        for parameter, part in zip(names, values.unbind(-1) if len(names) > 1 else [values]):\n"
+    "            if [n for n in part.shape if n > 1] != [n for n in state[parameter].shape if n > 1]:\n"
+    "                raise ValueError(f'{path}: {name} is {shape}, it is of another network')\n"
+    "            state[parameter].copy_(part.reshape(state[parameter].shape))\n";
 
 void nn_torch_weight_map(nn_emit *e, nn_buf *out) {
     nn_buf_puts(
         out,
-        "\n\n# Neural's name of each weight: the parameter here, and where its axes come from.\n"
+        "\n\n# Neural's name of each weight: the parameter here, where its axes come from, and where "
+        "the\n# gates of a GRU do.\n"
         "NEURAL_WEIGHTS = {\n");
     each_weight(e, put_entry, out);
     nn_buf_puts(out, "}\n\n\n");

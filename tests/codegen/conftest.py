@@ -24,6 +24,13 @@ def find_binary():
     return built[-1]
 
 
+def load_path(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Neural:
     """Runs the program in a folder of its own."""
 
@@ -39,21 +46,59 @@ class Neural:
             pytest.fail(f'neural {arguments}: {done.returncode}\n{done.stdout}{done.stderr}')
         return done
 
-    def generate(self, program, *more):
+    def generate(self, program, *more, ok=True):
         """The path of the code generated from a program's text."""
         stem = self.folder / f'net_{next(self.count)}'
         stem.with_suffix('.neural').write_text(program)
         self.run('compile', stem.with_suffix('.neural').name, '--backend', 'pytorch', '-o', stem.name + '.py',
-                 *more)
+                 *more, ok=ok)
         return stem.with_suffix('.py')
 
     def load(self, program):
         """The generated code as a module."""
-        path = self.generate(program)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_path(self.generate(program))
+
+
+class Reference:
+    """A network as the reference engine runs it, with random weights; see reference.c."""
+
+    def __init__(self, neural, path, seed=0):
+        self.binary, self.path = neural.binary.parent / 'codegen_reference', path
+        self.random = np.random.default_rng(seed)
+        about = json.loads(self.call().stdout)
+        self.inputs, self.outputs, self.words = about['inputs'], about['outputs'], about['words']
+        self.ops = set(about['ops'])
+        self.weights = {name: self.draw(name, shape) for name, shape in about['weights']}
+        self.file = write_safetensors(path.with_suffix('.safetensors'), self.weights)
+
+    def call(self, *arguments, given=b''):
+        done = subprocess.run([self.binary, self.path, *map(str, arguments)], input=given, capture_output=True,
+                              timeout=120)
+        if done.returncode:
+            pytest.fail(f'{self.path.read_text()}\n{done.stderr.decode()}')
+        return done
+
+    def draw(self, name, shape):
+        if name.endswith('moving_variance'):
+            return self.random.uniform(0.5, 2, shape).astype('f4')
+        return (self.random.normal(size=shape) * 0.5).astype('f4')
+
+    def samples(self, rows=3):
+        """Rows of each input; sizes that are open are 6."""
+        shapes = [[6 if d < 0 else d for d in shape] for _, shape in self.inputs]
+        return [(self.random.integers(0, words, (rows, *shape)) if words else
+                 self.random.normal(size=(rows, *shape))).astype('f4')
+                for shape, words in zip(shapes, self.words)]
+
+    def run(self, samples):
+        rows = len(samples[0])
+        raw = self.call(self.file, rows, given=b''.join(x.tobytes() for x in samples)).stdout
+        flat, outputs = np.frombuffer(raw, '<f4'), []
+        for _, shape in self.outputs:
+            size = rows * int(np.prod(shape))
+            outputs.append(flat[:size].reshape(rows, *shape))
+            flat = flat[size:]
+        return outputs
 
 
 @pytest.fixture

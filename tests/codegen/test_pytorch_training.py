@@ -36,11 +36,11 @@ def test_examples_are_clean_and_deterministic(neural, example):
 
 @pytest.mark.parametrize('example', EXAMPLES, ids=[p.stem for p in EXAMPLES])
 def test_examples_train(neural, example):
-    done = lines_of(run_script(neural.generate(example.read_text()), '--data', 'synthetic', '--epochs', 2, '--json',
+    done = lines_of(run_script(neural.generate(example.read_text()), '--data', 'synthetic', '--epochs', 4, '--json',
                                '--device', 'cpu'))
-    assert [line['type'] for line in done] == ['epoch', 'epoch', 'result']
-    assert done[1]['loss'] < done[0]['loss']
-    assert done[1]['epochs'] == 2
+    assert [line['type'] for line in done] == 4 * ['epoch'] + ['result']
+    assert done[3]['loss'] < done[0]['loss']  # a single epoch may go up, with momentum
+    assert done[1]['epochs'] == 4
 
 
 CE = 'Dense(3, activation=softmax)\n loss: sparse_categorical_crossentropy'

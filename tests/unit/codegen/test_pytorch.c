@@ -95,19 +95,20 @@ TEST(pytorch_branches_keep_their_values_apart) {
              .stride = {2, 2},
              .dilation = {1, 1}
     };
-    add(g,
-        (nn_node_spec){.op = NN_OP_MAX_POOL,
-                       .name = "pool",
-                       .inputs = (int[]){conv},
-                       .n_inputs = 1,
-                       .attr.pool = p},
-        NULL);
-    CHECK_OK(generate(g, flat, &b, &err), &err);
+    int pool = add(g,
+                   (nn_node_spec){.op = NN_OP_MAX_POOL,
+                                  .name = "pool",
+                                  .inputs = (int[]){conv},
+                                  .n_inputs = 1,
+                                  .attr.pool = p},
+                   NULL);
+    CHECK_OK(nn_graph_add_output(g, flat, &err), &err);
+    CHECK_OK(generate(g, pool, &b, &err), &err);
     check_has(&b, "class HandMade(nn.Module)");
     check_has(&b, "        x_2 = self.x(in_2.permute(0, 3, 1, 2))  # (batch, 4, 6, 6)\n");
     check_has(&b, "        flat = torch.flatten(x_2.permute(0, 2, 3, 1), 1)  # (batch, 144)\n");
     check_has(&b, "        pool = self.pool(x_2)  # (batch, 4, 3, 3)\n");
-    check_has(&b, "        return flat\n");
+    check_has(&b, "        return flat, pool.permute(0, 2, 3, 1)\n");
 }
 
 TEST(pytorch_transposes) {
@@ -159,38 +160,6 @@ TEST(pytorch_says_what_it_cannot_write) {
     check_refused(
         g, pool,
         "AveragePooling2D 'pool' cannot be written in PyTorch: its average pools have no dilation");
-    g = graph_new();
-    in = add_input(g, (nn_shape){
-                          5, {2, 2, 2, 2, 2}
-    });
-    int norm = add(g,
-                   (nn_node_spec){.op = NN_OP_BATCH_NORM,
-                                  .name = "norm",
-                                  .inputs = (int[]){in},
-                                  .n_inputs = 1,
-                                  .attr.batch_norm = {.epsilon = 1e-3}},
-                   (const char *const[]){"moving_mean", "moving_variance", NULL});
-    check_refused(g, norm, "at most 4 axes");
-}
-
-/* Ops without an emitter, and ones that would be written wrongly. */
-TEST(pytorch_refuses_what_it_does_not_write) {
-    nn_graph *g = graph_new();
-    int in = add_input(g, (nn_shape){
-                              2, {4, 5}
-    });
-    nn_node_spec clip = {.op = NN_OP_CLIP, .name = "limit", .inputs = &in, .n_inputs = 1};
-    check_refused(g, add(g, clip, NULL), "('limit'): the PyTorch backend does not write clip yet");
-    g = graph_new();
-    in = add_input(g, (nn_shape){
-                          2, {4, 5}
-    });
-    nn_node_spec fold = {.op = NN_OP_FOLD, .name = "steps", .inputs = &in, .n_inputs = 1};
-    nn_node_spec unfold = {.op = NN_OP_UNFOLD, .name = "back", .n_inputs = 1};
-    int folded = add(g, fold, NULL);
-    unfold.inputs = &folded;
-    unfold.attr.unfold.size = 4;
-    check_refused(g, add(g, unfold, NULL), "it lies inside TimeDistributed");
 }
 
 /* The same graph gives the same bytes, appended to what is there. */

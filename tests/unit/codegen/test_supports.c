@@ -3,6 +3,7 @@
 #include "codegen/backend.h"
 #include "t.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void generate(const nn_train_spec *t, const char *what) {
@@ -27,20 +28,14 @@ static void generate(const nn_train_spec *t, const char *what) {
 TEST(pytorch_refuses_what_it_does_not_write) {
     nn_train_spec t = nn_train_default();
     generate(&t, NULL);
-    t.loss = NN_LOSS_HUBER;
-    generate(&t, "loss 'huber'");
+    t.loss = NN_LOSS_CTC;
+    generate(&t, "loss 'ctc'");
     t = nn_train_default();
-    t.optimizer = nn_optimizer_default(NN_OPTIMIZER_RMSPROP);
-    generate(&t, "optimizer 'RMSprop'");
+    t.loss = NN_LOSS_CUSTOM;
+    generate(&t, "the custom loss");
     t = nn_train_default();
-    t.optimizer.schedule = nn_schedule_default(NN_SCHEDULE_COSINE);
-    generate(&t, "CosineDecay");
-    t = nn_train_default();
-    t.metrics |= NN_METRIC_AUC;
-    generate(&t, "metric 'auc'");
-    t = nn_train_default();
-    t.early_stopping = nn_early_stopping_default();
-    generate(&t, "early_stopping");
+    snprintf(t.callbacks, sizeof t.callbacks, "[x]");
+    generate(&t, "'callbacks'");
     t = nn_train_default();
     t.precision = NN_PRECISION_FLOAT16;
     generate(&t, "float16");

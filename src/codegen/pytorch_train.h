@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* pytorch_train.h - the parts of the training program that pytorch_train.c puts together: data
+ * (pytorch_data.c), loss and metrics (pytorch_loss.c), optimiser and schedule
+ * (pytorch_optimizer.c). Each writes functions of the generated file. */
+#ifndef NN_CODEGEN_PYTORCH_TRAIN_H
+#define NN_CODEGEN_PYTORCH_TRAIN_H
+#include "codegen/pytorch.h"
+
+void nn_torch_data(nn_emit *e, nn_buf *out);             /* load_data(), to_input() */
+void nn_torch_loss_and_metrics(nn_emit *e, nn_buf *out); /* loss_of(), measure() */
+bool nn_torch_takes_classes(const nn_emit *e);           /* targets are class numbers */
+unsigned nn_torch_metrics(const nn_emit *e); /* bits of what is measured: what is watched, too */
+void nn_torch_optimizer(nn_emit *e, nn_buf *out);           /* make_optimizer(), learning_rate() */
+void nn_torch_clipping(const nn_optimizer *o, nn_buf *out); /* lines of train_epoch() */
+void nn_torch_decay(const nn_optimizer *o, nn_buf *out);
+#endif
