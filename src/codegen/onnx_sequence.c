@@ -291,7 +291,7 @@ static nn_status count_steps(nn_emit *e, const nn_node *n, const char *what, int
 }
 
 static nn_status emit_unrolled(nn_emit *e, const nn_node *n, nn_err *err) {
-    int64_t steps;
+    int64_t steps = 0;
     nn_status s = count_steps(e, n,
                               n->n_inputs > 1
                                   ? "a mask over steps whose number is open or too large"
@@ -388,7 +388,7 @@ static nn_status check_image(const nn_node *n, const nn_shape *image, nn_err *er
 }
 
 nn_status nn_onnx_emit_conv_lstm(nn_emit *e, const nn_node *n, nn_err *err) {
-    int64_t steps;
+    int64_t steps = 0;
     int spatial = n->attr.conv_lstm.window.spatial, sequences = n->attr.conv_lstm.sequences;
     conv_cell k = {.window = state_window(&n->attr.conv_lstm.window), .image.rank = spatial};
     memcpy(k.image.dim, n->shape.dim + sequences, (size_t)spatial * sizeof *k.image.dim);

@@ -12,9 +12,9 @@
 #include <string.h>
 
 typedef struct edit {
-    size_t begin, end;     /* of the expression */
-    const char *text;      /* NULL: the candidate's own bytes, edits within them made */
-    size_t from, to;       /* of the candidate */
+    size_t begin, end;            /* of the expression */
+    const char *text;             /* NULL: the candidate's own bytes, edits within them made */
+    size_t from, to;              /* of the candidate */
     const nn_search_point *point; /* for messages */
 } edit;
 

@@ -62,10 +62,10 @@ typedef struct nn_plan {
 enum {
     NN_DRAW_MAX_NODES = 2000,
     NN_DRAW_MAX_EDGES = 6000,
-    NN_DRAW_TANGLED = 600,       /* detours */
+    NN_DRAW_TANGLED = 600,      /* detours */
     NN_DRAW_MAX_DETOURS = 8000, /* more is an error */
-    NN_DRAW_PERIOD = 64,         /* siblings that a repeated group may have to be found */
-    NN_DRAW_FOLD = 1450          /* points: a picture that is higher, some 24 boxes, is folded */
+    NN_DRAW_PERIOD = 64,        /* siblings that a repeated group may have to be found */
+    NN_DRAW_FOLD = 1450         /* points: a picture that is higher, some 24 boxes, is folded */
 };
 
 /* NN_E_LIMIT, with the way out, for a picture of more than NN_DRAW_MAX_NODES boxes. */

@@ -42,7 +42,7 @@ struct nn_diag {
     struct nn_derivation *last_step;
     int n_steps;
     int cut_steps; /* of a derivation too long to be kept: left out after the first two */
-    nn_fix fix; /* what == NULL: none */
+    nn_fix fix;    /* what == NULL: none */
     nn_diag *next;
 };
 

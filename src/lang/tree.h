@@ -55,7 +55,7 @@ typedef struct nn_hpo {
     nn_hpo_kind kind;
     nn_value *values;            /* CHOICE; layer choices are values of kind CALL */
     nn_value *low, *high, *step; /* ranges; step may be NULL */
-    int point; /* the checker's mark: its search point + 1; 0 before */
+    int point;                   /* the checker's mark: its search point + 1; 0 before */
 } nn_hpo;
 
 struct nn_arg {

@@ -14,8 +14,8 @@ nn_status nn_build_op_n(const nn_layer_ctx *c, nn_op op, const char *suffix, con
                         int n_inputs, const nn_attr *attr, const nn_shape *shape, int *ret,
                         nn_err *err);
 /* Builds a wrapped layer on `from`; its nodes are named "<layer>.<suffix>..." ("": as the layer
- * itself), its inputs beyond the first are none, the padding of its output is in c->ret_mask. `args`
- * in place of inner->args unless NULL. */
+ * itself), its inputs beyond the first are none, the padding of its output is in c->ret_mask.
+ * `args` in place of inner->args unless NULL. */
 nn_status nn_build_inner(const nn_layer_ctx *c, const nn_inner *inner, const nn_bound *args,
                          const char *suffix, int from, int *ret, nn_err *err);
 /* Builds the block on `from`; NN_E_DSL_ERROR if it leaves more than one branch open. */

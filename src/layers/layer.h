@@ -58,8 +58,8 @@ typedef struct nn_bound {
     int64_t i;
     double f;
     bool b;
-    const char *s; /* STRING, ENUM, ACTIVATION (canonical spelling); ANY: as JSON */
-    int64_t dims[NN_MAX_SPATIAL]; /* DIMS; AXES in the first two; BORDER: before */
+    const char *s;                 /* STRING, ENUM, ACTIVATION (canonical spelling); ANY: as JSON */
+    int64_t dims[NN_MAX_SPATIAL];  /* DIMS; AXES in the first two; BORDER: before */
     int64_t after[NN_MAX_SPATIAL]; /* BORDER */
     nn_shape shape;
     const nn_inner *inner;    /* LAYER */
@@ -77,8 +77,8 @@ typedef struct nn_layer_ctx nn_layer_ctx;
 /* A bound call inside another: the layer of a wrapper. */
 struct nn_inner {
     const nn_layer *layer;
-    const nn_bound *args; /* as in nn_layer_ctx */
-    const void *block;    /* its { ... }; NULL if it has none */
+    const nn_bound *args;           /* as in nn_layer_ctx */
+    const void *block;              /* its { ... }; NULL if it has none */
     const char *custom_name, *kept; /* as in nn_layer_ctx */
     nn_span span;
 };
@@ -105,13 +105,14 @@ struct nn_layer_ctx {
     int n_inputs;
     int input;             /* the first of them, -1 if it has none */
     const nn_shape *shape; /* of that input */
-    int mask; /* node of whole numbers (steps) of which 0 marks padding, as Embedding(mask_zero=true)
-                 left it for the first input; -1: none */
+    int mask;              /* node of whole numbers (steps) of which 0 marks padding, as
+                              Embedding(mask_zero=true)              left it for the first input; -1: none */
     int *ret_mask; /* of the output; preset to `mask` if the layer passes masks on, else to -1 */
     const char *custom_name; /* as written: of a custom layer */
-    const char *kept; /* open_params: what was given beyond the table, as a JSON object; NULL: nothing
-                       */
-    const void *block;       /* the items of its { ... }; NULL if it has none */
+    const char
+        *kept; /* open_params: what was given beyond the table, as a JSON object; NULL: nothing
+                */
+    const void *block; /* the items of its { ... }; NULL if it has none */
     /* Builds the items of a block on node `from` as layers of their own; ret takes what they leave
      * open: one node, or one a branch. Errors inside have been reported: NN_E_DSL_ERROR with an
      * empty message is to be passed on as it is. */
@@ -139,7 +140,7 @@ struct nn_layer {
     const char *aliases; /* "MaxPool2D|…"; NULL: none */
     nn_layer_role role;
     bool rank1; /* --auto-flatten puts a Flatten before it when the input has more axes */
-    const nn_param *params; /* ends with a NULL name */
+    const nn_param *params;     /* ends with a NULL name */
     int min_inputs, max_inputs; /* both 0: one (an Input: none) */
     nn_block_use block;         /* whether { ... } may or must follow */
     bool passes_mask;           /* the padding of its input is that of its output */

@@ -415,7 +415,7 @@ static nn_status add_affine(importer *m, op *p, int in, const tensor *c, double 
 
 nn_status nn_import_affine(importer *m, op *p, item *v, const tensor *c, double scale, bool add,
                            nn_err *err) {
-    int rank = nn_import_rank(m, v), axis = only_axis(c), in;
+    int rank = nn_import_rank(m, v), axis = only_axis(c), in = -1;
     bool scalar = axis == 0, channel = axis == rank - 1, last = axis == 1;
     if (c->rank > rank || (!scalar && !channel && !last) || rank < 2)
         return nn_import_unsupported(p, err, "its constant varies over more than the channels");

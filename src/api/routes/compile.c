@@ -19,9 +19,10 @@ static const nn_member answer_members[] = {
     {"warnings",                             NN_ARRAY, .required = true, .items = NN_STRING, .help = "what was odd"},
     {"diagnostics",                                             NN_ARRAY, .required = true, .items = NN_OBJECT,
      .help = "errors and warnings with places and fixes"},
-    {"search_space", NN_OBJECT, .help = "with enable_hpo: the points, as neural search-space --json"},
+    {"search_space",NN_OBJECT,
+     .help = "with enable_hpo: the points, as neural search-space --json"},
     NN_MEMBER_OPERATION,
-    {0}
+    {0                            }
 };
 static const nn_schema answer = {"CompileAnswer", answer_members, .help = "a compilation"};
 
