@@ -42,3 +42,17 @@ nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_op
         return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the code of '%s'", g->name);
     return s;
 }
+
+const nn_backend *nn_backend_text(const char *name, nn_buf *ret_list) {
+    const nn_backend *found = nn_backend_find(name), *last = NULL, *b;
+    if (found && !found->weights) return found;
+    for (unsigned i = 0; (b = nn_backend_at(i)); i++)
+        if (!b->weights) last = b;
+    bool first = true;
+    for (unsigned i = 0; (b = nn_backend_at(i)); i++) {
+        if (b->weights) continue;
+        nn_buf_printf(ret_list, "%s'%s'", first ? "" : b == last ? " or " : ", ", b->name);
+        first = false;
+    }
+    return NULL;
+}

@@ -34,6 +34,9 @@ typedef struct nn_backend {
 
 const nn_backend *nn_backend_at(unsigned i);
 const nn_backend *nn_backend_find(const char *name); /* name or alias; NULL if there is none */
+/* The same of those that write a text and nothing else, which an answer over HTTP can hold; lists
+ * them, 'a', 'b' or 'c', where it finds none. */
+const nn_backend *nn_backend_text(const char *name, nn_buf *ret_list);
 /* Generates into out (appended). NN_E_UNSUPPORTED names the layer and the op that the backend
  * cannot express. */
 nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_options *opt,

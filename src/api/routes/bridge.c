@@ -371,13 +371,11 @@ static const nn_schema code_answer = {"BridgeCodeAnswer", code_answer_members,
 /* NULL, with the sentence, for a backend that this program does not have. */
 static const nn_backend *find_backend(const work *w, nn_buf *error) {
     const char *name = text_of(w, "backend");
-    const nn_backend *found = nn_backend_find(name), *b;
-    if (found) return found;
-    nn_buf_printf(error, "Unsupported backend: %.60s. Choose ", name);
-    for (unsigned i = 0; (b = nn_backend_at(i)); i++)
-        nn_buf_printf(error, "%s'%s'", !i ? "" : nn_backend_at(i + 1) ? ", " : " or ", b->name);
-    nn_buf_puts(error, ".");
-    return NULL;
+    NN_BUF list = {0};
+    const nn_backend *found = nn_backend_text(name, &list);
+    if (!found)
+        nn_buf_printf(error, "Unsupported backend: %.60s. Choose %s.", name, nn_buf_str(&list));
+    return found;
 }
 
 /* Compiles model_data, and again with best_params where they set anything: which points there are

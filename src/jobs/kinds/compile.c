@@ -37,24 +37,24 @@ static const char *dataset_of(const nn_json *request) {
     return nn_json_str(nn_json_get(request, "dataset"), "MNIST");
 }
 
-/* Names of the code generators that this program has. */
-static void list_backends(nn_buf *out) {
-    const nn_backend *b;
-    for (unsigned i = 0; (b = nn_backend_at(i)); i++)
-        nn_buf_printf(out, "%s%s", i ? ", " : "", b->name);
-}
-
 static nn_status check(nn_jobs *j, const nn_json *request, nn_json *problems, nn_json *warnings,
                        nn_err *err) {
     NN_BUF names = {0};
     (void)j;
     if (nn_json_size(problems)) return NN_OK;
-    if (!nn_backend_find(backend_of(request))) {
-        list_backends(&names);
+    const char *backend = backend_of(request);
+    if (!nn_backend_text(backend, &names)) {
+        bool file = nn_backend_find(backend) != NULL;
         nn_status s =
-            nn_fail(err, NN_E_UNSUPPORTED, "backend: this program does not generate code for '%s'",
-                    backend_of(request));
-        return nn_err_hint(err, s, "it generates: %.200s", nn_buf_str(&names));
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    file ? "backend: '%s' is a file with weights, which no answer can hold"
+                         : "backend: this program does not generate code for '%s'",
+                    backend);
+        return nn_err_hint(err, s,
+                           file ? "`neural compile --backend %s` writes it; here there "
+                                  "are %.200s"
+                                : "not '%s'; there are %.200s",
+                           backend, nn_buf_str(&names));
     }
     if (!nn_dataset_is_known(dataset_of(request), &names)) {
         NN_BUF text = {0};
