@@ -15,9 +15,6 @@ RNN = """network R { input: (6, 3)
 CONV = """network C { input: (8, 8, 2)
   layers: Conv2D(4, 3, activation="relu") BatchNormalization() Flatten() Dense(5, activation="tanh") Dense(3, activation="sigmoid")
   loss: mse }"""
-TWO = """network T { input: { image: (4, 3) meta: (2,) }
-  layers: image: { Flatten() Dense(5, tanh) } meta: { Dense(5) } Add() Dense(2) }"""
-
 np = pytest.importorskip("numpy")
 
 
