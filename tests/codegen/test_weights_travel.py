@@ -2,7 +2,10 @@
 """Weights between PyTorch and Neural: a state_dict that torch made, imported, computes what torch computes; exported again, it
 loads with strict=True and is the same to the bit."""
 import json
+import pathlib
+import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -142,17 +145,45 @@ def test_every_name_that_is_wrong_is_listed(neural):
         assert line in done.stderr
 
 
-def test_formats_without_a_backend_say_so(neural):
+NODE = pathlib.Path(__file__).resolve().parents[1] / 'node'
+
+
+def ask_node(script, model, x, folder):
+    """The first output of a script of tests/node."""
+    x.tofile(folder / 'x.raw')
+    request = {'model': str(model), 'outputs': str(folder / 'out'),
+               'inputs': [{'name': 'input', 'type': 'float32', 'dims': list(x.shape), 'file': str(folder / 'x.raw')}]}
+    done = subprocess.run(['node', NODE / script], input=json.dumps(request) + '\n', capture_output=True, text=True, timeout=100,
+                          check=True)
+    reply = json.loads(done.stdout)
+    assert 'error' not in reply, reply
+    return np.fromfile(reply['outputs'][0]['file'], '<f4').reshape(reply['outputs'][0]['dims'])
+
+
+@pytest.mark.parametrize('form,script,package', [('onnx', 'run_onnx.js', 'onnxruntime-node'),
+                                                 ('keras', 'run_tfjs.js', '@tensorflow/tfjs')])
+@pytest.mark.parametrize('name', ['dense', 'conv', 'lstm'])
+def test_weights_of_torch_in_other_runtimes(neural, name, form, script, package):
+    """From torch to us, and from us on: torch's own outputs are what is expected."""
+    if not shutil.which('node') or not (NODE / 'node_modules' / package).exists():
+        pytest.skip(f'{package} is not installed: make deps SECTIONS=check')
     folder = neural.folder
-    (folder / 'n.neural').write_text(program('dense'))
-    save(folder / 'a.safetensors', make(neural.load(program('dense'))).state_dict())
+    model = make(neural.load(program(name)))
+    disturb(model)
+    (folder / 'n.neural').write_text(program(name))
+    save(folder / 'a.safetensors', model.state_dict())
     neural.run('import', 'a.safetensors', '--into', 'n.neural')
-    for name in ('onnx', 'keras'):
-        done = neural.run('export', 'n.safetensors', '--format', name, '-o', 'out', ok=False)
-        assert (done.returncode == 0) == (folder / 'out').exists()
-        assert done.returncode == 0 or 'does not write' in done.stderr
-        (folder / 'out').unlink(missing_ok=True)
+    out = folder / ('made.onnx' if form == 'onnx' else 'made.json')
+    neural.run('export', 'n.safetensors', '--format', form, '-o', out.name)
+    x = RNG.normal(size=(3, *eval(PROGRAMS[name][0]))).astype('f4')
+    want = model.predict(torch.tensor(x)).numpy()
+    got = ask_node(script, out, x, folder)
+    assert got.shape == want.shape and np.linalg.norm(got - want) <= 5e-5 * np.linalg.norm(want)
+
+
+def test_formats(neural):
     assert neural.run('export', 'n.safetensors', '--format', 'nonsense', ok=False).returncode == 2
+    assert neural.run('export', 'none.safetensors', ok=False).returncode == 3
 
 
 TWO = """network T { input: { image: (4, 3) meta: (2,) }
