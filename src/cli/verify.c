@@ -158,12 +158,20 @@ static nn_status print(asking *a, const char *path, const nn_verification *v, nn
 
 /* ---- a file ---- */
 
+/* What the file keeps of an earlier time. */
+static nn_status show(const asking *a, const char *path, const nn_model *m, nn_err *err) {
+    if (!m->certificate)
+        return nn_fail(err, NN_E_NOT_FOUND, "%s has no certificate: it was never verified", path);
+    return print_object(a, path, nn_json_copy(m->certificate), err);
+}
+
 static nn_status verify_model(asking *a, const char *path, nn_err *err) {
     __attribute__((cleanup(nn_model_freep))) nn_model *m = NULL;
     __attribute__((cleanup(nn_verification_freep))) nn_verification *v = NULL;
     nn_verify_options o = a->o;
     nn_status s = nn_model_load(path, &m, err);
     if (s) return s;
+    if (nn_opt_given(a->args, "show")) return show(a, path, m, err);
     o.weights = m->weights;
     s = nn_verify(a->host, m->graph, &o, &v, err);
     if (!s && !a->dry) {
@@ -181,6 +189,8 @@ static nn_status verify_program(asking *a, const char *path, nn_err *err) {
     nn_diags *diags = NULL;
     nn_unit *u = NULL;
     nn_compile_options opt;
+    if (nn_opt_given(a->args, "show"))
+        return nn_fail(err, NN_E_USAGE, "%s: only a model file keeps what was found", path);
     nn_status s = nn_cli_options(a->args, arena, &opt, err);
     if (!s) s = nn_cli_compile(arena, path, &opt, a->json, &src, &diags, &u, err);
     if (!s) s = nn_unit_runnable(u, err);
@@ -223,7 +233,7 @@ static nn_status verify_all(asking *a, nn_err *err) {
     if (!s && a->bad)
         s = nn_fail(err, NN_E_CONFLICT, "%d result%s not those of the reference engine", a->bad,
                     a->bad == 1 ? " is" : "s are");
-    if (!s && !a->compared)
+    if (!s && !a->compared && !nn_opt_given(a->args, "show"))
         s = nn_fail(err, NN_E_UNSUPPORTED, "nothing was compared: every backend was skipped");
     return s;
 }
@@ -243,6 +253,7 @@ static const nn_option options[] = {
     {"batch",    0,   "N",    "rows (default 4)", NULL},
     {"seed",     's', "N",    "of the inputs and, for a program, of the weights (default 1)", NULL},
     {"layers",   0,   NULL,   "compare every layer, not only those before a difference", NULL},
+    {"show",     0,   NULL,   "print what a model file keeps of the last time, run nothing", NULL},
     {"dry-run",  0,   NULL,   "leave the model file as it is", NULL},
     NN_CLI_SET,
     NN_CLI_AUTO_FLATTEN,

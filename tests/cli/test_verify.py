@@ -189,6 +189,10 @@ def test_the_certificate_stays_with_the_weights(neural, sequences, tmp_path):
     assert {k: v for k, v in metadata(path).items() if k != "certificate"} == {
         k: v for k, v in json.loads(before[8:8 + struct.unpack_from("<Q", before)[0]])["__metadata__"].items()}
     assert neural("predict", "r.safetensors", "--input", "rows.npy", "--json").out == predicted
+    kept = json.loads(neural("verify", "r.safetensors", "--show").out)
+    assert kept.pop("file") == "r.safetensors" and kept == made
+    (tmp_path / "old.safetensors").write_bytes(before)
+    assert neural("verify", "old.safetensors", "--show").code == 3 and neural("verify", "r.neural", "--show").code == 2
     shown = neural("verify", "r.safetensors", "--json", "--dry-run", "--backends", "reference")
     assert json.loads(shown.out)["weights"] == "the model's"
 
