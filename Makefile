@@ -3,10 +3,10 @@ SHELL := /bin/sh
 BUILD := build/release
 NINJA := ninja
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve reference check test bench fuzz format lint clean
+.PHONY: help deps build demo serve reference check test conformance bench fuzz format lint clean
 
 help: ## what this prints
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 deps: ## install the Debian packages that are missing (SECTIONS="build demo" for some)
 	@tools/deps.sh $(SECTIONS)
@@ -38,6 +38,13 @@ test: ## the inner loop: unit, conformance and golden tests of the dev build
 check: ## build, then every test that one machine can run
 	@$(MAKE) -s deps SECTIONS="build demo check"
 	@/usr/bin/python3 tools/check.py check
+
+conformance: ## op x backend: what is proven by running, and why the rest is not
+	@$(MAKE) -s deps SECTIONS="build check"
+	@$(MAKE) -s build
+	@cmake --preset dev >/dev/null
+	@$(NINJA) -C build/dev conformance_suite
+	@NEURAL_BIN=$(BUILD)/neural /usr/bin/python3 tests/conformance/matrix.py
 
 bench: ## measure against PyTorch and nginx, print ratios (BENCH=train for one group)
 	@$(MAKE) -s deps

@@ -13,7 +13,9 @@
 
 /* ---- deploy: the run function that jobs/ leaves to a higher folder ---- */
 
-static nn_status start_from_record(nn_app *a, const char *id, nn_arena *arena, nn_err *err) {
+/* Nobody names the engine of a deployment: the best that runs it is chosen at each start. */
+static nn_status start_from_record(nn_app *a, const char *id, nn_arena *arena,
+                                   nn_engine_choice *ret_choice, nn_err *err) {
     nn_row row, model;
     const char *path = NULL;
     nn_status s = nn_deployment_find(a->store, id, arena, &row, err);
@@ -22,7 +24,15 @@ static nn_status start_from_record(nn_app *a, const char *id, nn_arena *arena, n
     if (s) return s;
     NN_JSON *config = nn_row_json(row, "config");
     nn_live_spec spec = nn_deployment_live(row, config, path);
-    return nn_serve_start(a->serve, &spec, err);
+    s = nn_serve_start(a->serve, &spec, ret_choice, err);
+    if (s) return s;
+    if (*ret_choice->warning)
+        nn_log(NN_LOG_WARNING, ret_choice->warning, nn_kv_str("deployment", spec.name));
+    const char *engine = ret_choice->engine->name;
+    if (strcmp(nn_row_text(row, "engine"), engine) == 0) return NN_OK;
+    s = nn_deployment_set_engine(a->store, id, engine, err);
+    if (s) nn_serve_stop(a->serve, id);
+    return s;
 }
 
 static nn_json *deploy_result(nn_app *a, const nn_run *r) {
@@ -55,8 +65,10 @@ static nn_status run_deploy(void *ctx, const nn_run *r, nn_json **ret_result, nn
     nn_app *a = ctx;
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "deploy", 1 << 20);
     nn_serve_stop(a->serve, r->id); /* of an earlier attempt whose end could not be stored */
-    nn_status s = start_from_record(a, r->id, arena, err);
+    nn_engine_choice choice;
+    nn_status s = start_from_record(a, r->id, arena, &choice, err);
     if (s) return s;
+    if (*choice.warning && r->report.warning) r->report.warning(r->report.ctx, choice.warning);
     s = check_wanted(a, r->id, arena, err);
     if (s)
         nn_serve_stop(a->serve, r->id);
@@ -84,7 +96,8 @@ static nn_status restore(nn_app *a, nn_err *err) {
     for (int64_t i = 0; !s && i < rows.n; i++) {
         const char *id = nn_row_text(nn_rows_at(&rows, i), "id");
         nn_err why = {0};
-        if (start_from_record(a, id, arena, &why) == NN_OK) continue;
+        nn_engine_choice choice;
+        if (start_from_record(a, id, arena, &choice, &why) == NN_OK) continue;
         nn_log(NN_LOG_ERROR, "a deployment cannot be brought back", nn_kv_str("deployment", id),
                nn_kv_err(&why));
         outcome o = {.id = id, .error = why.msg};

@@ -132,6 +132,8 @@ void nn_cli_print_diags(const nn_diags *d); /* to stderr */
 nn_status nn_cli_errors(const nn_diags *d, nn_err *err);
 /* {network, layers, parameters, trainable, flops}; owned by the caller. */
 nn_json *nn_cli_unit_json(const nn_unit *u);
+/* `neural import FILE --into PROGRAM|MODEL` for a PyTorch state_dict (weights.c). */
+nn_status nn_cli_import_weights(const nn_args *a, nn_err *err);
 /* Replaces a file's text: the one behind a symbolic link, whose mode stays. NN_E_STORAGE_ERROR
  * also for a file that may not be written. */
 nn_status nn_cli_rewrite(const char *path, const void *p, size_t n, nn_err *err);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "data/dataset.h"
+#include "data/npy.h"
 #include "engine/engine.h"
 #include "model/model.h"
 #include "serve/tensor.h"
@@ -16,7 +17,8 @@ typedef struct predictor {
     nn_model *model;
     nn_dataset *data; /* NULL when the rows come from a file */
     nn_exec *exec;
-    int64_t inputs, outputs, batch;
+    nn_buf x[8]; /* by input: the rows of files, as floats, normalised */
+    int64_t rows, outputs, batch;
     int top;
     bool json, shown_any;
     int64_t labelled, correct;
@@ -26,27 +28,31 @@ typedef struct predictor {
 static void predictor_done(predictor *p) {
     nn_exec_closep(&p->exec);
     nn_dataset_free(p->data);
+    for (int i = 0; i < 8; i++) nn_buf_done(&p->x[i]);
     nn_model_free(p->model);
     nn_buf_done(&p->out);
 }
 
-static const nn_shape *input_shape(const predictor *p) {
-    return &p->model->graph->nodes[p->model->graph->inputs[0]].shape;
+static const nn_node *input_of(const predictor *p, int i) {
+    return &p->model->graph->nodes[p->model->graph->inputs[i]];
+}
+
+static const nn_node *output_of(const predictor *p, int i) {
+    return &p->model->graph->nodes[p->model->graph->outputs[i]];
 }
 
 static nn_status open_engine(predictor *p, const char *name, int64_t rows, nn_err *err) {
     const nn_graph *g = p->model->graph;
-    const nn_engine *engine = nn_engine_find(name ? name : "native");
-    if (!engine)
-        return nn_fail(err, NN_E_UNSUPPORTED,
-                       "engine '%.40s' is not known; engines are native and reference", name);
-    p->inputs = nn_shape_elements(input_shape(p));
-    p->outputs = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
+    nn_engine_choice choice;
+    nn_status s = nn_engine_choose(name, g, false, &choice, err);
+    if (s) return s;
+    if (*choice.warning) fprintf(stderr, "warning: %s\n", choice.warning);
+    p->outputs = nn_shape_elements(&output_of(p, 0)->shape);
     p->batch = rows < 256 ? rows : 256;
     nn_exec_options o = {.batch = p->batch};
-    nn_status s = engine->open(g, &o, &p->exec, err);
+    s = choice.engine->open(g, &o, &p->exec, err);
     if (s) return s;
-    engine->set_weights(p->exec, p->model->weights);
+    choice.engine->set_weights(p->exec, p->model->weights);
     return NN_OK;
 }
 
@@ -123,30 +129,67 @@ static void json_row(predictor *p, int64_t row, const float *y, int32_t label) {
     p->shown_any = true;
 }
 
+/* A row of a network with several outputs: each by its name. */
+static void named_row(predictor *p, int64_t row, int64_t at) {
+    const nn_graph *g = p->model->graph;
+    nn_jw w = {.out = &p->out};
+    if (p->json && p->shown_any) nn_buf_puts(&p->out, ",\n ");
+    if (p->json)
+        nn_buf_printf(&p->out, "{\"row\":%" PRId64 ",\"outputs\":{", row);
+    else
+        nn_buf_printf(&p->out, "row %-6" PRId64, row);
+    for (int i = 0; i < g->n_outputs; i++) {
+        const nn_node *n = output_of(p, i);
+        int64_t wide = nn_shape_elements(&n->shape);
+        const float *y = p->exec->engine->output(p->exec, i) + at * wide;
+        if (p->json) {
+            nn_jw_key(&w, n->layer_name);
+            nn_jw_arr(&w);
+            for (int64_t e = 0; e < wide; e++) nn_jw_float(&w, y[e]);
+            nn_jw_end_arr(&w);
+            continue;
+        }
+        nn_buf_printf(&p->out, "%s%s", i ? "; " : " ", n->layer_name);
+        for (int64_t e = 0; e < wide; e++) nn_buf_printf(&p->out, " %.6g", (double)y[e]);
+    }
+    nn_buf_puts(&p->out, p->json ? "}}" : "\n");
+    p->shown_any = true;
+}
+
+static void one_row(predictor *p, int64_t row, const float *y, int32_t label) {
+    int64_t top;
+    if (label >= 0 && p->outputs > 1 && best(y, p->outputs, 1, &top)) {
+        p->labelled++;
+        p->correct += top == label;
+    }
+    (p->json ? json_row : text_row)(p, row, y, label);
+}
+
 static nn_status run_batch(predictor *p, int64_t first, int64_t n, const int32_t *labels,
                            nn_err *err) {
     nn_status s = p->exec->engine->forward(p->exec, n, err);
     if (s) return s;
     const float *y = p->exec->engine->output(p->exec, 0);
-    for (int64_t r = 0; r < n; r++) {
-        const float *row = y + r * p->outputs;
-        int32_t label = labels ? labels[r] : -1;
-        int64_t top;
-        if (label >= 0 && p->outputs > 1 && best(row, p->outputs, 1, &top)) {
-            p->labelled++;
-            p->correct += top == label;
-        }
-        (p->json ? json_row : text_row)(p, first + r, row, label);
-    }
+    for (int64_t r = 0; r < n; r++)
+        if (p->model->graph->n_outputs > 1)
+            named_row(p, first + r, r);
+        else
+            one_row(p, first + r, y + r * p->outputs, labels ? labels[r] : -1);
     return NN_OK;
 }
 
 static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_err *err) {
     nn_dataset *d = p->data;
-    if (!nn_shape_equal(&d->shape, input_shape(p))) {
+    const nn_shape *shape = &input_of(p, 0)->shape;
+    if (p->model->graph->n_inputs > 1)
+        return nn_fail(err, NN_E_UNSUPPORTED,
+                       "the model has %d inputs, a data set has one; give each with --input "
+                       "NAME=FILE",
+                       p->model->graph->n_inputs);
+    if (!nn_shape_equal(&d->shape, shape)) {
         char want[96], got[96];
         return nn_fail(err, NN_E_DATA_ERROR, "the model takes samples of %s, data set %s has %s",
-                       nn_shape_print(input_shape(p), false, want, sizeof want), d->name,
+                       nn_shape_print(shape, false, want, sizeof want), d->name,
                        nn_shape_print(&d->shape, false, got, sizeof got));
     }
     d->norm = (nn_normalisation){p->model->scale, p->model->offset};
@@ -164,34 +207,146 @@ static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_er
     return NN_OK;
 }
 
-/* The file's rows, normalised, as floats in x. */
-static nn_status read_rows(const nn_model *m, const char *path, nn_buf *x, int64_t *ret_rows,
-                           nn_err *err) {
-    NN_BUF text = {0};
+/* ---- rows in files ---- */
+
+static nn_status read_json_rows(const predictor *p, nn_jr *r, const nn_jr_token *t, int input,
+                                nn_buf *x, int64_t *ret_rows, nn_err *err) {
+    const nn_tensor_form form = {.name = "rows",
+                                 .shape = input_of(p, input)->shape,
+                                 .scale = p->model->scale,
+                                 .offset = p->model->offset};
+    nn_buf_clear(x);
+    return nn_tensor_read(r, t, &form, x, ret_rows, NULL, err);
+}
+
+static nn_status no_input(const predictor *p, const char *name, int n, nn_err *err) {
+    NN_BUF names = {0};
+    for (int i = 0; i < p->model->graph->n_inputs; i++)
+        nn_buf_printf(&names, "%s%s", i ? ", " : "", input_of(p, i)->layer_name);
+    nn_status s = nn_fail(err, NN_E_USAGE, "'%.*s' is not an input of this model; its inputs: %s",
+                          n, name, nn_buf_str(&names));
+    return nn_err_hint(err, s, "give --input NAME=FILE for each of them");
+}
+
+static int find_input(const predictor *p, const char *name, size_t n) {
+    for (int i = 0; i < p->model->graph->n_inputs; i++) {
+        const char *have = input_of(p, i)->layer_name;
+        if (strlen(have) == n && memcmp(have, name, n) == 0) return i;
+    }
+    return -1;
+}
+
+/* The rows of input i are there, as many as those of the others. */
+static nn_status keep_rows(predictor *p, int i, int64_t rows, nn_err *err) {
+    for (int k = 0; k < p->model->graph->n_inputs; k++)
+        if (k != i && p->x[k].n && rows != p->rows)
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "input '%s' has %" PRId64 " rows, '%s' has %" PRId64,
+                           input_of(p, i)->layer_name, rows, input_of(p, k)->layer_name, p->rows);
+    p->rows = rows;
+    return NN_OK;
+}
+
+/* {name: rows, ...} */
+static nn_status read_json_named(predictor *p, nn_jr *r, nn_err *err) {
+    for (;;) {
+        nn_jr_token key, t;
+        int64_t rows;
+        nn_status s = nn_jr_next(r, &key, err);
+        if (s || key.type == NN_JR_END_OBJECT) return s;
+        int i = find_input(p, key.text, (size_t)key.n);
+        if (i < 0) return no_input(p, key.text, (int)key.n, err);
+        s = nn_jr_next(r, &t, err);
+        if (!s) s = read_json_rows(p, r, &t, i, &p->x[i], &rows, err);
+        if (!s) s = keep_rows(p, i, rows, err);
+        if (s) return s;
+    }
+}
+
+/* input < 0: the file must say itself which rows are which input's. */
+static nn_status read_json(predictor *p, const nn_buf *text, int input, nn_err *err) {
     NN_JR r;
     nn_jr_token t;
-    const nn_tensor_form form = {.name = "rows",
-                                 .shape = m->graph->nodes[m->graph->inputs[0]].shape,
-                                 .scale = m->scale,
-                                 .offset = m->offset};
-    nn_jr_init(&r, NULL, 0);
-    nn_status s = nn_file_read(path, (size_t)256 << 20, &text, err);
-    if (!s) {
-        nn_jr_init(&r, nn_buf_str(&text), text.n);
-        s = nn_jr_next(&r, &t, err);
+    int64_t rows;
+    nn_jr_init(&r, nn_buf_str(text), text->n);
+    nn_status s = nn_jr_next(&r, &t, err);
+    if (s) return s;
+    if (t.type == NN_JR_OBJECT && input < 0)
+        s = read_json_named(p, &r, err);
+    else if (input < 0)
+        return no_input(p, "", 0, err);
+    else {
+        s = read_json_rows(p, &r, &t, input, &p->x[input], &rows, err);
+        if (!s) s = keep_rows(p, input, rows, err);
     }
-    if (!s) s = nn_tensor_read(&r, &t, &form, x, ret_rows, NULL, err);
-    if (!s) s = nn_jr_next(&r, &t, err); /* nothing behind them */
+    return s ? s : nn_jr_next(&r, &t, err); /* nothing behind them */
+}
+
+static nn_status read_npy(predictor *p, const nn_buf *bytes, const char *path, int input,
+                          nn_err *err) {
+    nn_npy a;
+    nn_status s = nn_npy_parse(bytes->p, bytes->n, path, &a, err);
+    if (s) return s;
+    if (input < 0) return no_input(p, "", 0, err);
+    const nn_shape *shape = &input_of(p, input)->shape;
+    int64_t wide = nn_shape_elements(shape), rows = a.rank ? a.dim[0] : 0;
+    char want[96];
+    if (rows < 1 || wide < 1 || a.elements != rows * wide)
+        return nn_fail(err, NN_E_DATA_ERROR,
+                       "%" PRId64 " numbers in %" PRId64 " rows, expected rows of %s", a.elements,
+                       rows, nn_shape_print(shape, false, want, sizeof want));
+    nn_buf_clear(&p->x[input]);
+    for (int64_t i = 0; i < a.elements; i++) {
+        float v = (float)nn_npy_at(&a, i) * p->model->scale + p->model->offset;
+        nn_buf_append(&p->x[input], &v, sizeof v);
+    }
+    return keep_rows(p, input, rows, err);
+}
+
+/* "FILE" or "NAME=FILE" */
+static nn_status read_input(predictor *p, const char *given, nn_err *err) {
+    const char *eq = strchr(given, '='), *path = given;
+    int input = eq ? find_input(p, given, (size_t)(eq - given)) : -1;
+    if (input >= 0) path = eq + 1;
+    if (input < 0 && p->model->graph->n_inputs == 1) input = 0;
+    if (input < 0 && eq) return no_input(p, given, (int)(eq - given), err);
+    NN_BUF bytes = {0};
+    size_t n = strlen(path);
+    nn_status s = nn_file_read(path, (size_t)256 << 20, &bytes, err);
+    if (s) return s;
+    if (n > 4 && strcmp(path + n - 4, ".npy") == 0)
+        s = read_npy(p, &bytes, path, input, err);
+    else
+        s = read_json(p, &bytes, input, err);
     if (s) nn_err_prefix(err, "%s", path);
     return s;
 }
 
-static nn_status from_rows(predictor *p, const float *x, int64_t rows, nn_err *err) {
+static nn_status read_inputs(predictor *p, const nn_args *a, nn_err *err) {
+    const char *given;
+    for (int k = 0; (given = nn_opt_nth(a, "input", k)); k++) {
+        nn_status s = read_input(p, given, err);
+        if (s) return s;
+    }
+    for (int i = 0; i < p->model->graph->n_inputs; i++)
+        if (!p->x[i].n)
+            return nn_fail(err, NN_E_USAGE, "the model's input '%s' is not given: --input %s=FILE",
+                           input_of(p, i)->layer_name, input_of(p, i)->layer_name);
+        else if (nn_buf_failed(&p->x[i]))
+            return nn_fail(err, NN_E_LIMIT, "the rows of '%s' pass 2 GiB",
+                           input_of(p, i)->layer_name);
+    return NN_OK;
+}
+
+static nn_status from_rows(predictor *p, nn_err *err) {
     nn_status s = NN_OK;
-    for (int64_t first = 0; !s && first < rows; first += p->batch) {
-        int64_t n = rows - first < p->batch ? rows - first : p->batch;
-        memcpy(p->exec->engine->input(p->exec, 0), x + first * p->inputs,
-               (size_t)(n * p->inputs) * sizeof *x);
+    for (int64_t first = 0; !s && first < p->rows; first += p->batch) {
+        int64_t n = p->rows - first < p->batch ? p->rows - first : p->batch;
+        for (int i = 0; i < p->model->graph->n_inputs; i++) {
+            size_t wide = p->x[i].n / (size_t)p->rows; /* bytes a row */
+            memcpy(p->exec->engine->input(p->exec, i), p->x[i].p + (size_t)first * wide,
+                   (size_t)n * wide);
+        }
         s = run_batch(p, first, n, NULL, err);
     }
     return s;
@@ -212,17 +367,15 @@ static nn_status predict_dataset(predictor *p, const nn_args *a, nn_err *err) {
 }
 
 static nn_status predict_file(predictor *p, const nn_args *a, nn_err *err) {
-    NN_BUF x = {0};
-    int64_t rows;
-    nn_status s = read_rows(p->model, nn_opt(a, "input"), &x, &rows, err);
-    if (!s) s = open_engine(p, nn_opt(a, "engine"), rows, err);
-    return s ? s : from_rows(p, (const float *)(const void *)x.p, rows, err);
+    nn_status s = read_inputs(p, a, err);
+    if (!s) s = open_engine(p, nn_opt(a, "engine"), p->rows, err);
+    return s ? s : from_rows(p, err);
 }
 
 static nn_status predict(predictor *p, const nn_args *a, nn_err *err) {
     int64_t top;
     nn_status s = nn_opt_int(a, "top", 1, 1, 16, &top, err);
-    if (!s && !nn_opt(a, "data") == !nn_opt(a, "input")) {
+    if (!s && !nn_opt(a, "data") == !nn_opt_nth(a, "input", 0)) {
         s = nn_fail(err, NN_E_USAGE, "predict: give --data SET or --input FILE, one of them");
         return nn_err_hint(err, s, "for example: neural predict %s --data fashion-mnist --limit 5",
                            a->operands[0]);
@@ -253,10 +406,12 @@ static const nn_option options[] = {
     {"split",        0, "SPLIT", "which part of it (default test)", "train|test"},
     {"limit",         'n', "N", "how many rows (default 10)", NULL},
     {"offset",       0, "N", "the first row (default 0)", NULL},
-    {"input",      'i', "FILE", "a JSON array with one entry a row, raw values (before normalisation)",
-     NULL},
+    {"input",      'i', "[NAME=]FILE...",
+     "rows of raw values (before normalisation): JSON, one entry a row, or .npy; of a model with several "
+     "inputs NAME=FILE for each, or one JSON file {NAME: rows}", NULL},
     {"top", 'k', "N", "how many classes a row, best first (default 1)", NULL},
-    {"engine",       0, "NAME", "what runs the model (default native)", "native|reference"},
+    {"engine",       0, "NAME",
+     "what runs the model (default: native, and reference for what native lacks)", "native|reference"},
     {"json",          0, NULL, "print JSON", NULL},
     {0        }
 };
@@ -268,4 +423,5 @@ const nn_command nn_command_predict = {
     .run = run_predict,
     .description = "MODEL is a .safetensors file written by `neural train`.",
     .examples = "  neural predict fashion.safetensors --data fashion-mnist --split test --limit 5\n"
-                "  neural predict fashion.safetensors --input rows.json --top 3 --json"};
+                "  neural predict fashion.safetensors --input rows.json --top 3 --json\n"
+                "  neural predict two.safetensors --input image=images.npy --input meta=meta.json"};

@@ -66,6 +66,7 @@ static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o
         nn_json_set(v, "model", nn_json_new_str(job->output));
         nn_json_set(v, "sha256", nn_json_new_str(o->model->sha256));
         nn_json_set(v, "dataset", nn_json_new_str(o->data_name));
+        nn_json_set(v, "engine", nn_json_new_str(o->engine));
         nn_json_set(v, "seed", nn_json_new_int((int64_t)o->seed));
         nn_json_set(v, "epochs", nn_json_new_int(r->epochs));
         set_num(v, "loss", r->loss);
@@ -150,7 +151,7 @@ static const nn_option options[] = {
     {"validation-split", 0,   "X",    "share of the rows held back, 0 to 0.99", NULL},
     {"seed",             's', "N",    "of weights, shuffling and dropout (default: the network's, else another each time)", NULL},
     {"threads",          't', "N",    "cores to use (default all)", NULL},
-    {"engine",           0,   "NAME", "what trains (default native)", "native|reference"},
+    {"engine",           0,   "NAME", "what trains (default: native, and reference for what native lacks)", "native|reference"},
     {"checkpoint",       0,   "FILE", "written after each epoch (default: the model file with .checkpoint, removed at the end)", NULL},
     {"resume",           0,   NULL,   "go on from the checkpoint", NULL},
     NN_CLI_SET,

@@ -3,6 +3,8 @@
  * class. */
 #include "codegen/pytorch.h"
 
+#include "codegen/state.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -474,6 +476,20 @@ static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_b
     s = plan_loss(&e, err);
     if (!s) s = walk(&e, err);
     if (!s) put_file(&e, name, returned_by(&e), out);
+    close_emit(&e);
+    return s;
+}
+
+nn_status nn_torch_state_of(const nn_graph *g, nn_arena *arena, nn_torch_state *ret, nn_err *err) {
+    static const nn_codegen_options none;
+    nn_emit e;
+    nn_status s = nn_train_check(&g->train, &supported, err);
+    if (s) return s;
+    open_emit(&e, g, &none);
+    nn_py_class_name(&e.file, g->name);
+    s = plan_loss(&e, err);
+    if (!s) s = walk(&e, err);
+    if (!s) s = nn_torch_collect(&e, arena, ret, err);
     close_emit(&e);
     return s;
 }

@@ -126,6 +126,27 @@ void nn_torch_window(nn_buf *b, const nn_window *w, nn_pad_way way);
 void nn_torch_need(nn_emit *e, nn_torch_part part);
 void nn_torch_parts(const nn_emit *e, nn_buf *out);
 
+/* A weight of a node: its suffix ("kernel") and what PyTorch's module calls it. */
+typedef struct nn_torch_place {
+    const nn_node *node;
+    const nn_weight *weight;
+    const char *suffix;
+    const char *parameter; /* ".weight"; "" where the attribute is the parameter itself */
+    const char *second;    /* where the second row of ours goes; NULL: all of it is one parameter */
+    bool turned;           /* our last axis is the first there, the last but one the second */
+    bool gates;            /* GRU: z r h becomes r z n */
+} nn_torch_place;
+nn_torch_place nn_torch_place_of(const nn_emit *e, const nn_node *n, int k);
+/* Where each axis of PyTorch's weight comes from in ours: [in, out] and [k..., in / groups, out]
+ * against [out, in] and [out, in / groups, k...]. */
+void nn_torch_axes(const nn_torch_place *p, int ret[NN_MAX_RANK]);
+/* nn.LSTM and nn.RNN add two biases: the second is kept at 0. */
+bool nn_torch_has_idle_bias(const nn_emit *e, const nn_node *n);
+/* pytorch_state.c: of a module whose nodes have been emitted. */
+struct nn_torch_state;
+nn_status nn_torch_collect(const nn_emit *e, nn_arena *arena, struct nn_torch_state *ret,
+                           nn_err *err);
+
 /* pytorch_weights.c */
 void nn_torch_initialisers(nn_emit *e, nn_buf *out); /* the body of reset_parameters() */
 void nn_torch_freeze(nn_emit *e, nn_buf *out); /* lines of __init__ for weights that do not train */

@@ -9,16 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A weight of a node: its suffix ("kernel") and what PyTorch's module calls it. */
-typedef struct place {
-    const nn_node *node;
-    const nn_weight *weight;
-    const char *suffix;
-    const char *parameter; /* ".weight"; "" where the attribute is the parameter itself */
-    const char *second;    /* where the second row of ours goes; NULL: all of it is one parameter */
-    bool turned;           /* our last axis is the first there, the last but one the second */
-    bool gates;            /* GRU: z r h becomes r z n */
-} place;
+typedef nn_torch_place place;
 
 typedef struct name {
     const char *ours, *theirs;
@@ -61,7 +52,7 @@ static const name *names_of(const nn_emit *e, const nn_node *n) {
     return nn_torch_loops(e, n) ? loop_names : recurrent_names;
 }
 
-static place place_of(const nn_emit *e, const nn_node *n, int k) {
+nn_torch_place nn_torch_place_of(const nn_emit *e, const nn_node *n, int k) {
     nn_shape shape;
     place p = {.node = n, .weight = &e->g->weights[n->weights[k]]};
     p.suffix = nn_node_weight_rule(e->g, n, k, &shape);
@@ -75,8 +66,7 @@ static place place_of(const nn_emit *e, const nn_node *n, int k) {
     return p;
 }
 
-/* nn.LSTM and nn.RNN add two biases: the second is kept at 0. */
-static bool has_idle_bias(const nn_emit *e, const nn_node *n) {
+bool nn_torch_has_idle_bias(const nn_emit *e, const nn_node *n) {
     return n->op == NN_OP_RNN && n->attr.rnn.bias && n->attr.rnn.kind != NN_RNN_GRU &&
            !nn_torch_loops(e, n);
 }
@@ -116,7 +106,7 @@ static void each_weight(nn_emit *e, void (*fn)(nn_emit *e, const place *p, nn_bu
                         nn_buf *out) {
     for (int i = 0; i < e->g->n_nodes; i++)
         for (int k = 0; k < e->g->nodes[i].n_weights; k++) {
-            place p = place_of(e, &e->g->nodes[i], k);
+            place p = nn_torch_place_of(e, &e->g->nodes[i], k);
             fn(e, &p, out);
         }
 }
@@ -260,7 +250,7 @@ static void put_rest(const place *p, const char *indent, const char *owner, nn_b
 static void put_module(const nn_emit *e, const nn_node *n, const char *indent, const char *owner,
                        nn_buf *out) {
     for (int k = 0; k < n->n_weights; k++) {
-        place p = place_of(e, n, k);
+        place p = nn_torch_place_of(e, n, k);
         if (is_default(&p)) continue;
         nn_buf_puts(out, indent);
         put_initial(&p, p.parameter, owner, out);
@@ -270,7 +260,8 @@ static void put_module(const nn_emit *e, const nn_node *n, const char *indent, c
         }
         put_rest(&p, indent, owner, out);
     }
-    if (has_idle_bias(e, n)) nn_buf_printf(out, "%snn.init.zeros_(%s.bias_hh_l0)\n", indent, owner);
+    if (nn_torch_has_idle_bias(e, n))
+        nn_buf_printf(out, "%snn.init.zeros_(%s.bias_hh_l0)\n", indent, owner);
 }
 
 /* Modules that begin in the same way share a loop. */
@@ -360,7 +351,7 @@ void nn_torch_freeze(nn_emit *e, nn_buf *out) {
             nn_buf_printf(out,
                           "        self.%s.bias.requires_grad_(False)  # center=False: stays 0\n",
                           attribute);
-        else if (has_idle_bias(e, n))
+        else if (nn_torch_has_idle_bias(e, n))
             nn_buf_printf(
                 out, "        self.%s.bias_hh_l0.requires_grad_(False)  # one bias is enough\n",
                 attribute);
@@ -466,14 +457,17 @@ bool nn_torch_constraints(nn_emit *e, nn_buf *out) {
 
 /* ---- files of Neural ---- */
 
-/* Where each axis of PyTorch's weight comes from in ours: [in, out] and [k..., in / groups, out]
- * against [out, in] and [out, in / groups, k...]. */
-static void put_axes(const place *p, nn_buf *out) {
+void nn_torch_axes(const nn_torch_place *p, int ret[NN_MAX_RANK]) {
     int rank = p->weight->shape.rank;
     bool turned = p->turned || p->second;
+    for (int i = 0; i < rank; i++) ret[i] = !turned ? i : i < 2 ? rank - 1 - i : i - 2;
+}
+
+static void put_axes(const place *p, nn_buf *out) {
+    int axes[NN_MAX_RANK], rank = p->weight->shape.rank;
+    nn_torch_axes(p, axes);
     nn_buf_putc(out, '(');
-    for (int i = 0; i < rank; i++)
-        nn_buf_printf(out, "%s%d", i ? ", " : "", !turned ? i : i < 2 ? rank - 1 - i : i - 2);
+    for (int i = 0; i < rank; i++) nn_buf_printf(out, "%s%d", i ? ", " : "", axes[i]);
     nn_buf_puts(out, rank == 1 ? ",)" : ")");
 }
 

@@ -29,8 +29,8 @@ nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *wha
                           n->layer, n->layer_name, e->name, what ? what : nn_op_name(n->op));
     if (err) err->line = n->span.line, err->col = n->span.col;
     return nn_err_hint(err, s,
-                       "generate code for another framework with 'neural compile --backend', or "
-                       "use other layers");
+                       "leave the engine's name out: the reference engine runs it, slower; or "
+                       "generate code for another framework with 'neural compile --backend'");
 }
 
 nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err) {

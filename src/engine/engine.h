@@ -37,6 +37,9 @@ typedef struct nn_step {
 struct nn_engine {
     const char *name, *summary;
     bool (*available)(const char **ret_reason);
+    /* NN_E_UNSUPPORTED, as open would say it, for the first layer that it does not run (training:
+     * or not train). Plans nothing. */
+    nn_status (*check)(const nn_graph *g, bool training, nn_err *err);
     nn_status (*open)(const nn_graph *g, const nn_exec_options *o, nn_exec **ret, nn_err *err);
     void (*close)(nn_exec *x);
     float *(*input)(nn_exec *x,
@@ -76,6 +79,18 @@ const nn_engine *nn_engine_find(const char *name); /* NULL if there is none */
 static inline void nn_exec_closep(nn_exec **x) {
     if (*x) (*x)->engine->close(*x);
 }
+
+/* What runs a graph, and a sentence for the user where that is not the first engine of engines.def:
+ * which layer it lacks, and what that costs. "" where there is nothing to say. */
+typedef struct nn_engine_choice {
+    const nn_engine *engine;
+    char warning[640];
+} nn_engine_choice;
+/* The engine of that name, which may then refuse to open; without a name (NULL) the first one that
+ * is available and runs the graph (training: trains it). NN_E_UNSUPPORTED: none is known by the
+ * name, it is not available, or none runs it: then what the last one says. */
+nn_status nn_engine_choose(const char *name, const nn_graph *g, bool training,
+                           nn_engine_choice *ret, nn_err *err);
 
 /* For engines, of a node that one cannot run (`what`, NULL: the node's op): NN_E_UNSUPPORTED
  * "<layer> ('<name>'): the <engine> engine does not run <what> yet". */

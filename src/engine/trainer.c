@@ -440,6 +440,8 @@ static nn_status hand_over(trainer *t, const nn_train_result *r, nn_model *m, nn
     if (s != NN_OK) return s;
     free_names(m->class_names, m->n_classes);
     nn_json_unref(m->summary);
+    nn_json_unref(m->certificate); /* of other weights */
+    m->certificate = NULL;
     m->class_names = names;
     m->n_classes = t->o->train->labels ? t->o->train->classes : 0;
     m->scale = t->o->train->norm.scale;

@@ -20,7 +20,7 @@ enum { ARENA_CAP = 1 << 30 };
 
 __attribute__((format(printf, 2, 3))) static void warn(const nn_train_job *job, const char *fmt,
                                                        ...) {
-    char text[256];
+    char text[768];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -191,13 +191,13 @@ static uint64_t seed_of(const nn_train_spec *t) {
     return seed & INT64_MAX; /* so that it survives JSON */
 }
 
-static nn_status find_engine(const char *name, const nn_engine **ret, nn_err *err) {
-    const char *reason = NULL;
-    *ret = nn_engine_find(name ? name : "native");
-    if (!*ret) return nn_fail(err, NN_E_UNSUPPORTED, "engine: unknown engine '%.40s'", name);
-    if ((*ret)->available && !(*ret)->available(&reason))
-        return nn_fail(err, NN_E_UNSUPPORTED, "engine: '%s' cannot be used here: %s", (*ret)->name,
-                       reason ? reason : "no reason given");
+static nn_status choose_engine(const nn_train_job *job, const nn_graph *g, const nn_engine **ret,
+                               nn_err *err) {
+    nn_engine_choice choice;
+    nn_status s = nn_engine_choose(job->engine, g, true, &choice, err);
+    if (s) return s;
+    if (*choice.warning) warn(job, "%s", choice.warning);
+    *ret = choice.engine;
     return NN_OK;
 }
 
@@ -234,10 +234,12 @@ static nn_status fit(const nn_train_job *job, nn_model *m, bool has_weights, dat
                           .stop = job->stop,
                           .on_event = job->on_event,
                           .ctx = job->ctx};
-    nn_status s = find_engine(job->engine, &o.engine, err);
+    nn_status s = choose_engine(job, m->graph, &o.engine, err);
     o.seed = seed_of(&m->graph->train);
     if (s == NN_OK) s = nn_train(m, has_weights, &o, &out->result, err);
-    if (s == NN_OK) out->seed = seed_used(m, o.seed);
+    if (s != NN_OK) return s;
+    out->seed = seed_used(m, o.seed);
+    out->engine = o.engine->name;
     return s;
 }
 

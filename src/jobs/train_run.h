@@ -13,7 +13,7 @@ typedef struct nn_train_job {
     const char
         *model_path; /* a model file to start from: its graph and, if has weights, its weights */
     const char *dataset; /* NULL: what the network names */
-    const char *engine;  /* NULL: native */
+    const char *engine;  /* NULL: the first that trains it */
     int64_t epochs, batch_size;
     double learning_rate, validation_split;
     const char *optimizer, *loss;    /* NULL: the network's */
@@ -40,6 +40,7 @@ typedef struct nn_train_outcome {
     nn_json *diagnostics; /* of the compiler; a list or NULL; owned by the caller; also set when it
                              fails */
     uint64_t seed;
+    const char *engine; /* that trained it */
     char data_sha256[65], data_name[256];
     int64_t data_rows;
 } nn_train_outcome;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* model.c - a model as a safetensors file. Each weight of the graph is a tensor of its name; the
- * rest is metadata, JSON texts under these keys: format         "neural.model/1" graph
- * nn_graph_json class_names    ["T-shirt/top", ...]; absent if unknown n_classes      only where
- * there are classes without names normalisation  {"scale": s, "offset": o} summary        what
- * training says of itself; absent if untrained source         the program's text, not JSON; absent
- * if unknown */
+ * rest is metadata, JSON texts under these keys:
+ *
+ *     format         "neural.model/1"
+ *     graph          nn_graph_json
+ *     class_names    ["T-shirt/top", ...]; absent if unknown
+ *     n_classes      only where there are classes without names
+ *     normalisation  {"scale": s, "offset": o}
+ *     summary        what training says of itself; absent if untrained
+ *     certificate    what `neural verify` found; absent if it was not asked
+ *     source         the program's text, not JSON; absent if unknown */
 #include "model/model.h"
 
 #include "base/hash.h"
@@ -39,6 +44,7 @@ void nn_model_free(nn_model *m) {
     for (int i = 0; m->class_names && i < m->n_classes; i++) free(m->class_names[i]);
     free(m->class_names);
     nn_json_unref(m->summary);
+    nn_json_unref(m->certificate);
     free(m->source);
     nn_free_large(m->weights);
     if (m->graph) nn_arena_free(m->graph->arena);
@@ -85,6 +91,7 @@ static nn_json *metadata_of(const nn_model *m) {
     put_classes(v, m);
     put_normalisation(v, m);
     if (m->summary) put_json(v, "summary", nn_json_ref(m->summary));
+    if (m->certificate) put_json(v, "certificate", nn_json_ref(m->certificate));
     if (m->source) nn_json_set(v, "source", nn_json_new_str(m->source));
     return v;
 }
@@ -221,6 +228,10 @@ static nn_status read_texts(const loader *l, nn_model *m) {
     if (s) return s;
     if (m->summary && nn_json_typeof(m->summary) != NN_JSON_OBJECT)
         return bad(l, "summary", "is not an object");
+    s = parse_meta(l, "certificate", &m->certificate);
+    if (s) return s;
+    if (m->certificate && nn_json_typeof(m->certificate) != NN_JSON_OBJECT)
+        return bad(l, "certificate", "is not an object");
     const char *source = nn_safetensors_meta(l->file, "source");
     if (source && !(m->source = strdup(source))) abort();
     return NN_OK;

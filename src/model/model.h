@@ -15,11 +15,13 @@ typedef struct nn_model {
     float *weights;     /* graph->slab floats, plain layout; 64-byte aligned */
     char **class_names; /* n_classes of them; NULL if unknown */
     int n_classes;
-    float scale, offset; /* normalisation of raw inputs: x = raw * scale + offset */
-    nn_json *summary;    /* what training says of itself: data set, epochs, metrics, times; NULL if
-                            untrained */
-    char *source;        /* the program's text; NULL if unknown */
-    char sha256[65];     /* of the file's bytes; set by load and save */
+    float scale, offset;  /* normalisation of raw inputs: x = raw * scale + offset */
+    nn_json *summary;     /* what training says of itself: data set, epochs, metrics, times; NULL if
+                             untrained */
+    nn_json *certificate; /* what `neural verify` found of these weights; NULL: never asked. Whoever
+                             changes the weights drops it */
+    char *source;         /* the program's text; NULL if unknown */
+    char sha256[65];      /* of the file's bytes; set by load and save */
 } nn_model;
 
 /* A model around `graph` with a zeroed slab. The graph is taken over, with its arena, and freed

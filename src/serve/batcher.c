@@ -167,10 +167,16 @@ nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batc
     const nn_graph *g = m->graph;
     int64_t in = nn_shape_elements(&g->nodes[g->inputs[0]].shape),
             out = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
-    if (g->n_inputs != 1 || g->n_outputs != 1 || in < 1 || out < 1)
-        return nn_fail(
-            err, NN_E_UNSUPPORTED,
-            "model %s cannot be served: it needs one input and one output of known shape", g->name);
+    if (g->n_inputs != 1 || g->n_outputs != 1) {
+        nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
+                              "model %s cannot be served: it has %d inputs and %d outputs, a "
+                              "deployment queues rows of one input and one output",
+                              g->name, g->n_inputs, g->n_outputs);
+        return nn_err_hint(err, s, "ask it with `neural predict MODEL --input NAME=FILE ...`");
+    }
+    if (in < 1 || out < 1)
+        return nn_fail(err, NN_E_UNSUPPORTED,
+                       "model %s cannot be served: its input and output need known sizes", g->name);
     nn_batcher *b = calloc(1, sizeof *b + (size_t)o->replicas * sizeof b->replicas[0]);
     if (!b) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for %d replicas", o->replicas);
     b->o = *o;

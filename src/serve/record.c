@@ -66,6 +66,22 @@ nn_status nn_deployment_set(nn_txn *t, const char *id, const char *status, const
     return s;
 }
 
+typedef struct engine_ctx {
+    const char *id, *engine;
+} engine_ctx;
+
+static nn_status engine_txn(nn_txn *t, void *ctx, nn_err *err) {
+    const engine_ctx *c = ctx;
+    const nn_field set[] = {NN_FIELD_TEXT("engine", c->engine)};
+    const nn_where where[] = {NN_WHERE_TEXT("id", NN_CMP_EQ, c->id)};
+    return nn_txn_update(t, NN_TABLE_DEPLOYMENTS, set, 1, where, 1, NULL, err);
+}
+
+nn_status nn_deployment_set_engine(nn_store *s, const char *id, const char *engine, nn_err *err) {
+    engine_ctx c = {id, engine};
+    return nn_store_write(s, engine_txn, &c, err);
+}
+
 typedef struct stop_ctx {
     const char *id;
     int64_t now;
@@ -140,7 +156,6 @@ nn_live_spec nn_deployment_live(nn_row row, const nn_json *config, const char *m
                           .model_id = nn_row_text(row, "model_id"),
                           .model_version = nn_row_int(row, "model_version", 0),
                           .model_path = model_path,
-                          .engine = nn_row_text(row, "engine"),
                           .replicas = (int)nn_row_int(row, "replicas", 1),
                           .max_batch = nn_json_int(nn_json_get(config, "max_batch_size"), 32),
                           .max_queue = nn_json_int(nn_json_get(config, "max_queue"), 1024),

@@ -23,6 +23,8 @@ nn_status nn_deployment_list(nn_store *s, const nn_deployment_filter *f, nn_aren
  * whether it was there. */
 nn_status nn_deployment_set(nn_txn *t, const char *id, const char *status, const char *endpoint,
                             const char *error, int64_t now, bool *ret_changed, nn_err *err);
+/* Records which engine runs it. */
+nn_status nn_deployment_set_engine(nn_store *s, const char *id, const char *engine, nn_err *err);
 /* Marks it stopped, which frees the name. NN_E_NOT_FOUND; one that is stopped already is fine. */
 nn_status nn_deployment_stop(nn_store *s, const char *id, int64_t now, nn_err *err);
 

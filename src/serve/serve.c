@@ -60,14 +60,13 @@ static nn_status copy_spec(nn_live *l, const nn_live_spec *spec, nn_err *err) {
     return NN_OK;
 }
 
-static nn_status load(nn_live *l, nn_err *err) {
-    const char *name = l->spec.engine ? l->spec.engine : "native";
-    const nn_engine *engine = nn_engine_find(name);
-    if (!engine) return nn_fail(err, NN_E_UNSUPPORTED, "engine '%s' is not known", name);
+static nn_status load(nn_live *l, nn_engine_choice *ret_choice, nn_err *err) {
     nn_status s = nn_model_load(l->spec.model_path, &l->model, err);
+    if (!s) s = nn_engine_choose(l->spec.engine, l->model->graph, false, ret_choice, err);
     if (s) return s;
+    l->spec.engine = ret_choice->engine->name;
     nn_batcher_options o = {.name = l->spec.name,
-                            .engine = engine,
+                            .engine = ret_choice->engine,
                             .replicas = l->spec.replicas,
                             .max_batch = l->spec.max_batch,
                             .max_delay_ms = l->spec.max_delay_ms,
@@ -82,13 +81,15 @@ static void live_free(nn_live *l) {
     free(l);
 }
 
-nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err) {
+nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_engine_choice *ret_choice,
+                         nn_err *err) {
+    nn_engine_choice choice;
     nn_live *l = calloc(1, sizeof *l);
     if (!l) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for a deployment");
     l->serve = s;
     l->arena = nn_arena_new(NULL, "deployment", 64 << 10);
     nn_status st = copy_spec(l, spec, err);
-    if (!st) st = load(l, err);
+    if (!st) st = load(l, &choice, err);
     if (!st) {
         pthread_mutex_lock(&s->lock);
         st = check_free(s, spec, err);
@@ -98,7 +99,10 @@ nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err) {
         }
         pthread_mutex_unlock(&s->lock);
     }
-    if (st) live_free(l);
+    if (st)
+        live_free(l);
+    else if (ret_choice)
+        *ret_choice = choice;
     return st;
 }
 

@@ -18,7 +18,7 @@ typedef struct nn_live_spec {
     const char *model_id;
     int64_t model_version;
     const char *model_path; /* the .safetensors file */
-    const char *engine;     /* NULL: native */
+    const char *engine;     /* NULL: the first that runs it */
     int replicas;
     int64_t max_batch, max_queue;
     double max_delay_ms;
@@ -28,9 +28,10 @@ nn_serve *nn_serve_new(void);
 /* Stops every deployment; nobody may hold one or be looking for one. NULL allowed. */
 void nn_serve_free(nn_serve *s);
 
-/* Loads the model, plans its executors and makes it answer. NN_E_ALREADY_EXISTS when id or name is
- * live. */
-nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_err *err);
+/* Loads the model, plans its executors and makes it answer; *ret_choice (NULL allowed): which
+ * engine runs it, and what to say of that, once. NN_E_ALREADY_EXISTS when id or name is live. */
+nn_status nn_serve_start(nn_serve *s, const nn_live_spec *spec, nn_engine_choice *ret_choice,
+                         nn_err *err);
 /* Takes it out of the list, waits until nobody uses it, answers what is queued, ends its replicas;
  * one that is not live is fine. Not from a thread that uses it. */
 void nn_serve_stop(nn_serve *s, const char *id);

@@ -661,6 +661,24 @@ def test_deployment_journey(face, model):
     assert face.deploy("journey", model) != id_, "the name is free again"
 
 
+def test_what_native_lacks_is_trained_and_served_all_the_same(face):
+    """Once each the warning says which layer, which op and what it costs; no answer repeats it."""
+    network = NET.replace("Dense(16", "LayerNormalization() Dense(16", 1)
+    assert network != NET
+    op = face.wait(face.train(dsl_code=network, experiment_name="slower")["job_id"])
+    told = [w for w in op["warnings"] if "reference engine" in w]
+    assert len(told) == 1 and all(part in told[0] for part in ("LayerNormalization", "layer_norm", "slower")), op
+    assert op["result"]["engine"] == "reference"
+    d = face.deploy("slower", op["result"]["model_id"])
+    assert face.json("GET", f"/deployments/{d}")["engine"] == "reference"
+    made = face.json("GET", f"/api/v1/operations/{d}")
+    assert len([w for w in made["warnings"] if "reference engine runs" in w]) == 1, made
+    answer = face.json("POST", f"/api/v1/deployments/{d}/predict", {"inputs": ROWS})
+    assert len(answer["predictions"]) == len(ROWS) and answer["warnings"] == []
+    refused = face.wait(face.train(dsl_code=network, engine="native")["job_id"], state="failed")
+    assert "does not run layer_norm yet" in refused["error"], refused
+
+
 def test_what_may_not_be_deployed(face, model):
     good = {"model_id": model, "deployment_name": "x", "backend": "native"}
     for field, value in [("deployment_name", "Upper"), ("deployment_name", "-a"), ("deployment_name", "a" * 64), ("deployment_name", "a/b"),

@@ -379,6 +379,7 @@ const nn_engine nn_engine_native = {
     .name = "native",
     .summary = "oneDNN convolutions and own kernels, planned for this processor",
     .available = native_available,
+    .check = nn_native_check,
     .open = native_open,
     .close = native_close,
     .input = native_input,

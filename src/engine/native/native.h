@@ -209,6 +209,8 @@ bool nn_native_trains(const nn_native *x, const nn_unit *u, int position);
 
 extern const nn_engine nn_engine_native;
 
+/* What it does not run, as nn_engine.check. */
+nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err);
 /* Plans g into x (options are set). */
 nn_status nn_native_plan(nn_native *x, nn_err *err);
 

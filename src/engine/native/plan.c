@@ -477,7 +477,8 @@ static bool runs(const nn_node *n) {
     return kinds[n->op]->forward || n->op == NN_OP_INPUT || n->op == NN_OP_RESHAPE;
 }
 
-static nn_status check_ops(const nn_graph *g, nn_err *err) {
+nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err) {
+    (void)training; /* what it runs it trains */
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
         if (!runs(n)) return nn_engine_cannot(&nn_engine_native, n, NULL, err);
@@ -519,7 +520,7 @@ static nn_status alloc_tables(nn_native *x, nn_err *err) {
 
 nn_status nn_native_plan(nn_native *x, nn_err *err) {
     const nn_graph *g = x->base.graph;
-    nn_status st = check_ops(g, err);
+    nn_status st = nn_native_check(g, x->training, err);
     if (!st) st = check_sizes(g, x->base.options.batch, err);
     if (!st) x->has_loss = nn_loss_plan_make(g, &x->loss, err) == NN_OK;
     if (!st && x->training && !x->has_loss) return err ? err->code : NN_E_UNSUPPORTED;

@@ -544,6 +544,7 @@ const nn_engine nn_engine_reference = {
     .name = "reference",
     .summary = "plain C in double precision, one thread: slow, for checking",
     .available = reference_available,
+    .check = check_ops,
     .open = reference_open,
     .close = reference_close,
     .input = reference_input,

@@ -95,8 +95,9 @@ double nn_ref_loss(const nn_loss_plan *p, int64_t rows, const double *x, const n
 double nn_reference_loss(nn_exec *x, int64_t rows, const double *inputs, const nn_targets *t,
                          const double *weights, bool training, double *gradient,
                          double *input_gradient);
-/* For tests: what node `node` put out for `rows` rows of the batch, and how many values that is by
- * the graph's shapes. One more behind those is no node's when rows is options.batch. */
+/* For tests and verification: what node `node` put out for `rows` rows of the batch, and how many
+ * values that is by the graph's shapes. One more behind those is no node's when rows is
+ * options.batch. */
 double *nn_reference_values(nn_exec *x, int node, int64_t rows, int64_t *ret_n);
 extern const nn_engine nn_engine_reference;
 #endif

@@ -253,7 +253,7 @@ static nn_status write_summary(const nn_run *r, const nn_model *m, nn_err *err) 
     return s;
 }
 
-static nn_json *result_of(const nn_run *r, const nn_train_outcome *o, const char *engine) {
+static nn_json *result_of(const nn_run *r, const nn_train_outcome *o) {
     char path[128];
     nn_json *v = nn_json_new_object(), *provenance = nn_json_new_object();
     snprintf(path, sizeof path, "/experiments/%s/artifacts/summary.json", r->id);
@@ -261,7 +261,7 @@ static nn_json *result_of(const nn_run *r, const nn_train_outcome *o, const char
     nn_json_set(v, "experiment_id", nn_json_new_str(r->id));
     nn_json_set(v, "summary_path", nn_json_new_str(path));
     nn_json_set(v, "final_metrics", final_metrics(&o->result));
-    nn_json_set(v, "engine", nn_json_new_str(engine));
+    nn_json_set(v, "engine", nn_json_new_str(o->engine));
     nn_json_set(v, "seconds", nn_json_new_num(o->result.seconds));
     nn_json_set(v, "samples_per_s", nn_json_new_num(o->result.samples_per_s));
     nn_json_set(v, "network", nn_registry_network(o->model->graph, count_layers(o->model->graph)));
@@ -326,7 +326,7 @@ static nn_status run(const nn_run *r, nn_json **ret_result, nn_json **ret_detail
         }
     }
     if (s == NN_OK) {
-        *ret_result = result_of(r, &o, job.engine ? job.engine : "native");
+        *ret_result = result_of(r, &o);
     } else if (o.diagnostics) {
         *ret_details = nn_json_new_object();
         nn_json_set(*ret_details, "diagnostics", nn_json_ref(o.diagnostics));

@@ -7,6 +7,7 @@
  * gives the same bytes, and fewer rows give the same rows; where the native engine takes the
  * program, it agrees. */
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "engine/reference/reference.h"
 #include "program.h"
@@ -565,4 +566,19 @@ TEST(random_networks) {
     CHECK(native >= NETWORKS / 4);
     for (int op = 0; op < NN_OP_COUNT; op++)
         if (!ops[op]) fail_msg("no network has %s", nn_op_name((nn_op)op));
+}
+
+/* The texts for other tests: <seed>.neural in the folder $NN_RANDOM_CASES; skipped without it. */
+TEST(random_dump) {
+    const char *folder = getenv("NN_RANDOM_CASES");
+    char path[512];
+    nn_shape shape;
+    nn_err err;
+    if (!folder) skip();
+    for (uint64_t seed = 1; seed <= NETWORKS; seed++) {
+        char *text = generate(seed, &shape);
+        snprintf(path, sizeof path, "%s/random_%03d.neural", folder, (int)seed);
+        CHECK_OK(nn_file_write(path, text, strlen(text), &err), &err);
+        free(text);
+    }
 }

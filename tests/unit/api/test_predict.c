@@ -85,7 +85,7 @@ static void start(fixture *f) {
                       .max_batch = 4,
                       .max_queue = 16,
                       .max_delay_ms = 1};
-    CHECK_OK(nn_serve_start(f->app->serve, &d, &err), &err);
+    CHECK_OK(nn_serve_start(f->app->serve, &d, NULL, &err), &err);
 }
 
 static void stop(fixture *f) {
