@@ -167,13 +167,13 @@ class Matrix:
         columns, rows = self.rows()
         notes = {}
         wide = max(map(len, OPS))
-        print(f"{'op':{wide}}  " + "  ".join(f"{c:12}" for c in columns), file=out)
+        print(f"{'op':{wide}}  " + "  ".join(f"{c:16}" for c in columns), file=out)
         for op, row in rows.items():
             cells = []
             for text, why in row.values():
                 if why:
                     text = f"{'' if text == 'reason' else text + ' '}[{notes.setdefault(why, len(notes) + 1)}]"
-                cells.append(f"{text:12}")
+                cells.append(f"{text:16}")
             print(f"{op:{wide}}  " + "  ".join(cells).rstrip(), file=out)
         print(f"\n{self.cases} networks; ok N -M: N cases agree with the reference engine, M are skipped, !K: K known to be wrong", file=out)
         for why, n in notes.items():
