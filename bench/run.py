@@ -56,8 +56,9 @@ def bench_language():
     for name, budget in [("mnist_mlp", 60), ("fashion_cnn", 60)]:
         value, half = language("check", str(ROOT / f"examples/{name}.neural"))
         row(f"parse, check and shapes, {name}, µs", f"{value:.1f} ±{100 * half:.0f}%", "", "", f"<= {budget}", value <= budget)
-    value, half = language("codegen", str(ROOT / "examples/mnist_mlp.neural"), "pytorch")
-    row("code generation, mnist_mlp, pytorch, µs", f"{value:.1f} ±{100 * half:.0f}%", "", "", "<= 100", value <= 100)
+    for backend in ("pytorch", "tensorflow", "keras-json", "onnx"):
+        value, half = language("codegen", str(ROOT / "examples/mnist_mlp.neural"), backend)
+        row(f"code generation, mnist_mlp, {backend}, µs", f"{value:.1f} ±{100 * half:.0f}%", "", "", "<= 100", value <= 100)
     for layers, budget in [(1000, None), (10000, 60), (100000, None)]:
         value, half, each = language("grow", str(layers))
         row(f"{layers:,} layers, ms", f"{value:.2f} ±{100 * half:.0f}%", f"{1e3 * value / layers:.2f} µs a layer", "",
