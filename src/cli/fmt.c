@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* fmt.c - networks in canonical form: in place, to standard output, as a check or as a diff. */
-#include "base/file.h"
 #include "cli/cli.h"
 #include "lang/tree.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- a unified diff ---- */
 
@@ -124,22 +119,8 @@ static nn_status diff(nn_arena *arena, const nn_source *src, const nn_buf *text,
 
 /* ---- files ---- */
 
-/* The file behind a symbolic link is the one that changes, and it keeps its mode. */
 static nn_status rewrite(const char *path, const nn_buf *text, nn_err *err) {
-    char real[PATH_MAX];
-    struct stat st;
-    if (!realpath(path, real) || stat(real, &st) || access(real, W_OK))
-        return nn_file_fail(err, errno, "write", path);
-    nn_writer *w;
-    nn_status s = nn_writer_open(real, st.st_mode & 0777, &w, err);
-    if (s) return s;
-    s = nn_writer_put(w, nn_buf_str(text), text->n, err);
-    if (s)
-        nn_writer_abort(w);
-    else
-        s = nn_writer_commit(w, err);
-    if (!s && chmod(real, st.st_mode & 07777))
-        s = nn_file_fail(err, errno, "set the mode of", path);
+    nn_status s = nn_cli_rewrite(path, nn_buf_str(text), text->n, err);
     if (!s) printf("formatted %s\n", path);
     return s;
 }
