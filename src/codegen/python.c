@@ -154,3 +154,31 @@ void nn_py_sizes(nn_buf *out, const int64_t *v, int n) {
     for (int i = 0; i < n; i++) nn_buf_printf(out, "%s%" PRId64, i ? ", " : "(", v[i]);
     nn_buf_putc(out, ')');
 }
+
+/* ---- arguments of a program ---- */
+
+void nn_py_argument(nn_buf *out, const char *flag, const char *type, const char *value,
+                    const char *help) {
+    nn_buf_printf(out, "    parser.add_argument('--%s'", flag);
+    if (type) nn_buf_printf(out, ", type=%s", type);
+    if (value) nn_buf_printf(out, ", default=%s", value);
+    nn_buf_printf(out, ",\n                        help='%s')\n", help);
+}
+
+void nn_py_argument_count(nn_buf *out, const char *flag, int64_t value, const char *help) {
+    NN_BUF text = {0};
+    nn_buf_printf(&text, "%" PRId64, value);
+    nn_py_argument(out, flag, "int", nn_buf_str(&text), help);
+}
+
+void nn_py_argument_real(nn_buf *out, const char *flag, double value, const char *help) {
+    NN_BUF text = {0};
+    nn_py_float(&text, value);
+    nn_py_argument(out, flag, "float", nn_buf_str(&text), help);
+}
+
+void nn_py_argument_text(nn_buf *out, const char *flag, const char *value, const char *help) {
+    NN_BUF text = {0};
+    if (*value) nn_py_string(&text, value);
+    nn_py_argument(out, flag, NULL, *value ? nn_buf_str(&text) : NULL, help);
+}

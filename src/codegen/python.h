@@ -35,4 +35,12 @@ void nn_py_float(nn_buf *out, double v); /* shortest text that reads back as v; 
 void nn_py_shape(nn_buf *out, const nn_shape *s);
 /* `v` itself when all n are equal or there is one, else a tuple. */
 void nn_py_sizes(nn_buf *out, const int64_t *v, int n);
+/* A line of argparse: parser.add_argument('--flag', type=type, default=value, help='help'); type
+ * and value, source text both, may be NULL. Then the same for values of C; an empty text is none.
+ */
+void nn_py_argument(nn_buf *out, const char *flag, const char *type, const char *value,
+                    const char *help);
+void nn_py_argument_count(nn_buf *out, const char *flag, int64_t value, const char *help);
+void nn_py_argument_real(nn_buf *out, const char *flag, double value, const char *help);
+void nn_py_argument_text(nn_buf *out, const char *flag, const char *value, const char *help);
 #endif

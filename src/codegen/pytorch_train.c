@@ -253,32 +253,6 @@ static const char main_text[] =
 
 /* ---- the command line ---- */
 
-static void put_argument(nn_buf *out, const char *flag, const char *type, const char *value,
-                         const char *help) {
-    nn_buf_printf(out, "    parser.add_argument('--%s'", flag);
-    if (type) nn_buf_printf(out, ", type=%s", type);
-    if (value) nn_buf_printf(out, ", default=%s", value);
-    nn_buf_printf(out, ",\n                        help='%s')\n", help);
-}
-
-static void put_count(nn_buf *out, const char *flag, int64_t value, const char *help) {
-    NN_BUF v = {0};
-    nn_buf_printf(&v, "%" PRId64, value);
-    put_argument(out, flag, "int", nn_buf_str(&v), help);
-}
-
-static void put_real(nn_buf *out, const char *flag, double value, const char *help) {
-    NN_BUF v = {0};
-    nn_py_float(&v, value);
-    put_argument(out, flag, "float", nn_buf_str(&v), help);
-}
-
-static void put_text(nn_buf *out, const char *flag, const char *value, const char *help) {
-    NN_BUF v = {0};
-    nn_py_string(&v, value);
-    put_argument(out, flag, NULL, nn_buf_str(&v), help);
-}
-
 /* Without a data set that the program or the caller names, the user has to: nothing is trained on
  * by default. */
 static void put_data(nn_emit *e, nn_buf *out) {
@@ -302,24 +276,27 @@ static void put_arguments(nn_emit *e, nn_buf *out) {
         "    parser = argparse.ArgumentParser(description='Trains and tests the network of this file.',\n"
         "                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)\n");
     put_data(e, out);
-    put_count(out, "epochs", t->epochs, "passes over the training data; 0 only tests");
-    put_count(out, "batch-size", t->batch_size, "rows a step");
+    nn_py_argument_count(out, "epochs", t->epochs, "passes over the training data; 0 only tests");
+    nn_py_argument_count(out, "batch-size", t->batch_size, "rows a step");
     if (t->optimizer.schedule.kind == NN_SCHEDULE_NONE)
-        put_real(out, "lr", t->optimizer.learning_rate, "learning rate");
+        nn_py_argument_real(out, "lr", t->optimizer.learning_rate, "learning rate");
     else
-        put_argument(out, "lr", "float", NULL, "a constant learning rate, instead of the schedule");
-    put_real(out, "validation-split", t->validation_split,
-             "share of the training rows that is held back");
-    put_text(out, "device", *t->device ? t->device : "auto", "auto, cpu, cuda, mps");
-    put_count(out, "seed", t->seeded ? (int64_t)(t->seed & INT64_MAX) : 0,
-              "of weights, dropout and order");
-    put_argument(out, "weights", NULL, NULL,
-                 "start from this .safetensors file of Neural, or .pt file");
+        nn_py_argument(out, "lr", "float", NULL,
+                       "a constant learning rate, instead of the schedule");
+    nn_py_argument_real(out, "validation-split", t->validation_split,
+                        "share of the training rows that is held back");
+    nn_py_argument_text(out, "device", *t->device ? t->device : "auto", "auto, cpu, cuda, mps");
+    nn_py_argument_count(out, "seed", t->seeded ? (int64_t)(t->seed & INT64_MAX) : 0,
+                         "of weights, dropout and order");
+    nn_py_argument(out, "weights", NULL, NULL,
+                   "start from this .safetensors file of Neural, or .pt file");
     if (*t->save_path)
-        put_text(out, "save", t->save_path, "write the trained weights to this .pt file");
+        nn_py_argument_text(out, "save", t->save_path,
+                            "write the trained weights to this .pt file");
     else
-        put_argument(out, "save", NULL, NULL, "write the trained weights to this .pt file");
-    put_argument(out, "checkpoint", NULL, NULL, "write all of the training here after every epoch");
+        nn_py_argument(out, "save", NULL, NULL, "write the trained weights to this .pt file");
+    nn_py_argument(out, "checkpoint", NULL, NULL,
+                   "write all of the training here after every epoch");
     nn_buf_puts(out, "    parser.add_argument('--resume', action='store_true',\n"
                      "                        help='go on from --checkpoint, if it is there')\n");
     nn_buf_puts(

@@ -511,32 +511,6 @@ static void put_train(const nn_graph *g, nn_buf *out) {
 
 /* ---- the command line ---- */
 
-static void put_argument(nn_buf *out, const char *flag, const char *type, const char *value,
-                         const char *help) {
-    nn_buf_printf(out, "    parser.add_argument('--%s'", flag);
-    if (type) nn_buf_printf(out, ", type=%s", type);
-    if (value) nn_buf_printf(out, ", default=%s", value);
-    nn_buf_printf(out, ",\n                        help='%s')\n", help);
-}
-
-static void put_count(nn_buf *out, const char *flag, int64_t value, const char *help) {
-    char text[32];
-    snprintf(text, sizeof text, "%" PRId64, value);
-    put_argument(out, flag, "int", text, help);
-}
-
-static void put_real(nn_buf *out, const char *flag, double value, const char *help) {
-    NN_BUF text = {0};
-    nn_py_float(&text, value);
-    put_argument(out, flag, "float", nn_buf_str(&text), help);
-}
-
-static void put_text(nn_buf *out, const char *flag, const char *value, const char *help) {
-    NN_BUF text = {0};
-    if (*value) nn_py_string(&text, value);
-    put_argument(out, flag, NULL, *value ? nn_buf_str(&text) : NULL, help);
-}
-
 /* Without a data set that the program or the caller names, the user has to. */
 static void put_data(const nn_tf *e, nn_buf *out) {
     const char *given = e->k.opt->dataset;
@@ -562,21 +536,22 @@ static void put_arguments(const nn_tf *e, nn_buf *out) {
                 "                                     "
                 "formatter_class=argparse.ArgumentDefaultsHelpFormatter)\n");
     put_data(e, out);
-    put_count(out, "epochs", t->epochs, "passes over the training data; 0 only tests");
-    put_count(out, "batch-size", t->batch_size, "rows a step");
+    nn_py_argument_count(out, "epochs", t->epochs, "passes over the training data; 0 only tests");
+    nn_py_argument_count(out, "batch-size", t->batch_size, "rows a step");
     if (schedule != NN_SCHEDULE_NONE && schedule != NN_SCHEDULE_STEP)
-        put_argument(out, "lr", "float", NULL, "learning rate in place of the schedule");
+        nn_py_argument(out, "lr", "float", NULL, "learning rate in place of the schedule");
     else
-        put_real(out, "lr", t->optimizer.learning_rate, "learning rate");
-    put_real(out, "validation-split", t->validation_split,
-             "share of the training rows that is held back");
-    put_text(out, "device", *t->device ? t->device : "auto", "auto, cpu, gpu, gpu:1");
-    put_count(out, "seed", t->seeded ? (int64_t)(t->seed & UINT32_MAX) : 0,
-              "of weights, dropout and order");
-    put_text(out, "weights", "", "start from this .safetensors file of Neural, or file of Keras");
-    put_text(out, "save", "", "write the trained model to this .keras or .h5 file");
-    put_text(out, "checkpoint", "", "keep the best epoch so far in this .keras file");
-    put_text(out, "log", "", "write what each epoch gives to this .csv file");
+        nn_py_argument_real(out, "lr", t->optimizer.learning_rate, "learning rate");
+    nn_py_argument_real(out, "validation-split", t->validation_split,
+                        "share of the training rows that is held back");
+    nn_py_argument_text(out, "device", *t->device ? t->device : "auto", "auto, cpu, gpu, gpu:1");
+    nn_py_argument_count(out, "seed", t->seeded ? (int64_t)(t->seed & UINT32_MAX) : 0,
+                         "of weights, dropout and order");
+    nn_py_argument_text(out, "weights", "",
+                        "start from this .safetensors file of Neural, or file of Keras");
+    nn_py_argument_text(out, "save", "", "write the trained model to this .keras or .h5 file");
+    nn_py_argument_text(out, "checkpoint", "", "keep the best epoch so far in this .keras file");
+    nn_py_argument_text(out, "log", "", "write what each epoch gives to this .csv file");
     nn_buf_puts(
         out, "    parser.add_argument('--json', action='store_true', help='report as JSON lines')\n"
              "    return parser.parse_args()\n\n\n");
