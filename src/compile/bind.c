@@ -92,37 +92,39 @@ static void missing(nn_check *c, const char *owner, bool layer, nn_span span, co
 
 /* Search points inside of a value have the parameter's name in their path. */
 static bool value(nn_check *c, const char *owner, const nn_param *p, nn_value *v, nn_bound *to) {
-    if (v->kind < NN_V_TUPLE) return nn_check_value(c, owner, p, v, to);
+    if (!nn_check_may_search(v)) return nn_check_value(c, owner, p, v, to);
     size_t mark = nn_check_push(c, p->name);
     bool ok = nn_check_value(c, owner, p, v, to);
     nn_check_pop(c, mark);
     return ok;
 }
 
-static const nn_value *search_in(const nn_value *v);
-
 /* The first search expression in a list of arguments. */
 static const nn_value *search_in_args(const nn_arg *args) {
     const nn_value *found = NULL;
-    for (const nn_arg *a = args; a && !found; a = a->next) found = search_in(a->value);
+    for (const nn_arg *a = args; a && !found; a = a->next) found = nn_check_search_in(a->value);
     return found;
 }
 
-/* The first search expression in a value; NULL if there is none. */
-static const nn_value *search_in(const nn_value *v) {
+const nn_value *nn_check_search_in(const nn_value *v) {
     if (v->kind == NN_V_HPO) return v;
     if (v->kind == NN_V_DICT) return search_in_args(v->args);
     if (v->kind == NN_V_CALL) return search_in_args(v->call->args);
     bool list = v->kind == NN_V_TUPLE || v->kind == NN_V_LIST;
     const nn_value *found = NULL;
-    for (const nn_value *e = list ? v->items : NULL; e && !found; e = e->next) found = search_in(e);
+    for (const nn_value *e = list ? v->items : NULL; e && !found; e = e->next)
+        found = nn_check_search_in(e);
     return found;
+}
+
+bool nn_check_may_search(const nn_value *v) {
+    return v->kind >= NN_V_CALL || (v->kind >= NN_V_TUPLE && nn_check_search_in(v));
 }
 
 /* An argument that only the author of a custom layer understands: it may be searched. */
 static void keep(nn_check *c, const char *owner, const nn_arg *a, int position) {
     size_t mark = a->name ? nn_check_push(c, a->name) : nn_check_push_index(c, "args", position);
-    const nn_value *inner = a->value->kind == NN_V_HPO ? NULL : search_in(a->value);
+    const nn_value *inner = a->value->kind == NN_V_HPO ? NULL : nn_check_search_in(a->value);
     nn_check_resolve(c, owner, NULL, a->value);
     nn_check_pop(c, mark);
     if (!inner) return;

@@ -145,6 +145,10 @@ bool nn_check_bind(nn_check *c, const char *owner, nn_span span, const nn_param 
 /* As above for a table without `more`; fills the defaults first. */
 bool nn_check_bind_all(nn_check *c, const char *owner, nn_span span, const nn_param *params,
                        const nn_arg *args, nn_bound *out);
+/* The first search expression in a value, its elements and arguments; NULL if there is none. */
+const nn_value *nn_check_search_in(const nn_value *v);
+/* Whether there may be one: also in the block of a call. */
+bool nn_check_may_search(const nn_value *v);
 /* The arguments of a layer of this kind when none is given; NULL when memory is spent. */
 const nn_bound *nn_check_defaults(nn_check *c, const nn_layer *l, int *ret_n);
 

@@ -130,9 +130,11 @@ static const char *guess_name(nn_check *c, const nn_layer *l, const nn_call *cal
     return nn_arena_strdup(c->arena, text);
 }
 
-static bool has_hpo(const nn_arg *args) {
-    for (; args; args = args->next)
-        if (args->value->kind >= NN_V_TUPLE) return true; /* or a sequence, call, dict of them */
+/* Whether binding a call may meet a search point: then its path and alias are needed. */
+static bool may_have_points(const nn_item *it) {
+    if (is_searched(it)) return true;
+    for (const nn_arg *a = it->call->args; a; a = a->next)
+        if (nn_check_may_search(a->value)) return true;
     return false;
 }
 
@@ -170,7 +172,7 @@ static void add_call(nn_check *c, const nn_item *it, nn_copy k, list *li) {
     if (!defaults) return;
     nn_bound args[NN_MAX_PARAMS];
     memcpy(args, defaults, (size_t)n * sizeof args[0]);
-    bool input = l->role == NN_ROLE_INPUT, points = has_hpo(call->args) || it->repeat;
+    bool input = l->role == NN_ROLE_INPUT, points = may_have_points(it);
     size_t mark = points || call->block ? push_item(c, li) : c->path.n;
     c->alias = points && !input ? guess_name(c, l, call) : NULL;
     c->alias_at = c->path.n;

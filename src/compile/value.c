@@ -531,13 +531,6 @@ static bool may_be_searched(const nn_param *p) {
            strcmp(p->name, "device") != 0;
 }
 
-static bool has_searched(const nn_value *v) {
-    if (v->kind == NN_V_HPO) return true;
-    for (const nn_value *e = is_sequence(v) ? v->items : NULL; e; e = e->next)
-        if (has_searched(e)) return true;
-    return false;
-}
-
 /* A sequence with its search points resolved: a copy, the program's own stays as it is. */
 static nn_value *resolve_elements(nn_check *c, const char *owner, const nn_param *p, nn_value *v) {
     nn_param one = *p;
@@ -562,7 +555,7 @@ static nn_value *resolve_elements(nn_check *c, const char *owner, const nn_param
 }
 
 bool nn_check_value(nn_check *c, const char *owner, const nn_param *p, nn_value *v, nn_bound *to) {
-    if (is_sequence(v) && p->type != NN_P_ANY && may_be_searched(p) && has_searched(v)) {
+    if (is_sequence(v) && p->type != NN_P_ANY && may_be_searched(p) && nn_check_search_in(v)) {
         v = resolve_elements(c, owner, p, v);
         if (!v) return false;
     }
