@@ -116,17 +116,6 @@ static void put_num(nn_jw *w, const char *key, double v) {
     nn_jw_num(w, v);
 }
 
-static void put_shape(nn_jw *w, const nn_shape *s) {
-    nn_jw_arr(w);
-    nn_jw_null(w);
-    for (int i = 0; i < s->rank; i++)
-        if (s->dim[i] < 0)
-            nn_jw_null(w);
-        else
-            nn_jw_int(w, s->dim[i]);
-    nn_jw_end_arr(w);
-}
-
 /* ---- layers ---- */
 
 static bool is_input(const nn_unit_layer *l) {
@@ -148,12 +137,12 @@ static void shape_row(nn_jw *w, const nn_unit *u, const nn_unit_layer *l) {
     put_text(w, "name", l->name);
     nn_jw_key(w, "input_shape");
     if (l->n_inputs && u->layers[l->inputs[0]].known)
-        put_shape(w, &l->in);
+        nn_jw_shape(w, &l->in, true);
     else
         nn_jw_null(w);
     nn_jw_key(w, "output_shape");
     if (l->known)
-        put_shape(w, &l->out);
+        nn_jw_shape(w, &l->out, true);
     else
         nn_jw_null(w);
     put_int(w, "parameters", l->params);
@@ -258,7 +247,7 @@ static void put_inputs(nn_jw *w, const nn_unit *u) {
     int n = 0;
     while (n < u->n_layers && is_input(&u->layers[n])) n++;
     if (n != 1) nn_jw_arr(w);
-    for (int i = 0; i < n; i++) put_shape(w, &u->layers[i].out);
+    for (int i = 0; i < n; i++) nn_jw_shape(w, &u->layers[i].out, true);
     if (n != 1) nn_jw_end_arr(w);
 }
 
@@ -269,7 +258,7 @@ static void put_outputs(nn_jw *w, const nn_unit *u) {
         return;
     }
     if (g->n_outputs != 1) nn_jw_arr(w);
-    for (int i = 0; i < g->n_outputs; i++) put_shape(w, &g->nodes[g->outputs[i]].shape);
+    for (int i = 0; i < g->n_outputs; i++) nn_jw_shape(w, &g->nodes[g->outputs[i]].shape, true);
     if (g->n_outputs != 1) nn_jw_end_arr(w);
 }
 

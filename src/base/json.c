@@ -211,6 +211,14 @@ nn_json *nn_json_new_array(void) {
     return N(json_array());
 }
 
+nn_json *nn_json_new_shape(const nn_shape *s, bool batch) {
+    nn_json *a = nn_json_new_array();
+    if (batch) nn_json_push(a, nn_json_new_null());
+    for (int i = 0; i < s->rank; i++)
+        nn_json_push(a, s->dim[i] < 0 ? nn_json_new_null() : nn_json_new_int(s->dim[i]));
+    return a;
+}
+
 nn_json *nn_json_new_object(void) {
     return N(json_object());
 }
@@ -472,6 +480,17 @@ void nn_jw_float(nn_jw *w, float v) {
 
 void nn_jw_bool(nn_jw *w, bool v) {
     nn_buf_puts(next(w), v ? "true" : "false");
+}
+
+void nn_jw_shape(nn_jw *w, const nn_shape *s, bool batch) {
+    nn_jw_arr(w);
+    if (batch) nn_jw_null(w);
+    for (int i = 0; i < s->rank; i++)
+        if (s->dim[i] < 0)
+            nn_jw_null(w);
+        else
+            nn_jw_int(w, s->dim[i]);
+    nn_jw_end_arr(w);
 }
 
 void nn_jw_null(nn_jw *w) {

@@ -7,6 +7,7 @@
 #define NN_BASE_JSON_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/shape.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,6 +60,8 @@ nn_json *nn_json_new_int(int64_t v);
 nn_json *nn_json_new_num(double v);      /* null when not finite */
 nn_json *nn_json_new_str(const char *s); /* NULL gives null */
 nn_json *nn_json_new_strn(const char *s, size_t n);
+/* A list of sizes, null for an unknown one; `batch`: a null for the batch in front. */
+nn_json *nn_json_new_shape(const nn_shape *s, bool batch);
 nn_json *nn_json_new_array(void);
 nn_json *nn_json_new_object(void);
 void nn_json_set(nn_json *object, const char *key, nn_json *v);
@@ -87,7 +90,8 @@ void nn_jw_strn(nn_jw *w, const char *s, size_t n);
 void nn_jw_int(nn_jw *w, int64_t v);
 void nn_jw_num(nn_jw *w,
                double v); /* shortest text that reads back the same; null when not finite */
-void nn_jw_float(nn_jw *w, float v); /* likewise for a float */
+void nn_jw_float(nn_jw *w, float v);                       /* likewise for a float */
+void nn_jw_shape(nn_jw *w, const nn_shape *s, bool batch); /* as nn_json_new_shape */
 void nn_jw_bool(nn_jw *w, bool v);
 void nn_jw_null(nn_jw *w);
 void nn_jw_value(nn_jw *w, const nn_json *v);

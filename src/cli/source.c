@@ -109,14 +109,6 @@ static nn_json *count_json(int64_t n) {
     return n < 0 ? nn_json_new_null() : nn_json_new_int(n);
 }
 
-static nn_json *shape_json(const nn_shape *s, bool known) {
-    if (!known) return nn_json_new_null();
-    nn_json *dims = nn_json_new_array();
-    nn_json_push(dims, nn_json_new_null()); /* the batch */
-    for (int i = 0; i < s->rank; i++) nn_json_push(dims, count_json(s->dim[i]));
-    return dims;
-}
-
 static int64_t float_bytes(int64_t n) {
     int64_t bytes;
     return n < 0 || __builtin_mul_overflow(n, (int64_t)sizeof(float), &bytes) ? -1 : bytes;
@@ -128,8 +120,9 @@ static nn_json *layer_json(const nn_unit *u, const nn_unit_layer *l) {
     nn_json_set(row, "layer", nn_json_new_str(l->type));
     nn_json_set(row, "line", nn_json_new_int(l->span.line));
     nn_json_set(row, "parent", nn_json_new_str(l->parent < 0 ? NULL : u->layers[l->parent].name));
-    nn_json_set(row, "input_shape", shape_json(&l->in, true));
-    nn_json_set(row, "output_shape", shape_json(&l->out, l->known));
+    nn_json_set(row, "input_shape", nn_json_new_shape(&l->in, true));
+    nn_json_set(row, "output_shape",
+                l->known ? nn_json_new_shape(&l->out, true) : nn_json_new_null());
     nn_json_set(row, "parameters", count_json(l->params));
     nn_json_set(row, "trainable", count_json(l->trainable));
     nn_json_set(row, "flops", count_json(l->flops));

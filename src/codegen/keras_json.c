@@ -56,14 +56,7 @@ static void put_members(nn_jw *w, const nn_keras_layer *l, const nn_json *v) {
 
 static void put_input(nn_jw *w, const nn_shape *s) {
     nn_jw_key(w, "batch_input_shape");
-    nn_jw_arr(w);
-    nn_jw_null(w);
-    for (int i = 0; i < s->rank; i++)
-        if (s->dim[i] < 0)
-            nn_jw_null(w);
-        else
-            nn_jw_int(w, s->dim[i]);
-    nn_jw_end_arr(w);
+    nn_jw_shape(w, s, true);
     nn_jw_key(w, "dtype");
     nn_jw_str(w, "float32");
     nn_jw_key(w, "sparse");

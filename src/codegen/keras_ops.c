@@ -426,14 +426,6 @@ static void put_seed(nn_json *c, bool seeded, uint64_t seed) {
     if (seeded) nn_ka_int(c, "seed", (int64_t)(seed & INT32_MAX));
 }
 
-static nn_json *noise_shape(const nn_shape *s) {
-    nn_json *a = nn_json_new_array();
-    nn_json_push(a, nn_json_new_null());
-    for (int i = 0; i < s->rank; i++)
-        nn_json_push(a, s->dim[i] < 0 ? nn_json_new_null() : nn_json_new_int(s->dim[i]));
-    return a;
-}
-
 static nn_status emit_dropout(nn_keras *k, const nn_node *n, nn_err *err) {
     (void)err;
     const nn_shape *shared = &n->attr.dropout.noise_shape;
@@ -441,7 +433,7 @@ static nn_status emit_dropout(nn_keras *k, const nn_node *n, nn_err *err) {
                    (k->target == NN_KERAS_PYTHON || n->shape.rank == 2);
     nn_json *c = nn_ka_new();
     nn_ka_num(c, "rate", n->attr.dropout.rate);
-    if (!spatial && shared->rank) nn_json_set(c, "noise_shape", noise_shape(shared));
+    if (!spatial && shared->rank) nn_json_set(c, "noise_shape", nn_json_new_shape(shared, true));
     put_seed(c, n->attr.dropout.seeded, n->attr.dropout.seed);
     nn_keras_add(k, n, spatial ? ranked(k, "SpatialDropout", n->shape.rank - 1) : "Dropout", c,
                  nn_ko_from(k, n));

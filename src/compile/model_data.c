@@ -227,13 +227,6 @@ static nn_json *section_inputs(const nn_section *s) {
     return list;
 }
 
-static nn_json *shape_json(const nn_shape *s) {
-    nn_json *a = nn_json_new_array();
-    for (int i = 0; i < s->rank; i++)
-        nn_json_push(a, s->dim[i] < 0 ? nn_json_new_null() : nn_json_new_int(s->dim[i]));
-    return a;
-}
-
 /* Whether `input:` needs the batch in front of a shape: its first axis is open, or there is none.
  */
 static bool needs_batch(const nn_shape *s) {
@@ -242,14 +235,7 @@ static bool needs_batch(const nn_shape *s) {
 
 /* Of an Input(...) call as `input:` would have it. */
 static nn_json *call_shape(const nn_shape *s) {
-    nn_json *shape = shape_json(s);
-    if (!needs_batch(s)) return shape;
-    nn_json *batched = nn_json_new_array();
-    nn_json_push(batched, nn_json_new_null());
-    for (size_t i = 0; i < nn_json_size(shape); i++)
-        nn_json_push(batched, nn_json_ref(nn_json_at(shape, i)));
-    nn_json_unref(shape);
-    return batched;
+    return nn_json_new_shape(s, needs_batch(s));
 }
 
 /* Of Input(...) calls: one object, or named ones. */
@@ -280,7 +266,7 @@ static nn_json *canonical_inputs(const nn_unit *u) {
                            : needs_batch(&u->layers[i].out);
         nn_json *o = nn_json_new_object();
         nn_json_set(o, "name", nn_json_new_str(u->layers[i].name));
-        nn_json_set(o, "shape", shape_json(&u->layers[i].out));
+        nn_json_set(o, "shape", nn_json_new_shape(&u->layers[i].out, false));
         nn_json_set(o, "batch", nn_json_new_bool(batch));
         nn_json_push(list, o);
         named = named ? named->next : NULL;

@@ -39,6 +39,6 @@ nn_status nn_rd_done(nn_rd *r);
 /* Writing, the mirror image. */
 nn_json *nn_wr_ints(const int64_t *v, int n);
 static inline nn_json *nn_wr_shape(const nn_shape *s) {
-    return nn_wr_ints(s->dim, s->rank);
+    return nn_json_new_shape(s, false);
 }
 #endif

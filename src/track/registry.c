@@ -12,15 +12,9 @@
 
 /* Adding. */
 
-static nn_json *shape_json(const nn_graph *g, const int *ids, int n) {
-    if (!n) return nn_json_new_null();
-    const nn_shape *s = &g->nodes[ids[0]].shape;
-    nn_json *v = nn_json_new_array();
-    nn_json_push(v, nn_json_new_null()); /* the batch axis */
-    for (int i = 0; i < s->rank; i++)
-        nn_json_push(v,
-                     s->dim[i] == NN_DIM_UNKNOWN ? nn_json_new_null() : nn_json_new_int(s->dim[i]));
-    return v;
+/* Of the first of some nodes, with the batch axis; null if there is none. */
+static nn_json *first_shape(const nn_graph *g, const int *ids, int n) {
+    return n ? nn_json_new_shape(&g->nodes[ids[0]].shape, true) : nn_json_new_null();
 }
 
 static int64_t parameters(const nn_graph *g) {
@@ -32,8 +26,8 @@ static int64_t parameters(const nn_graph *g) {
 nn_json *nn_registry_network(const nn_graph *g, int64_t num_layers) {
     nn_json *v = nn_json_new_object();
     nn_json_set(v, "network_name", nn_json_new_str(g->name));
-    nn_json_set(v, "input_shape", shape_json(g, g->inputs, g->n_inputs));
-    nn_json_set(v, "output_shape", shape_json(g, g->outputs, g->n_outputs));
+    nn_json_set(v, "input_shape", first_shape(g, g->inputs, g->n_inputs));
+    nn_json_set(v, "output_shape", first_shape(g, g->outputs, g->n_outputs));
     nn_json_set(v, "num_layers", nn_json_new_int(num_layers));
     nn_json_set(v, "num_parameters", nn_json_new_int(parameters(g)));
     return v;
