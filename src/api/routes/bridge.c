@@ -417,7 +417,7 @@ static nn_status post_code(nn_request *q, nn_err *err) {
     if (!b) return refuse(&w, nn_buf_str(&text), err);
     if (!has_shape(&w)) return refuse(&w, no_shape, err);
     if (compile_chosen(&w, &why)) return refuse_error(&w, &why, err);
-    if (w.unit->incomplete && nn_unit_runnable(w.unit, &why)) return refuse_error(&w, &why, err);
+    if (nn_unit_whole(w.unit, &why)) return refuse_error(&w, &why, err);
     nn_codegen_options opt = {.dataset = text_of(&w, "dataset")};
     if (nn_codegen(b, w.unit->graph, &opt, &text, &why)) return refuse_error(&w, &why, err);
     tell_open_points(&w);
