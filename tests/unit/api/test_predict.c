@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The predict route through a whole server: one tiny model y = W x is live, a socket asks. */
-#include "t.h"
-
 #include "api/app.h"
 #include "base/config.h"
+#include "linear_model.h"
 #include "serve/serve.h"
 
 #include <arpa/inet.h>
@@ -18,35 +17,7 @@ static const float kernel[IN * OUT] = {1, 10, 2, 20}; /* [in, out] */
 
 static void save_model(const char *path) {
     nn_err err = {0};
-    nn_graph *g = nn_graph_new(NULL, "linear");
-    int x, y;
-    nn_node_spec in = {
-        .op = NN_OP_INPUT,
-        .name = "x",
-        .layer = "Input",
-        .layer_name = "x",
-        .layer_index = -1,
-        .shape = {1, {IN}}
-    };
-    CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
-    nn_node_spec mm = {.op = NN_OP_MATMUL,
-                       .name = "y",
-                       .layer = "Dense",
-                       .layer_name = "y",
-                       .inputs = (int[]){x},
-                       .n_inputs = 1,
-                       .attr = {.matmul = {.units = OUT}}};
-    CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
-    nn_weight w = {
-        .shape = {2, {IN, OUT}},
-          .trainable = true
-    };
-    CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
-    if (!g->n_inputs) g->inputs[g->n_inputs++] = x;
-    g->outputs[g->n_outputs++] = y;
-    nn_model *m = NULL;
-    CHECK_OK(nn_model_new(g, &m, &err), &err);
-    memcpy(m->weights, kernel, sizeof kernel);
+    nn_model *m = linear_model((linear){"x", "y", IN, OUT, kernel});
     m->scale = 1;
     CHECK_OK(nn_model_save(m, path, &err), &err);
     nn_model_free(m);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The batcher with the reference engine: y = W x with a known W, so that every answer can be
  * computed here. */
+#include "linear_model.h"
 #include "serve/batcher.h"
-#include "t.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -11,37 +11,8 @@
 enum { IN = 3, OUT = 2 };
 static const float kernel[IN * OUT] = {1, 10, 2, 20, 3, 30}; /* [in, out] */
 
-static nn_model *linear_model(void) {
-    nn_err err = {0};
-    nn_graph *g = nn_graph_new(NULL, "linear");
-    int x, y;
-    nn_node_spec in = {
-        .op = NN_OP_INPUT,
-        .name = "input",
-        .layer = "Input",
-        .layer_name = "input",
-        .layer_index = -1,
-        .shape = {1, {IN}}
-    };
-    CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
-    nn_node_spec mm = {.op = NN_OP_MATMUL,
-                       .name = "dense",
-                       .layer = "Dense",
-                       .layer_name = "dense",
-                       .inputs = (int[]){x},
-                       .n_inputs = 1,
-                       .attr = {.matmul = {.units = OUT}}};
-    CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
-    nn_weight w = {
-        .shape = {2, {IN, OUT}},
-          .trainable = true
-    };
-    CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
-    g->outputs[g->n_outputs++] = y;
-    nn_model *m = NULL;
-    CHECK_OK(nn_model_new(g, &m, &err), &err);
-    memcpy(m->weights, kernel, sizeof kernel);
-    return m;
+static nn_model *model(void) {
+    return linear_model((linear){"input", "dense", IN, OUT, kernel});
 }
 
 static nn_batcher *batcher(const nn_model *m, int replicas, int64_t max_batch, int64_t max_queue) {
@@ -72,7 +43,7 @@ static bool right(const nn_prediction *p) {
 }
 
 TEST(one_request_and_one_larger_than_a_batch) {
-    nn_model *m = linear_model();
+    nn_model *m = model();
     nn_batcher *b = batcher(m, 1, 4, 8);
     float x[10 * IN], y[10 * OUT] = {0};
     for (int i = 0; i < 10 * IN; i++) x[i] = (float)i;
@@ -117,7 +88,7 @@ static void *ask(void *arg) {
 }
 
 TEST(many_clients_and_two_replicas_get_their_own_answers) {
-    nn_model *m = linear_model();
+    nn_model *m = model();
     nn_batcher *b = batcher(m, 2, 8, 64);
     pthread_t threads[8];
     client clients[8];
@@ -142,7 +113,7 @@ static void block(nn_prediction *p) {
 }
 
 TEST(a_full_queue_refuses_and_stopping_answers_what_waits) {
-    nn_model *m = linear_model();
+    nn_model *m = model();
     nn_batcher *b = batcher(m, 1, 2, 2);
     float x[IN] = {1, 2, 3}, y[4][OUT];
     sem_t done;

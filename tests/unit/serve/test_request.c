@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "t.h"
-
+#include "linear_model.h"
 #include "serve/request.h"
 
 #include <stdlib.h>
@@ -8,35 +7,7 @@
 
 /* Input "pixels" of 4 numbers, output "scores" of 3 classes: what a request names them by. */
 static nn_model *model(void) {
-    nn_err err = {0};
-    nn_graph *g = nn_graph_new(NULL, "m");
-    int x, y;
-    nn_node_spec in = {
-        .op = NN_OP_INPUT,
-        .name = "pixels",
-        .layer = "Input",
-        .layer_name = "pixels",
-        .layer_index = -1,
-        .shape = {1, {4}}
-    };
-    CHECK_OK(nn_graph_add(g, &in, &x, &err), &err);
-    nn_node_spec mm = {.op = NN_OP_MATMUL,
-                       .name = "scores",
-                       .layer = "Dense",
-                       .layer_name = "scores",
-                       .inputs = (int[]){x},
-                       .n_inputs = 1,
-                       .attr = {.matmul = {.units = 3}}};
-    CHECK_OK(nn_graph_add(g, &mm, &y, &err), &err);
-    nn_weight w = {
-        .shape = {2, {4, 3}},
-          .trainable = true
-    };
-    CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
-    g->outputs[g->n_outputs++] = y;
-    if (!g->n_inputs) g->inputs[g->n_inputs++] = x;
-    nn_model *m = NULL;
-    CHECK_OK(nn_model_new(g, &m, &err), &err);
+    nn_model *m = linear_model((linear){"pixels", "scores", 4, 3, NULL});
     m->scale = 2;
     m->offset = -1;
     return m;
