@@ -155,7 +155,21 @@ void nn_py_sizes(nn_buf *out, const int64_t *v, int n) {
     nn_buf_putc(out, ')');
 }
 
-/* ---- arguments of a program ---- */
+/* ---- parts of programs ---- */
+
+/* clang-format off */
+const char nn_py_find_data[] =
+    "    if source == 'synthetic':\n"
+    "        return make_data(split)\n"
+    "    name = source.lower().replace('_', '-')\n"
+    "    if name in ('fashion-mnist', 'fashionmnist', 'mnist') and not os.path.isdir(source):\n"
+    "        name = name.replace('fashionmnist', 'fashion-mnist')\n"
+    "        own = os.path.join(os.environ.get('NEURAL_DATA_DIR', ''), name)\n"
+    "        source = own if os.path.isdir(own) else os.path.join('/usr/share/datasets', name)\n"
+    "        if not os.path.isdir(source):\n"
+    "            raise FileNotFoundError(f'{name} is neither in $NEURAL_DATA_DIR nor at {source}: '\n"
+    "                                    'give --data the folder that holds it')\n";
+/* clang-format on */
 
 void nn_py_argument(nn_buf *out, const char *flag, const char *type, const char *value,
                     const char *help) {

@@ -35,6 +35,10 @@ void nn_py_float(nn_buf *out, double v); /* shortest text that reads back as v; 
 void nn_py_shape(nn_buf *out, const nn_shape *s);
 /* `v` itself when all n are equal or there is one, else a tuple. */
 void nn_py_sizes(nn_buf *out, const int64_t *v, int n);
+/* Lines of load_data(source, split): a name becomes the folder that holds its files,
+ * make_data(split) answers for synthetic data. They use glob and os. */
+extern const char nn_py_find_data[];
+
 /* A line of argparse: parser.add_argument('--flag', type=type, default=value, help='help'); type
  * and value, source text both, may be NULL. Then the same for values of C; an empty text is none.
  */

@@ -47,17 +47,9 @@ static const char load_head[] =
     "\n"
     "    source: a name (fashion-mnist, mnist, synthetic), a folder of IDX files, or an .npz or a folder\n"
     "    of .npy files with x_train, y_train, x_test and y_test.\n"
-    "    \"\"\"\n"
-    "    if source == 'synthetic':\n"
-    "        return make_data(split)\n"
-    "    name = source.lower().replace('_', '-')\n"
-    "    if name in ('fashion-mnist', 'fashionmnist', 'mnist') and not os.path.isdir(source):\n"
-    "        name = name.replace('fashionmnist', 'fashion-mnist')\n"
-    "        own = os.path.join(os.environ.get('NEURAL_DATA_DIR', ''), name)\n"
-    "        source = own if os.path.isdir(own) else os.path.join('/usr/share/datasets', name)\n"
-    "        if not os.path.isdir(source):\n"
-    "            raise FileNotFoundError(f'{name} is neither in $NEURAL_DATA_DIR nor at {source}: '\n"
-    "                                    'give --data the folder that holds it')\n"
+    "    \"\"\"\n";
+
+static const char load_files[] =
     "    part = 'train' if split == 'train' else 't10k'\n"
     "    images = glob.glob(os.path.join(glob.escape(source), f'{part}-images[-.]idx*'))\n"
     "    labels = glob.glob(os.path.join(glob.escape(source), f'{part}-labels[-.]idx*'))\n"
@@ -156,5 +148,7 @@ void nn_torch_data(nn_emit *e, nn_buf *out) {
     put_prepare(e, out);
     put_synthetic(e, out);
     nn_buf_puts(out, load_head);
+    nn_buf_puts(out, nn_py_find_data);
+    nn_buf_puts(out, load_files);
     nn_buf_puts(out, to_input);
 }

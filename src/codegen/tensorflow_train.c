@@ -47,23 +47,15 @@ static const char readers[] =
     "    return x[order], y[order]\n"
     "\n\n";
 
-static const char load_data[] =
+static const char load_head[] =
     "def load_data(source, split):\n"
     "    \"\"\"Samples and targets of a split, 'train' or 'test'; replace this to read other data.\n"
     "\n"
     "    source: a name (fashion-mnist, mnist, synthetic), a folder of IDX files, a .csv, or an .npz or a\n"
     "    folder of .npy files with x_train, y_train, x_test and y_test.\n"
-    "    \"\"\"\n"
-    "    if source == 'synthetic':\n"
-    "        return make_data(split)\n"
-    "    name = source.lower().replace('_', '-')\n"
-    "    if name in ('fashion-mnist', 'fashionmnist', 'mnist') and not os.path.isdir(source):\n"
-    "        name = name.replace('fashionmnist', 'fashion-mnist')\n"
-    "        own = os.path.join(os.environ.get('NEURAL_DATA_DIR', ''), name)\n"
-    "        source = own if os.path.isdir(own) else os.path.join('/usr/share/datasets', name)\n"
-    "        if not os.path.isdir(source):\n"
-    "            raise FileNotFoundError(f'{name} is neither in $NEURAL_DATA_DIR nor at {source}: '\n"
-    "                                    'give --data the folder that holds it')\n"
+    "    \"\"\"\n";
+
+static const char load_files[] =
     "    if any(source.endswith(end) for end in ('.csv', '.tsv', '.csv.gz', '.tsv.gz')):\n"
     "        x, y = read_csv(source, split)\n"
     "        return prepare([x], [y])\n"
@@ -604,7 +596,9 @@ void nn_tf_program(nn_tf *e, nn_buf *out) {
     nn_buf_puts(out, readers);
     put_prepare(g, out);
     put_synthetic(g, out);
-    nn_buf_puts(out, load_data);
+    nn_buf_puts(out, load_head);
+    nn_buf_puts(out, nn_py_find_data);
+    nn_buf_puts(out, load_files);
     nn_buf_puts(out, report);
     nn_buf_puts(out, pick_device);
     put_train(g, out);
