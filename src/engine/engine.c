@@ -2,6 +2,8 @@
 /* engine.c - the engines by number and name, and what is the same for all of them. */
 #include "engine/engine.h"
 
+#include "engine/optimizer.h"
+
 #include <strings.h>
 
 #define NN_ENGINE(n) extern const nn_engine nn_engine_##n;
@@ -45,7 +47,8 @@ static const nn_train_support supported = {
     .save_instead = "leave save_path out and say where with --output",
     .losses =
         1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
-    .optimizers = 1 << NN_OPTIMIZER_SGD | 1 << NN_OPTIMIZER_ADAM | 1 << NN_OPTIMIZER_ADAMW,
+    .optimizers = (1u << NN_OPTIMIZER_COUNT) - 1,
+    .schedules = (1u << NN_SCHEDULE_COUNT) - 1,
     .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
     .precisions = 1 << NN_PRECISION_FLOAT32,
 };
@@ -59,9 +62,7 @@ nn_status nn_trainer_supports_loss(const nn_train_spec *t, nn_err *err) {
 }
 
 int nn_exec_slots(const nn_graph *g) {
-    const nn_optimizer *o = &g->train.optimizer;
-    if (o->kind == NN_OPTIMIZER_SGD) return o->momentum != 0;
-    return nn_optimizer_slots(o->kind) + o->amsgrad;
+    return nn_optimizer_state_slots(&g->train.optimizer);
 }
 
 bool nn_batch_norm_frozen(const nn_graph *g, const nn_node *n) {

@@ -10,6 +10,7 @@
 #include "engine/checkpoint.h"
 #include "engine/fit.h"
 #include "engine/loss.h"
+#include "engine/optimizer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -184,12 +185,15 @@ static nn_status train_step(trainer *t, nn_err *err) {
     int64_t begin = t->at.step * t->batch, start = nn_clock_mono();
     int64_t rows = t->order.n - begin < t->batch ? t->order.n - begin : t->batch;
     nn_targets targets = fill(t, t->o->train, t->order.index + begin, rows);
+    const nn_optimizer *o = &t->graph->train.optimizer;
+    t->exec->engine->set_learning_rate(t->exec, nn_learning_rate_at(o, t->at.updates, t->at.epoch));
     nn_step step;
     nn_status s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
     double spent = seconds_since(start);
     t->at.step++;
+    t->at.updates++;
     t->at.loss_sum += step.loss * (double)rows;
     t->at.correct += step.correct;
     t->at.rows += rows;
@@ -300,6 +304,7 @@ static nn_status prepare_weights(trainer *t, const float *ready, nn_err *err) {
                             .val_loss = NAN,
                             .val_accuracy = NAN};
     memcpy(t->at.data_sha256, t->o->train->sha256, sizeof t->at.data_sha256);
+    nn_state_init(g, t->state);
     if (!t->o->resume) {
         if (!ready) return nn_weights_init(g, t->at.seed, t->weights, err);
         memcpy(t->weights, ready, (size_t)g->slab * sizeof *ready);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* eltwise_impl.h - functions of single elements, rows of softmax, updates; part of kernels_impl.h.
+/* eltwise_impl.h - functions of single elements, rows of softmax; part of kernels_impl.h.
  * Each activation is a value and a slope, in the definitions of engine/reference/elementwise.c;
  * comparisons let a NaN through. */
 #ifndef NN_ENGINE_NATIVE_ELTWISE_IMPL_H
@@ -172,71 +172,5 @@ static void softmax_grad(int64_t rows, int64_t n, const float *y, const float *d
         else
             for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
     }
-}
-
-/* ---- updates (engine/optimizer.h) ---- */
-
-/* m / (sqrt(v) + epsilon). AVX-512 has estimates of 14 bits; one Newton step each makes them exact
- * to the last place or two, at a third of the time of a square root and a division. An infinite v
- * gives 0, as the formula does. */
-INLINE vf adam_direction(vf m, vf v, float epsilon) {
-#if VL == 16
-    const vf low = (vf){0} + 1e-37f, high = (vf){0} + 3e38f;
-    vf x = (vf)_mm512_min_ps(_mm512_max_ps((__m512)v, (__m512)low), (__m512)high);
-    vf y = (vf)_mm512_rsqrt14_ps((__m512)x);
-    y = y * (1.5f - 0.5f * x * y * y);
-    vf d = v * y + epsilon;
-    vf r = (vf)_mm512_rcp14_ps((__m512)d);
-    r = r * (2.0f - d * r);
-    return (vf)_mm512_maskz_mul_ps(_mm512_cmp_ps_mask((__m512)v, (__m512)high, _CMP_NGT_UQ),
-                                   (__m512)m, (__m512)r);
-#else
-    for (int i = 0; i < VL; i++) v[i] = sqrtf(v[i]);
-    return m / (v + epsilon);
-#endif
-}
-
-/* n is a multiple of VL: parameters are padded to that. */
-INLINE void update_adam(const nn_update_f *u, const bool amsgrad, int64_t n, float *restrict w,
-                        const float *restrict g, float *restrict m, float *restrict v,
-                        float *restrict top) {
-    float a = u->one_minus_beta_1, b = u->one_minus_beta_2;
-    float rate = u->rate, epsilon = u->epsilon, keep = u->keep;
-    for (int64_t i = 0; i < n; i += VL) {
-        vf gi = load(g + i), mi = load(m + i), now = load(v + i);
-        mi += (gi - mi) * a;
-        now += (gi * gi - now) * b;
-        store(m + i, mi);
-        store(v + i, now);
-        if (amsgrad) {
-            vf most = load(top + i);
-            now = choose(most > now, most, now);
-            store(top + i, now);
-        }
-        store(w + i, load(w + i) * keep - rate * adam_direction(mi, now, epsilon));
-    }
-}
-
-INLINE void update_sgd(const nn_update_f *u, int64_t n, float *restrict w, const float *restrict g,
-                       float *restrict m) {
-    if (!m) {
-        for (int64_t i = 0; i < n; i++) w[i] = w[i] * u->keep - u->rate * g[i];
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        float mi = u->mu * m[i] - u->rate * g[i];
-        m[i] = mi;
-        w[i] = w[i] * u->keep + (u->nesterov ? u->mu * mi - u->rate * g[i] : mi);
-    }
-}
-
-static void update(const nn_update_f *u, int64_t n, float *w, const float *g,
-                   float *const slot[3]) {
-    if (!u->adam)
-        update_sgd(u, n, w, g, u->momentum ? slot[0] : NULL);
-    else if (u->amsgrad)
-        update_adam(u, true, n, w, g, slot[0], slot[1], slot[2]);
-    else
-        update_adam(u, false, n, w, g, slot[0], slot[1], NULL);
 }
 #endif

@@ -348,6 +348,11 @@ static nn_status plan_in_team(nn_native *x, nn_err *err) {
     return st;
 }
 
+static void start_slot(nn_native *x, int i) {
+    float start = nn_optimizer_state_start(&x->base.graph->train.optimizer, i);
+    for (int64_t e = 0; start != 0 && e < x->floats; e++) x->slot[i][e] = start;
+}
+
 static nn_status native_open(const nn_graph *g, const nn_exec_options *o, nn_exec **ret,
                              nn_err *err) {
     if (o->batch < 1)
@@ -363,11 +368,13 @@ static nn_status native_open(const nn_graph *g, const nn_exec_options *o, nn_exe
     x->regularised = o->training && nn_loss_regularised(g);
     x->deferring = o->training && !x->regularised && !clips(&g->train.optimizer);
     nn_status st = plan_in_team(x, err);
-    if (st)
+    if (st) {
         native_close(&x->base);
-    else
-        *ret = &x->base;
-    return st;
+        return st;
+    }
+    for (int i = 0; i < x->n_slots; i++) start_slot(x, i);
+    *ret = &x->base;
+    return NN_OK;
 }
 
 static bool native_available(const char **ret_reason) {

@@ -8,7 +8,7 @@
  */
 #ifndef NN_ENGINE_NATIVE_GEMM_IMPL_H
 #define NN_ENGINE_NATIVE_GEMM_IMPL_H
-#include "engine/native/eltwise_impl.h"
+#include "engine/native/update_impl.h"
 
 enum { DEPTH_CHUNK = 1024 };
 

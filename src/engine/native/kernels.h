@@ -47,8 +47,12 @@ typedef struct nn_gemm {
 
 /* What an update of weights needs, in floats (engine/optimizer.h says what is computed). */
 typedef struct nn_update_f {
-    bool adam, amsgrad, nesterov, momentum;
-    float keep, rate, mu, one_minus_beta_1, one_minus_beta_2, epsilon;
+    nn_optimizer_kind kind;
+    bool amsgrad, nesterov, momentum, centered;
+    float keep, rate, mu, rho, epsilon;
+    float beta_1, beta_2, one_minus_beta_1, one_minus_beta_2;
+    float on_mean, on_gradient, spread; /* Nadam */
+    float power, l1, shrinkage, curve;  /* Ftrl: 2 * l2_shrinkage; 2 * l2 + beta / lr */
 } nn_update_f;
 
 /* dw (panels of k x n) = a[m][k]^T dy[m][n], and db[n] = column sums of dy. With `update` the

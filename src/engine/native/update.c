@@ -81,18 +81,30 @@ static bool clips(const nn_native *x) {
 /* ---- the optimiser ---- */
 
 nn_update_f nn_native_update_f(const nn_native *x, int64_t t) {
-    nn_update u = nn_update_make(&x->base.graph->train.optimizer, x->learning_rate, t);
+    const nn_optimizer *o = &x->base.graph->train.optimizer;
+    nn_update u = nn_update_make(o, x->learning_rate, t);
     return (nn_update_f){
-        .adam = u.adam,
-        .amsgrad = u.amsgrad,
-        .nesterov = u.nesterov,
-        .momentum = u.momentum != 0,
+        .kind = o->kind,
+        .amsgrad = o->amsgrad,
+        .nesterov = o->nesterov,
+        .momentum = o->momentum != 0,
+        .centered = o->centered,
         .keep = (float)u.keep,
         .rate = (float)u.rate,
-        .mu = (float)u.momentum,
-        .one_minus_beta_1 = (float)(1 - u.beta_1),
-        .one_minus_beta_2 = (float)(1 - u.beta_2),
-        .epsilon = (float)u.epsilon,
+        .mu = (float)o->momentum,
+        .rho = (float)o->rho,
+        .epsilon = (float)o->epsilon,
+        .beta_1 = (float)o->beta_1,
+        .beta_2 = (float)o->beta_2,
+        .one_minus_beta_1 = (float)(1 - o->beta_1),
+        .one_minus_beta_2 = (float)(1 - o->beta_2),
+        .on_mean = (float)u.on_mean,
+        .on_gradient = (float)u.on_gradient,
+        .spread = (float)u.spread,
+        .power = (float)-o->learning_rate_power,
+        .l1 = (float)o->l1_regularization_strength,
+        .shrinkage = (float)(2 * o->l2_shrinkage_regularization_strength),
+        .curve = (float)(2 * o->l2_regularization_strength + o->beta / x->learning_rate),
     };
 }
 

@@ -166,6 +166,7 @@ static nn_status allocate(ref_exec *x, int64_t activations, int64_t scratch, nn_
     }
     float *f = x->floats;
     x->state = f, f += slots * g->slab;
+    if (training) nn_state_init(g, x->state);
     for (int i = 0; i < g->n_inputs; i++) x->input[i] = f, f += size_of(x, g->inputs[i], batch);
     for (int i = 0; i < g->n_outputs; i++) x->output[i] = f, f += size_of(x, g->outputs[i], batch);
     return NN_OK;
@@ -367,33 +368,13 @@ static void clip_gradients(ref_exec *x) {
     }
 }
 
-static double sgd(const nn_update *u, double w, double g, float *m) {
-    if (u->momentum == 0) return w - u->rate * g;
-    double moved = u->momentum * *m - u->rate * g;
-    *m = (float)moved;
-    return w + (u->nesterov ? u->momentum * moved - u->rate * g : moved);
-}
-
-static double adam(const nn_update *u, double w, double g, float *m, float *v, float *v_max) {
-    double first = *m + (g - *m) * (1 - u->beta_1);
-    double second = *v + (g * g - *v) * (1 - u->beta_2);
-    *m = (float)first;
-    *v = (float)second;
-    if (u->amsgrad) {
-        second = fmax(second, *v_max);
-        *v_max = (float)second;
-    }
-    return w - first * u->rate / (sqrt(second) + u->epsilon);
-}
-
 static void update_weight(ref_exec *x, const nn_weight *w, const nn_update *u) {
     int64_t slab = x->base.graph->slab;
+    int slots = nn_exec_slots(x->base.graph);
     for (int64_t e = w->offset; e < w->offset + w->elements; e++) {
-        double v = x->weights[e] * u->keep, g = x->gradient[e];
-        float *state = x->state + e;
-        v = u->adam ? adam(u, v, g, state, state + slab, u->amsgrad ? state + 2 * slab : NULL)
-                    : sgd(u, v, g, state);
-        x->weights[e] = (float)v;
+        float *slot[NN_MAX_SLOTS] = {NULL};
+        for (int i = 0; i < slots; i++) slot[i] = x->state + i * slab + e;
+        x->weights[e] = (float)nn_update_weight(u, x->weights[e], x->gradient[e], slot);
     }
 }
 

@@ -69,6 +69,59 @@ static const step_case cases[] = {
      1,                                                                                         0.48990253107},
 };
 
+/* Three steps from w0 = 0.5. What torch.optim (1.13, in double) gives for the optimisers whose
+ * formula is Keras's when epsilon is 0 (Adadelta: with any). Ftrl (two steps; McMahan et al. 2013,
+ * algorithm 1, with Keras's shrinkage and beta) and Nadam (Dozat 2016; torch 1.13 multiplies one
+ * momentum too often) were worked out in Python from the papers. Lion: the sign is + throughout,
+ * 0.5 - 3 * 0.1. */
+static const step_case more[] = {
+    {"rmsprop",
+     {.kind = NN_OPTIMIZER_RMSPROP, .learning_rate = 0.01, .rho = 0.9},
+     3, 0.42792887253585565  },
+    {"rmsprop momentum",
+     {.kind = NN_OPTIMIZER_RMSPROP, .learning_rate = 0.01, .rho = 0.9, .momentum = 0.8},
+     3, 0.36532696510218315  },
+    {"rmsprop centered",
+     {.kind = NN_OPTIMIZER_RMSPROP, .learning_rate = 0.01, .rho = 0.9, .centered = true},
+     3, 0.42079448756404386  },
+    {"rmsprop both",
+     {.kind = NN_OPTIMIZER_RMSPROP,
+      .learning_rate = 0.01,
+      .rho = 0.9,
+      .momentum = 0.8,
+      .centered = true},
+     3, 0.3539816499825854   },
+    {"adagrad",
+     {.kind = NN_OPTIMIZER_ADAGRAD, .learning_rate = 0.1, .initial_accumulator_value = 0.1},
+     3, 0.2975196228704677   },
+    {"adadelta",
+     {.kind = NN_OPTIMIZER_ADADELTA, .learning_rate = 1, .rho = 0.95, .epsilon = 0.01},
+     3, 0.0014537677370330855},
+    {"adamax",
+     {.kind = NN_OPTIMIZER_ADAMAX, .learning_rate = 0.01, .beta_1 = 0.9, .beta_2 = 0.999},
+     3, 0.470289074141278    },
+    {"nadam",
+     {.kind = NN_OPTIMIZER_NADAM,
+      .learning_rate = 0.01,
+      .beta_1 = 0.9,
+      .beta_2 = 0.999,
+      .epsilon = 0.01},
+     3, 0.4749481776733158   },
+    {"ftrl",
+     {.kind = NN_OPTIMIZER_FTRL,
+      .learning_rate = 0.1,
+      .initial_accumulator_value = 0.1,
+      .learning_rate_power = -0.5,
+      .l1_regularization_strength = 0.01,
+      .l2_regularization_strength = 0.2,
+      .l2_shrinkage_regularization_strength = 0.05,
+      .beta = 0.3},
+     2, 0.16034697483524743  },
+    {"lion",
+     {.kind = NN_OPTIMIZER_LION, .learning_rate = 0.1, .beta_1 = 0.9, .beta_2 = 0.99},
+     3, 0.2                  },
+};
+
 /* The weights after `steps` steps of the one-weight network on this engine; NAN if it cannot. */
 static double run(const nn_engine *e, nn_graph *g, int steps, float w) {
     nn_exec_options o = {.batch = 1, .training = true, .threads = 1};
@@ -95,17 +148,133 @@ static const nn_engine *running(unsigned i) {
     return e && e->available(&reason) ? e : NULL;
 }
 
-TEST(updates_by_hand) {
+static void check_steps(const step_case *c, size_t n, double tolerance) {
     for (unsigned k = 0; nn_engine_at(k); k++)
-        for (size_t i = 0; running(k) && i < sizeof cases / sizeof *cases; i++) {
+        for (size_t i = 0; running(k) && i < n; i++) {
             nn_graph *g = net_build("input 1; dense 1 nobias");
-            g->train.optimizer = cases[i].o;
-            double w = run(running(k), g, cases[i].steps, 0.5f);
-            if (!(fabs(w - cases[i].want) < 2e-7))
-                fail_msg("%s, %s: w is %.9g, by hand %.9g", running(k)->name, cases[i].what, w,
-                         cases[i].want);
+            g->train.optimizer = c[i].o;
+            double w = run(running(k), g, c[i].steps, 0.5f);
+            if (!(fabs(w - c[i].want) < tolerance))
+                fail_msg("%s, %s: w is %.9g, expected %.9g", running(k)->name, c[i].what, w,
+                         c[i].want);
             net_free(g);
         }
+}
+
+TEST(updates_by_hand) {
+    check_steps(cases, sizeof cases / sizeof *cases, 2e-7);
+}
+
+TEST(updates_as_torch_does_them) {
+    check_steps(more, sizeof more / sizeof *more, 5e-7);
+}
+
+/* Worked out from the formulas on Keras's pages of learning-rate schedules. */
+TEST(learning_rates_by_hand) {
+    static const struct {
+        nn_schedule s;
+        int64_t step, epoch;
+        double want;
+    } rows[] = {
+        {{.kind = NN_SCHEDULE_EXPONENTIAL,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .decay_rate = 0.5},
+         50,                                    0,
+         0.0707106781                                  },
+        {{.kind = NN_SCHEDULE_EXPONENTIAL,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .decay_rate = 0.5,
+          .staircase = true},
+         250,                                   0,
+         0.025                                         },
+        {{.kind = NN_SCHEDULE_INVERSE_TIME,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 1,
+          .decay_rate = 0.5},
+         2,                                     0,
+         0.05                                          },
+        {{.kind = NN_SCHEDULE_PIECEWISE,
+          .n_values = 3,
+          .boundaries = {10, 20},
+          .values = {1, 0.5, 0.1}},
+         10,                                    0,
+         1                                             },
+        {{.kind = NN_SCHEDULE_PIECEWISE,
+          .n_values = 3,
+          .boundaries = {10, 20},
+          .values = {1, 0.5, 0.1}},
+         11,                                    0,
+         0.5                                           },
+        {{.kind = NN_SCHEDULE_PIECEWISE,
+          .n_values = 3,
+          .boundaries = {10, 20},
+          .values = {1, 0.5, 0.1}},
+         21,                                    0,
+         0.1                                           },
+        {{.kind = NN_SCHEDULE_POLYNOMIAL,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .end_learning_rate = 0.01,
+          .power = 2},
+         50,                                    0,
+         0.0325                                        },
+        {{.kind = NN_SCHEDULE_POLYNOMIAL,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .end_learning_rate = 0.01,
+          .power = 2},
+         500,                                   0,
+         0.01                                          },
+ /* the second cycle is 200 long: 0.09 * (1 - 150 / 200) + 0.01 */
+        {{.kind = NN_SCHEDULE_POLYNOMIAL,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .end_learning_rate = 0.01,
+          .power = 1,
+          .cycle = true},
+         150,                                   0,
+         0.0325                                        },
+        {{.kind = NN_SCHEDULE_COSINE,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .alpha = 0.1},
+         50,                                    0,
+         0.055                                         },
+        {{.kind = NN_SCHEDULE_COSINE,
+          .initial_learning_rate = 0.1,
+          .decay_steps = 100,
+          .alpha = 0.1},
+         900,                                   0,
+         0.01                                          },
+        {{.kind = NN_SCHEDULE_COSINE,
+          .initial_learning_rate = 0,
+          .decay_steps = 100,
+          .warmup_target = 0.2,
+          .warmup_steps = 10},
+         5,                                     0,
+         0.1                                           },
+        {{.kind = NN_SCHEDULE_COSINE,
+          .initial_learning_rate = 0,
+          .decay_steps = 100,
+          .warmup_target = 0.2,
+          .warmup_steps = 10},
+         60,                                    0,
+         0.1                                           },
+        {{.kind = NN_SCHEDULE_STEP,
+          .initial_learning_rate = 0.1,
+          .drop_rate = 0.5,
+          .epochs_drop = 10},
+         7,                                     25,
+         0.025                                         },
+        {{.kind = NN_SCHEDULE_NONE},         7, 25, 0.3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        nn_optimizer o = {.learning_rate = 0.3, .schedule = rows[i].s};
+        double rate = nn_learning_rate_at(&o, rows[i].step, rows[i].epoch);
+        if (!(fabs(rate - rows[i].want) < 1e-9)) fail_msg("row %zu: %.10g", i, rate);
+    }
 }
 
 /* amsgrad: the second moment never falls. With b1 = 0, b2 = 0.5, epsilon 1, lr = 1 and w0 = 0.5:

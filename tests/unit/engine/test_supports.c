@@ -26,14 +26,13 @@ TEST(the_engine_trains_what_it_says) {
     }
     t = nn_train_default();
     for (int k = 0; k < NN_OPTIMIZER_COUNT; k++) {
-        bool ours = k == NN_OPTIMIZER_SGD || k == NN_OPTIMIZER_ADAM || k == NN_OPTIMIZER_ADAMW;
         t.optimizer = nn_optimizer_default((nn_optimizer_kind)k);
-        check(&t, ours ? NULL : nn_optimizer_names()[k]);
+        check(&t, NULL);
     }
     t = nn_train_default();
     for (int k = 1; k < NN_SCHEDULE_COUNT; k++) {
         t.optimizer.schedule.kind = (nn_schedule_kind)k;
-        check(&t, nn_schedule_name((nn_schedule_kind)k));
+        check(&t, NULL);
     }
     t = nn_train_default();
     for (int k = 0; k < NN_TRAIN_METRIC_COUNT; k++) {
