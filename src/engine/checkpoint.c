@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Version of the record: a file of another one is refused. */
-#define FORMAT "neural-checkpoint-1"
+#define FORMAT "neural-checkpoint-2"
 
 /* What may change between stopping and going on without making it another training. */
 static const char *const free_members[] = {"epochs", "metrics", "device", "dataset",
@@ -45,7 +45,7 @@ static void hash_contents(const char *record, const void *weights, size_t n_weig
 
 /* clang-format off */
 #define RECORD_MEMBERS(I, D, T)                                                                    \
-    I(epoch) I(step) D(loss_sum) I(correct) I(rows) I(updates) I(threads) I(winograd) T(engine)    \
+    I(epoch) I(step) D(loss_sum) I(correct) I(counted) I(rows) I(updates) I(threads) I(winograd) T(engine)    \
     D(loss) D(accuracy) D(val_loss) D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
 /* clang-format on */
 
@@ -91,7 +91,7 @@ static bool read_record(const nn_json *v, nn_checkpoint *ret) {
 #undef D
 #undef T
     *ret = c;
-    return c.epoch >= 0 && c.step >= 0 && c.rows >= 0 && c.correct >= 0 && c.correct <= c.rows &&
+    return c.epoch >= 0 && c.step >= 0 && c.rows >= 0 && c.correct >= 0 && c.correct <= c.counted &&
            c.updates >= 0 && c.threads >= 1 && c.samples >= 0 && isfinite(c.loss_sum) &&
            isfinite(c.seconds) && isfinite(c.busy);
 }

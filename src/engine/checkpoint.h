@@ -10,13 +10,13 @@
 #include "graph/graph.h"
 
 typedef struct nn_checkpoint {
-    int64_t epoch;         /* epochs completed */
-    int64_t step;          /* steps done of the next one; its sums so far: */
-    double loss_sum;       /* of row losses */
-    int64_t correct, rows; /* rows that were right, rows seen */
-    int64_t updates;       /* of the weights, since the start */
-    uint64_t seed;         /* order of rows, dropout and initial weights derive from it */
-    int threads;           /* that computed it */
+    int64_t epoch;                  /* epochs completed */
+    int64_t step;                   /* steps done of the next one; its sums so far: */
+    double loss_sum;                /* of row losses */
+    int64_t correct, counted, rows; /* sites (loss.h) that were right, that count; rows seen */
+    int64_t updates;                /* of the weights, since the start */
+    uint64_t seed;                  /* order of rows, dropout and initial weights derive from it */
+    int threads;                    /* that computed it */
     bool winograd;
     char engine[32];
     double loss, accuracy, val_loss, val_accuracy; /* of the last completed epoch; NAN: none */

@@ -45,8 +45,8 @@ nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err) {
 static const nn_train_support supported = {
     .who = "Neural's engine",
     .save_instead = "leave save_path out and say where with --output",
-    .losses =
-        1 << NN_LOSS_MSE | 1 << NN_LOSS_CATEGORICAL | 1 << NN_LOSS_SPARSE | 1 << NN_LOSS_BINARY,
+    .losses = ((1u << NN_LOSS_COUNT) - 1) & ~(1u << NN_LOSS_CTC | 1u << NN_LOSS_CUSTOM),
+    .ignore_class = true,
     .optimizers = (1u << NN_OPTIMIZER_COUNT) - 1,
     .schedules = (1u << NN_SCHEDULE_COUNT) - 1,
     .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,

@@ -22,14 +22,17 @@ typedef struct nn_exec_options {
 } nn_exec_options;
 
 typedef struct nn_targets {
-    const int32_t *labels; /* class index a row, for losses over classes */
+    const int32_t *labels; /* for losses over classes: a class index for each site of each row
+                              (loss.h), the last axis of the output being the classes */
     const float *values;   /* rows x output elements, for the others */
+    const float *weights;  /* of the rows; NULL: all 1 */
 } nn_targets;
 
 typedef struct nn_step {
-    double loss;     /* mean over the rows, regularisers included */
-    int64_t correct; /* rows whose arg-max (or, with one output, rounding at 0.5 of the probability)
-                        is right */
+    double loss;     /* mean over the sites, regularisers included */
+    int64_t counted; /* sites (loss.h) that count: with one a row, the rows */
+    int64_t correct; /* of these, whose arg-max (or, with one output, rounding at 0.5 of the
+                        probability) is right */
     bool finite;     /* false: loss or a gradient is not finite; nothing was updated */
     int node;        /* then: the node (id) whose output or gradient went wrong first, -1 unknown */
 } nn_step;

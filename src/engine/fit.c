@@ -32,11 +32,21 @@ static nn_status check_input(const nn_graph *g, const nn_dataset *d, nn_err *err
     return nn_err_hint(err, s, "write input: %s", have);
 }
 
+/* A score for each class, at one site (engine/loss.h): a row has one label. */
 static nn_status check_classes(const nn_graph *g, const nn_dataset *d, int64_t outputs,
                                nn_err *err) {
-    if (d->classes <= outputs) return NN_OK;
     const nn_node *out = &g->nodes[g->outputs[0]];
     char network[192], data[192];
+    if (outputs > out->shape.dim[out->shape.rank - 1]) {
+        char shape[128];
+        nn_shape_print(&out->shape, true, shape, sizeof shape);
+        snprintf(network, sizeof network, "'%s' gives %s, scores at several places",
+                 out->layer_name, shape);
+        nn_status s = misfit(g, out, d, err, network, "a row has one class");
+        return nn_err_hint(err, s, "end the network with Flatten() and Dense(units=%d)",
+                           d->classes);
+    }
+    if (d->classes <= outputs) return NN_OK;
     snprintf(network, sizeof network, "'%s' has %" PRId64 " outputs", out->layer_name, outputs);
     snprintf(data, sizeof data, "the data has %d classes", d->classes);
     nn_status s = misfit(g, out, d, err, network, data);

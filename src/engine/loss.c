@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/loss.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static bool is_sigmoid(const nn_node *n) {
@@ -13,7 +14,7 @@ static void plan_classes(const nn_graph *g, const nn_node *out, nn_loss_plan *p)
     bool behind = out->op == NN_OP_SOFTMAX && !g->train.from_logits;
     p->form = behind || g->train.from_logits ? NN_FORM_CE_LOGITS : NN_FORM_CE_PROBS;
     if (behind) p->node = out->inputs[0];
-    p->off = g->train.label_smoothing / (double)p->outputs;
+    p->off = g->train.label_smoothing / (double)(p->outputs / p->sites);
     p->on = 1 - g->train.label_smoothing + p->off;
 }
 
@@ -24,6 +25,22 @@ static void plan_binary(const nn_graph *g, const nn_node *out, nn_loss_plan *p) 
     p->off = g->train.label_smoothing / 2;
     p->on = 1 - p->off;
 }
+
+/* The forms of the other losses. */
+static const nn_loss_form forms[NN_LOSS_COUNT] = {
+    [NN_LOSS_MSE] = NN_FORM_MSE,
+    [NN_LOSS_MAE] = NN_FORM_MAE,
+    [NN_LOSS_MAPE] = NN_FORM_MAPE,
+    [NN_LOSS_MSLE] = NN_FORM_MSLE,
+    [NN_LOSS_HUBER] = NN_FORM_HUBER,
+    [NN_LOSS_LOG_COSH] = NN_FORM_LOG_COSH,
+    [NN_LOSS_HINGE] = NN_FORM_HINGE,
+    [NN_LOSS_SQUARED_HINGE] = NN_FORM_SQUARED_HINGE,
+    [NN_LOSS_CATEGORICAL_HINGE] = NN_FORM_CATEGORICAL_HINGE,
+    [NN_LOSS_KLD] = NN_FORM_KLD,
+    [NN_LOSS_POISSON] = NN_FORM_POISSON,
+    [NN_LOSS_COSINE] = NN_FORM_COSINE,
+};
 
 static nn_status not_scores(const nn_graph *g, const nn_node *out, nn_err *err) {
     char shape[128];
@@ -44,25 +61,55 @@ nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err) {
         return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d outputs; training needs one",
                        g->name, g->n_outputs);
     const nn_node *out = &g->nodes[g->outputs[0]];
-    nn_loss_plan p = {.form = NN_FORM_MSE,
+    nn_loss_plan p = {.form = forms[g->train.loss],
                       .node = out->id,
                       .outputs = nn_shape_elements(&out->shape),
                       .on = 1,
-                      .off = 0};
+                      .off = 0,
+                      .delta = g->train.delta,
+                      .ignored = g->train.ignore_class};
     if (p.outputs < 1) {
         char shape[128];
         return nn_fail(err, NN_E_UNSUPPORTED,
                        "the output of network '%s' has the shape %s; training needs known sizes",
                        g->name, nn_shape_print(&out->shape, true, shape, sizeof shape));
     }
+    p.sites = out->shape.rank ? p.outputs / out->shape.dim[out->shape.rank - 1] : 1;
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
-        if (out->shape.rank != 1 || p.outputs < 2) return not_scores(g, out, err);
+        if (out->shape.rank < 1 || p.outputs / p.sites < 2) return not_scores(g, out, err);
         plan_classes(g, out, &p);
     } else if (g->train.loss == NN_LOSS_BINARY) {
         plan_binary(g, out, &p);
     }
     *ret = p;
     return NN_OK;
+}
+
+nn_status nn_loss_check_labels(const nn_loss_plan *p, int64_t rows, const nn_targets *t,
+                               nn_err *err) {
+    int64_t classes = p->outputs / p->sites;
+    for (int64_t i = 0; t->labels && i < rows * p->sites; i++)
+        if ((t->labels[i] < 0 || t->labels[i] >= classes) && t->labels[i] != p->ignored)
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "the label of row %" PRId64 " is %" PRId32 ", outside of 0 to %" PRId64,
+                           i / p->sites, t->labels[i], classes - 1);
+    return NN_OK;
+}
+
+static bool zeros_and_ones(const float *v, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (v[i] != 0 && v[i] != 1) return false;
+    return true;
+}
+
+nn_loss_batch nn_loss_batch_of(const nn_loss_plan *p, int64_t rows, const nn_targets *t) {
+    nn_loss_batch b = {.counted = rows * p->sites};
+    for (int64_t i = 0; t->labels && p->ignored >= 0 && i < rows * p->sites; i++)
+        b.counted -= t->labels[i] == p->ignored;
+    b.divisor = b.counted > 0 ? (double)b.counted : 1;
+    if (p->form == NN_FORM_HINGE || p->form == NN_FORM_SQUARED_HINGE)
+        b.signed_labels = !t->values || zeros_and_ones(t->values, rows * p->outputs);
+    return b;
 }
 
 bool nn_loss_regularised(const nn_graph *g) {

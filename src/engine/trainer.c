@@ -68,7 +68,7 @@ static nn_train_event event_of(const trainer *t) {
         .total = epochs * t->steps,
         .loss = at->rows ? at->loss_sum / rows : at->loss,
         .accuracy = !t->has_accuracy ? NAN
-                    : at->rows       ? (double)at->correct / rows
+                    : at->counted    ? (double)at->correct / (double)at->counted
                                      : at->accuracy,
         .val_loss = NAN,
         .val_accuracy = NAN,
@@ -196,6 +196,7 @@ static nn_status train_step(trainer *t, nn_err *err) {
     t->at.updates++;
     t->at.loss_sum += step.loss * (double)rows;
     t->at.correct += step.correct;
+    t->at.counted += step.counted;
     t->at.rows += rows;
     t->at.samples += rows;
     t->at.busy += spent;
@@ -209,7 +210,7 @@ static nn_status train_step(trainer *t, nn_err *err) {
 static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n,
                           double *ret_loss, double *ret_accuracy, nn_err *err) {
     double loss = 0;
-    int64_t correct = 0;
+    int64_t correct = 0, counted = 0;
     for (int64_t begin = 0; begin < n; begin += t->batch) {
         if (stop_wanted(t)) return cancel(t, err);
         int64_t rows = n - begin < t->batch ? n - begin : t->batch;
@@ -220,9 +221,10 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
         if (s != NN_OK) return s;
         loss += step.loss * (double)rows;
         correct += step.correct;
+        counted += step.counted;
     }
     *ret_loss = loss / (double)n;
-    *ret_accuracy = t->has_accuracy ? (double)correct / (double)n : NAN;
+    *ret_accuracy = t->has_accuracy && counted ? (double)correct / (double)counted : NAN;
     return NN_OK;
 }
 
@@ -235,13 +237,13 @@ static nn_status finish_epoch(trainer *t, nn_err *err) {
         if (s != NN_OK) return s;
     }
     at->loss = at->loss_sum / (double)at->rows;
-    at->accuracy = t->has_accuracy ? (double)at->correct / (double)at->rows : NAN;
+    at->accuracy = t->has_accuracy && at->counted ? (double)at->correct / (double)at->counted : NAN;
     at->val_loss = val_loss;
     at->val_accuracy = val_accuracy;
     at->epoch++;
     at->step = 0;
     at->loss_sum = 0;
-    at->correct = at->rows = 0;
+    at->correct = at->counted = at->rows = 0;
     emit_epoch(t);
     return save(t, err);
 }

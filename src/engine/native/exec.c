@@ -166,12 +166,7 @@ static nn_status check_targets(const nn_native *x, int64_t rows, const nn_target
     if (!x->has_loss) return nn_loss_plan_make(x->base.graph, &plan, err);
     if (!t || (!t->labels && !t->values))
         return nn_fail(err, NN_E_INTERNAL, "a loss needs labels or values");
-    for (int64_t i = 0; i < rows && !t->values; i++)
-        if (t->labels[i] < 0 || t->labels[i] >= x->loss.outputs)
-            return nn_fail(err, NN_E_DATA_ERROR,
-                           "the label of row %" PRId64 " is %" PRId32 ", outside of 0 to %" PRId64,
-                           i, t->labels[i], x->loss.outputs - 1);
-    return NN_OK;
+    return nn_loss_check_labels(&x->loss, rows, t, err);
 }
 
 static nn_status native_forward(nn_exec *e, int64_t rows, nn_err *err) {

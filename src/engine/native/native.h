@@ -164,7 +164,7 @@ struct nn_native {
     nn_loss_plan loss;
     int loss_value; /* value index */
     double *row_loss;
-    bool *row_right;
+    int64_t *row_right;
     double learning_rate;
     int64_t updates;
     bool finite; /* of the weight gradients of this step so far */

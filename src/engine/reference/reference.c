@@ -290,21 +290,21 @@ static double activity(const ref_exec *x, int last, int64_t rows) {
 
 /* Loss after run_forward. */
 static double loss_only(const ref_exec *x, const nn_loss_plan *p, int64_t rows, const nn_targets *t,
-                        int64_t *ret_correct) {
-    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, ret_correct) + regularise(x, false) +
+                        nn_step *ret) {
+    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, ret) + regularise(x, false) +
            activity(x, p->node, rows);
 }
 
 /* Loss after run_forward, and the gradient everywhere. Nodes behind plan.node have none: the loss
  * formula contains them. */
 static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, bool training,
-                                int64_t *ret_correct) {
+                                nn_step *ret) {
     const nn_graph *g = x->base.graph;
     memset(x->gradient, 0, (size_t)g->slab * sizeof *x->gradient);
     for (int i = 0; i < g->n_nodes; i++)
         memset(x->dy[i], 0, (size_t)size_of(x, i, rows) * sizeof *x->dy[i]);
     int from = x->plan.node;
-    double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret_correct);
+    double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret);
     for (int i = from; i >= 0; i--) {
         nn_ref r = ref_of(x, i, rows, training);
         ops[r.node->op]->backward(&r);
@@ -446,10 +446,11 @@ static nn_status reference_evaluate(nn_exec *base, int64_t rows, const nn_target
     ref_exec *x = of(base);
     nn_loss_plan p = x->plan;
     nn_status s = base->options.training ? NN_OK : nn_loss_plan_make(base->graph, &p, err);
+    if (s == NN_OK) s = nn_loss_check_labels(&p, rows, t, err);
     if (s == NN_OK) s = reference_forward(base, rows, err);
     if (s != NN_OK) return s;
-    nn_step step = {.node = -1};
-    step.loss = loss_only(x, &p, rows, t, &step.correct);
+    nn_step step;
+    step.loss = loss_only(x, &p, rows, t, &step);
     step.finite = isfinite((float)step.loss);
     if (!step.finite)
         for (int i = 0; i < base->graph->n_nodes && step.node < 0; i++)
@@ -462,13 +463,14 @@ static nn_status differentiate(nn_exec *base, int64_t rows, const nn_targets *t,
                                nn_err *err) {
     ref_exec *x = of(base);
     nn_status s = check_call(base, rows, true, err);
+    if (s == NN_OK) s = nn_loss_check_labels(&x->plan, rows, t, err);
     if (s != NN_OK) return s;
     take_inputs(x, rows);
     s = run_forward(x, rows, true, err);
     if (s != NN_OK) return s;
     give_outputs(x, rows);
-    nn_step step = {.node = -1};
-    step.loss = loss_and_gradient(x, rows, t, true, &step.correct);
+    nn_step step;
+    step.loss = loss_and_gradient(x, rows, t, true, &step);
     step.finite = isfinite((float)step.loss) && all_finite(x->gradient, base->graph->slab);
     if (!step.finite) step.node = first_bad_node(x, rows);
     *ret = step;
@@ -555,7 +557,7 @@ double nn_reference_loss(nn_exec *base, int64_t rows, const double *inputs, cons
     ref_exec *x = of(base);
     const nn_graph *g = base->graph;
     assert(base->options.training && rows <= base->options.batch);
-    int64_t correct;
+    nn_step step;
     memcpy(x->weights, weights, (size_t)g->slab * sizeof *weights);
     for (int i = 0; i < g->n_inputs; i++) {
         size_t n = (size_t)(rows * x->elements[g->inputs[i]]);
@@ -563,8 +565,8 @@ double nn_reference_loss(nn_exec *base, int64_t rows, const double *inputs, cons
         inputs += n;
     }
     if (run_forward(x, rows, training, NULL) != NN_OK) return NAN;
-    if (!gradient && !input_gradient) return loss_only(x, &x->plan, rows, t, &correct);
-    double loss = loss_and_gradient(x, rows, t, training, &correct);
+    if (!gradient && !input_gradient) return loss_only(x, &x->plan, rows, t, &step);
+    double loss = loss_and_gradient(x, rows, t, training, &step);
     if (gradient) memcpy(gradient, x->gradient, (size_t)g->slab * sizeof *gradient);
     for (int i = 0; input_gradient && i < g->n_inputs; i++) {
         size_t n = (size_t)(rows * x->elements[g->inputs[i]]);

@@ -82,10 +82,10 @@ double nn_ref_activity_loss(const nn_ref *r);
 /* Moves the moving statistics in `weights` (a slab) by the batch that r->x holds. */
 void nn_ref_batch_norm_move(const nn_ref *r, double *weights);
 
-/* Mean loss over the rows of x (rows x p->outputs), without regularisers; adds its gradient to dx
- * unless dx is NULL; counts the rows that are right. */
+/* Mean loss over the rows of x (rows x p->outputs), without regularisers; its gradient goes to dx
+ * unless that is NULL. Sets ret->counted and correct; ret->node is -1. */
 double nn_ref_loss(const nn_loss_plan *p, int64_t rows, const double *x, const nn_targets *t,
-                   double *dx, int64_t *ret_correct);
+                   double *dx, nn_step *ret);
 
 /* For tests: the loss (regularisers included) of `rows` rows of inputs (those of input i one after
  * the other) at these weights, all in doubles. With training as nn_engine.gradients would take it,

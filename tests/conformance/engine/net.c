@@ -131,7 +131,10 @@ nn_targets net_targets(const nn_graph *g, int64_t rows, uint64_t seed, int32_t *
                        float *values) {
     nn_rng r = nn_rng_new(seed, 78);
     int64_t outputs = net_out(g);
-    for (int64_t i = 0; i < rows; i++) labels[i] = (int32_t)nn_rng_below(&r, (uint64_t)outputs);
+    const nn_shape *out = &g->nodes[g->outputs[0]].shape;
+    int64_t last = out->rank ? out->dim[out->rank - 1] : 1;
+    for (int64_t i = 0; i < rows * (outputs / last); i++)
+        labels[i] = (int32_t)nn_rng_below(&r, (uint64_t)last);
     for (int64_t i = 0; i < rows * outputs; i++) values[i] = (float)nn_rng_unit(&r);
     bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
     return (nn_targets){.labels = classes ? labels : NULL, .values = classes ? NULL : values};

@@ -87,7 +87,7 @@ static void check_graph(const char *text, nn_graph *g, bool training) {
     int64_t in = net_in(g), out = net_out(g);
     nn_exec_options o = {.batch = ROWS, .training = true, .seed = 5};
     float *slab = net_alloc(g->slab, sizeof *slab), *values = net_alloc(ROWS * out, sizeof *values);
-    int32_t *labels = net_alloc(ROWS, sizeof *labels);
+    int32_t *labels = net_alloc(ROWS * out, sizeof *labels);
     double *gradient = net_alloc(g->slab + ROWS * in, sizeof *gradient);
     double *input_gradient = gradient + g->slab;
     probe p = {.weights = net_alloc(g->slab, sizeof(double)),
@@ -278,23 +278,36 @@ typedef struct loss_case {
 
 TEST(gradients_of_every_loss) {
     static const loss_case cases[] = {
-        {"input 4; dense 3",                NN_LOSS_MSE,         false, 0  },
-        {"input 4; dense 3; softmax",       NN_LOSS_MSE,         false, 0  },
-        {"input 4; dense 3; act sigmoid",   NN_LOSS_MSE,         false, 0  },
-        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, false, 0  },
-        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, false, 0.1},
-        {"input 4; dense 3",                NN_LOSS_CATEGORICAL, true,  0.2},
-        {"input 4; dense 3; act sigmoid",   NN_LOSS_CATEGORICAL, false, 0.1},
-        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL, true,  0  },
-        {"input 4; dense 3; softmax",       NN_LOSS_SPARSE,      false, 0  },
-        {"input 4; dense 3; log_softmax",   NN_LOSS_SPARSE,      false, 0  },
-        {"input 4; dense 3",                NN_LOSS_SPARSE,      true,  0  },
-        {"input 4; dense 3; act softplus",  NN_LOSS_SPARSE,      false, 0  },
-        {"input 4; dense 3; act sigmoid",   NN_LOSS_BINARY,      false, 0  },
-        {"input 4; dense 1; act sigmoid",   NN_LOSS_BINARY,      false, 0.1},
-        {"input 4; dense 3",                NN_LOSS_BINARY,      true,  0.1},
-        {"input 4; dense 3; softmax",       NN_LOSS_BINARY,      false, 0.1},
-        {"input 2 4; dense 3; act sigmoid", NN_LOSS_BINARY,      false, 0  },
+        {"input 4; dense 3",                NN_LOSS_MSE,               false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_MSE,               false, 0  },
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_MSE,               false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL,       false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL,       false, 0.1},
+        {"input 4; dense 3",                NN_LOSS_CATEGORICAL,       true,  0.2},
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_CATEGORICAL,       false, 0.1},
+        {"input 4; dense 3; softmax",       NN_LOSS_CATEGORICAL,       true,  0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_SPARSE,            false, 0  },
+        {"input 4; dense 3; log_softmax",   NN_LOSS_SPARSE,            false, 0  },
+        {"input 4; dense 3",                NN_LOSS_SPARSE,            true,  0  },
+        {"input 4; dense 3; act softplus",  NN_LOSS_SPARSE,            false, 0  },
+        {"input 4; dense 3; act sigmoid",   NN_LOSS_BINARY,            false, 0  },
+        {"input 4; dense 1; act sigmoid",   NN_LOSS_BINARY,            false, 0.1},
+        {"input 4; dense 3",                NN_LOSS_BINARY,            true,  0.1},
+        {"input 4; dense 3; softmax",       NN_LOSS_BINARY,            false, 0.1},
+        {"input 2 4; dense 3; act sigmoid", NN_LOSS_BINARY,            false, 0  },
+        {"input 2 4; dense 3; softmax",     NN_LOSS_SPARSE,            false, 0  },
+        {"input 2 4; dense 3; softmax",     NN_LOSS_CATEGORICAL,       false, 0.1},
+        {"input 2 4; dense 3",              NN_LOSS_MAE,               false, 0  },
+        {"input 4; dense 3",                NN_LOSS_MAPE,              false, 0  },
+        {"input 4; dense 3; act softplus",  NN_LOSS_MSLE,              false, 0  },
+        {"input 4; dense 3",                NN_LOSS_HUBER,             false, 0  },
+        {"input 4; dense 3",                NN_LOSS_LOG_COSH,          false, 0  },
+        {"input 4; dense 3; act tanh",      NN_LOSS_HINGE,             false, 0  },
+        {"input 4; dense 3; act tanh",      NN_LOSS_SQUARED_HINGE,     false, 0  },
+        {"input 2 4; dense 3; act tanh",    NN_LOSS_CATEGORICAL_HINGE, false, 0  },
+        {"input 4; dense 3; softmax",       NN_LOSS_KLD,               false, 0  },
+        {"input 4; dense 3; act softplus",  NN_LOSS_POISSON,           false, 0  },
+        {"input 2 4; dense 3",              NN_LOSS_COSINE,            false, 0  },
     };
     bool seen[NN_LOSS_COUNT] = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -302,6 +315,7 @@ TEST(gradients_of_every_loss) {
         g->train.loss = cases[i].loss;
         g->train.from_logits = cases[i].from_logits;
         g->train.label_smoothing = cases[i].smoothing;
+        g->train.delta = 0.5;
         seen[cases[i].loss] = true;
         check_graph(cases[i].net, g, true);
         net_free(g);

@@ -77,7 +77,7 @@ static void dump_case(size_t k, const nn_engine *e, const char *folder) {
     float *in = net_alloc(ROWS * net_in(g), sizeof *in);
     float *out = net_alloc(ROWS * net_out(g), sizeof *out);
     float *values = net_alloc(ROWS * net_out(g), sizeof *values);
-    int32_t *labels = net_alloc(ROWS, sizeof *labels);
+    int32_t *labels = net_alloc(ROWS * net_out(g), sizeof *labels);
     size_t in_bytes = (size_t)(ROWS * net_in(g)) * sizeof *in;
     nn_targets t = net_targets(g, ROWS, 31, labels, values);
     net_weights(g, 32, w);
