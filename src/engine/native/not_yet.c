@@ -26,6 +26,4 @@ NOT_YET(attention);
 NOT_YET(merge);
 NOT_YET(concat);
 NOT_YET(dot);
-NOT_YET(fold);
-NOT_YET(unfold);
 NOT_YET(custom);
