@@ -23,7 +23,6 @@ NOT_YET(position);
 NOT_YET(rnn);
 NOT_YET(conv_lstm);
 NOT_YET(attention);
-NOT_YET(merge);
 NOT_YET(concat);
 NOT_YET(dot);
 NOT_YET(custom);

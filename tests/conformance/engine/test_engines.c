@@ -114,24 +114,6 @@ TEST(global_pooling_and_shapes) {
     CHECK_ALL(nets, NN_LOSS_MSE);
 }
 
-TEST(rows_times_an_axis) {
-    static const char *const nets[] = {
-        "input 3 5; fold; dense 4; act tanh; unfold 3; flatten; dense 2",
-        "input 3 4 2; fold; fold; dense 3; act relu; unfold 4; dense 2; unfold 3; flatten; dense 2",
-        "input 3 7 6 2; fold; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2; unfold 3; flatten; "
-        "dense 2",
-        "input 5 9 8 3; fold; conv f=16 k=3x3; flatten; unfold 5; dense 4; flatten; dense 2",
-        "input 4 6; dense 5; fold; dropout 0.4; dense 3; softmax; unfold 4; flatten; dense 2",
-        "input 4 20 20 1; fold; conv f=16 k=1x1; act relu; max_pool k=2x2 s=2x2; unfold 4; gap; "
-        "dense 2",
-    };
-    CHECK_ALL(nets, NN_LOSS_MSE);
-    nn_graph *g = net_build("input 3 5; fold; dense 4; bn; act tanh; unfold 3; flatten; dense 2");
-    g->train.optimizer = pair_adam();
-    pair_check_engines("bn inside a fold", g, true); /* a single row would have three steps */
-    net_free(g);
-}
-
 TEST(batch_normalisation) {
     static const char *const nets[] = {
         "input 7; dense 9; bn; act relu; dense 4",
