@@ -35,13 +35,6 @@ nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *wha
                        "generate code for another framework with 'neural compile --backend'");
 }
 
-nn_status nn_engine_check(const nn_engine *e, const nn_node *n, nn_err *err) {
-    if (n->folded >= 0) return nn_engine_cannot(e, n, "layers inside TimeDistributed", err);
-    if (n->op == NN_OP_GLOBAL_AVG_POOL && n->n_inputs > 1)
-        return nn_engine_cannot(e, n, "global_avg_pool with a mask", err);
-    return NN_OK;
-}
-
 static const nn_train_support supported = {
     .who = "Neural's engine",
     .save_instead = "leave save_path out and say where with --output",

@@ -48,7 +48,7 @@ static bool is_depthwise(int64_t in, int64_t out, int64_t groups) {
 
 /* Whether channels can be in blocks on both sides, or on the output with few input channels. */
 static bool output_blocked(const nn_native *x, const nn_unit *u) {
-    const nn_shape *in = nn_unit_in_shape(x, u), *out = &u->node->shape;
+    const nn_shape *in = u->in->shape, *out = &u->node->shape;
     int64_t ic = in->dim[in->rank - 1], oc = out->dim[out->rank - 1], b = x->channel_block;
     int64_t groups = u->node->attr.conv.groups;
     if (oc % b) return false;
@@ -57,9 +57,10 @@ static bool output_blocked(const nn_native *x, const nn_unit *u) {
     return ic <= 3 || ic % b == 0;
 }
 
-static bool wants(const nn_native *x, const nn_unit *u, nn_layout *ret) {
+static bool wants(const nn_native *x, const nn_unit *u, int i, nn_layout *ret) {
+    (void)i;
     int64_t elements = nn_in(x, u)->elements;
-    const nn_shape *in = nn_unit_in_shape(x, u);
+    const nn_shape *in = u->in->shape;
     int64_t channels = in->dim[in->rank - 1];
     *ret = nn_layout_plain(elements, channels);
     if (!output_blocked(x, u)) return true;
@@ -153,7 +154,7 @@ static dnnl_status_t make_layouts(const nn_native *x, const nn_unit *u, const co
     in[0] = out[0] = rows;
     int64_t one = 1;
     nn_layout source;
-    (void)wants(x, u, &source);
+    (void)wants(x, u, 0, &source);
     dnnl_status_t st = value_md(x, u, s->rank, in, source, &l->src);
     if (st == dnnl_success) st = value_md(x, u, s->rank, out, nn_out(x, u)->layout, &l->dst);
     if (st == dnnl_success && u->node->attr.conv.bias)
@@ -218,16 +219,16 @@ static dnnl_status_t bind_set(const nn_native *x, const nn_unit *u, const conv *
     float *w = nn_native_w(x, u, 0), *bias = nn_native_w(x, u, 1);
     nn_cmd weights = query(t->forward_pd, dnnl_query_weights_md);
     const binding forward[] = {
-        {DNNL_ARG_SRC,     l->src,  u->x},
-        {DNNL_ARG_WEIGHTS, weights, w   },
-        {DNNL_ARG_BIAS,    l->bias, bias},
-        {DNNL_ARG_DST,     l->dst,  u->y}
+        {DNNL_ARG_SRC,     l->src,  u->in->x},
+        {DNNL_ARG_WEIGHTS, weights, w       },
+        {DNNL_ARG_BIAS,    l->bias, bias    },
+        {DNNL_ARG_DST,     l->dst,  u->y    }
     };
     dnnl_status_t st = bind_step(x, t->forward_pd, &t->forward, scratch, forward, 4);
     if (st == dnnl_success && t->data_pd) {
         weights = query(t->data_pd, dnnl_query_weights_md);
         const binding data[] = {
-            {DNNL_ARG_DIFF_SRC, l->src,  u->dx                          },
+            {DNNL_ARG_DIFF_SRC, l->src,  u->in->dx                      },
             {DNNL_ARG_WEIGHTS,  weights, s->data_weights ? s->data_w : w},
             {DNNL_ARG_DIFF_DST, l->dst,  u->dy                          }
         };
@@ -237,7 +238,7 @@ static dnnl_status_t bind_set(const nn_native *x, const nn_unit *u, const conv *
         weights = query(t->weights_pd, dnnl_query_diff_weights_md);
         float *dw = s->gradient_weights ? s->gradient_w : gradient_at(x, u, 0);
         const binding gradients[] = {
-            {DNNL_ARG_SRC,          l->src,  u->x         },
+            {DNNL_ARG_SRC,          l->src,  u->in->x     },
             {DNNL_ARG_DIFF_WEIGHTS, weights, dw           },
             {DNNL_ARG_DIFF_BIAS,    l->bias, gradient_at(x, u, 1)},
             {DNNL_ARG_DIFF_DST,                   l->dst,                          u->dy                      }
@@ -309,7 +310,7 @@ static dnnl_status_t plan_first(nn_native *x, nn_unit *u, conv *s, bool winograd
     set *t = calloc(1, sizeof *t);
     if (!t) return dnnl_out_of_memory;
     s->winograd = winograd;
-    t->rows = u->piece ? u->piece : x->base.options.batch;
+    t->rows = u->piece ? u->piece : nn_rows(x, u);
     dnnl_status_t st = make_layouts(x, u, s, t->rows, &l);
     if (st == dnnl_success) st = describe_set(x, s, &l, t);
     if (st == dnnl_success) st = choose_weights(x, s, t);
@@ -333,9 +334,9 @@ static int64_t gradient_floats(const conv *s) {
 
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     conv *s = u->state = NN_NEW(x->arena, conv);
-    describe(s, u->node, nn_unit_in_shape(x, u), x->training, u->relu);
+    describe(s, u->node, u->in->shape, x->training, u->relu);
     s->trains = nn_native_trains(x, u, 0) || nn_native_trains(x, u, 1);
-    s->dx = x->training && nn_in(x, u)->learns;
+    s->dx = x->training && u->in->learns;
     nn_value *out = nn_out(x, u);
     if (output_blocked(x, u)) out->layout.block = x->channel_block;
     dnnl_status_t st = dnnl_unimplemented;
@@ -427,7 +428,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* The set for rows [first, first + n). In pieces the output is a piece, the input is the whole. */
 static dnnl_status_t set_for(nn_native *x, nn_unit *u, int64_t first, int64_t n, set **ret) {
-    int64_t batch = x->base.options.batch;
+    int64_t batch = nn_rows(x, u);
     return find_set(x, u, n, u->piece ? smaller(u->piece, batch - first) : batch, ret);
 }
 
@@ -435,7 +436,7 @@ static dnnl_status_t forward_rows(nn_native *x, nn_unit *u, int64_t first, int64
     set *t;
     dnnl_status_t st = set_for(x, u, first, n, &t);
     if (st == dnnl_success && u->piece)
-        st = nn_dn_step_point(&t->forward, DNNL_ARG_SRC, u->x + first * nn_in(x, u)->elements);
+        st = nn_dn_step_point(&t->forward, DNNL_ARG_SRC, u->in->x + first * nn_in(x, u)->elements);
     if (st == dnnl_success) st = nn_dn_step_run(x->dn, &t->forward);
     if (st == dnnl_success && u->tail) u->tail->kind->forward_piece(x, u->tail, first, n);
     return st;
@@ -464,7 +465,7 @@ static dnnl_status_t weight_gradients(nn_native *x, nn_unit *u, set *t, int64_t 
     if (s->gradient_weights) dw = s->gradient_w;
     dnnl_status_t st = dnnl_success;
     if (u->piece) {
-        st = nn_dn_step_point(&t->weights, DNNL_ARG_SRC, u->x + first * nn_in(x, u)->elements);
+        st = nn_dn_step_point(&t->weights, DNNL_ARG_SRC, u->in->x + first * nn_in(x, u)->elements);
         if (st == dnnl_success)
             st = nn_dn_step_point(&t->weights, DNNL_ARG_DIFF_WEIGHTS, first ? s->piece_w : dw);
         if (st == dnnl_success && db)
@@ -480,7 +481,8 @@ static dnnl_status_t weight_gradients(nn_native *x, nn_unit *u, set *t, int64_t 
 static dnnl_status_t input_gradient(nn_native *x, nn_unit *u, set *t, int64_t first) {
     dnnl_status_t st = dnnl_success;
     if (u->piece)
-        st = nn_dn_step_point(&t->data, DNNL_ARG_DIFF_SRC, u->dx + first * nn_in(x, u)->elements);
+        st = nn_dn_step_point(&t->data, DNNL_ARG_DIFF_SRC,
+                              u->in->dx + first * nn_in(x, u)->elements);
     return st == dnnl_success ? nn_dn_step_run(x->dn, &t->data) : st;
 }
 
@@ -489,7 +491,7 @@ static dnnl_status_t backward_rows(nn_native *x, nn_unit *u, int64_t first, int6
     dnnl_status_t st = set_for(x, u, first, n, &t);
     if (u->tail) u->tail->kind->backward_piece(x, u->tail, first, n);
     if (st == dnnl_success && ((conv *)u->state)->trains) st = weight_gradients(x, u, t, first);
-    if (st == dnnl_success && u->dx) st = input_gradient(x, u, t, first);
+    if (st == dnnl_success && u->in->dx) st = input_gradient(x, u, t, first);
     return st;
 }
 
@@ -497,7 +499,8 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     conv *s = u->state;
     int64_t step = u->piece ? u->piece : rows;
     dnnl_status_t st = dnnl_success;
-    if (u->dx && s->data_weights) st = run_reorder(x, &s->to_data, nn_native_w(x, u, 0), s->data_w);
+    if (u->in->dx && s->data_weights)
+        st = run_reorder(x, &s->to_data, nn_native_w(x, u, 0), s->data_w);
     for (int64_t first = 0; first < rows && st == dnnl_success; first += step)
         st = backward_rows(x, u, first, smaller(step, rows - first));
     if (st == dnnl_success && s->trains && s->gradient_weights)

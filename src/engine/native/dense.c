@@ -14,8 +14,9 @@ typedef struct dense {
     float *transposed;
 } dense;
 
-static bool wants(const nn_native *x, const nn_unit *u, nn_layout *ret) {
-    const nn_shape *in = nn_unit_in_shape(x, u);
+static bool wants(const nn_native *x, const nn_unit *u, int i, nn_layout *ret) {
+    (void)i;
+    const nn_shape *in = u->in->shape;
     if (in->rank == 1) return false;
     *ret = nn_layout_plain(nn_in(x, u)->elements, in->dim[in->rank - 1]);
     return true;
@@ -26,7 +27,7 @@ static nn_status convert(const nn_native *x, const nn_param *p, bool import, flo
                          float *exec) {
     const dense *d = p->unit->state;
     nn_layout l = nn_in(x, p->unit)->layout;
-    bool permuted = nn_unit_in_shape(x, p->unit)->rank == 1;
+    bool permuted = p->unit->in->shape->rank == 1;
     for (int64_t k = 0; k < d->k; k++) {
         int64_t row = permuted ? nn_layout_at(l, k) : k;
         for (int64_t n = 0; n < d->n; n++) {
@@ -42,7 +43,7 @@ static nn_status convert(const nn_native *x, const nn_param *p, bool import, flo
 
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
-    const nn_shape *in = nn_unit_in_shape(x, u);
+    const nn_shape *in = u->in->shape;
     dense *d = u->state = NN_NEW(x->arena, dense);
     d->k = in->dim[in->rank - 1];
     d->n = u->node->shape.dim[u->node->shape.rank - 1];
@@ -51,9 +52,9 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     if (u->node->attr.matmul.bias) nn_native_param(x, u, 1, d->n, NULL);
     if (!x->training) return NN_OK;
     x->params[u->param[0]].deferred = x->deferring && nn_native_trains(x, u, 0);
-    if (nn_in(x, u)->learns)
+    if (u->in->learns)
         nn_native_wish(x, u, nn_panel_floats(d->n, d->k), NN_FOR_BACKWARD, &d->transposed);
-    int64_t pack = x->base.options.batch * d->per_row * NN_PANEL;
+    int64_t pack = nn_rows(x, u) * d->per_row * NN_PANEL;
     if (pack > x->pack_floats) x->pack_floats = pack;
     return NN_OK;
 }
@@ -74,7 +75,7 @@ static nn_status forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     nn_gemm g = {.m = rows * d->per_row,
                  .n = d->n,
                  .k = d->k,
-                 .a = u->x,
+                 .a = u->in->x,
                  .b = nn_native_w(x, u, 0),
                  .c = u->y,
                  .bias = nn_native_w(x, u, 1),
@@ -102,7 +103,7 @@ static bool grad(const nn_native *x, const nn_unit *u, int64_t rows, nn_gemm_gra
     job.g.m = rows * d->per_row;
     job.g.k = d->k;
     job.g.n = d->n;
-    job.g.a = u->x;
+    job.g.a = u->in->x;
     job.g.dy = u->dy;
     double work = 2.0 * (double)job.g.m * (double)d->n * (double)d->k;
     nn_parallel(x, nn_panels(d->n) * nn_tiles(d->k), work, run_grad, &job);
@@ -124,8 +125,8 @@ static void input_gradient(nn_native *x, nn_unit *u, int64_t rows) {
                  .k = d->n,
                  .a = u->dy,
                  .b = d->transposed,
-                 .c = u->dx,
-                 .mask = u->mask_dx ? u->x : NULL};
+                 .c = u->in->dx,
+                 .mask = u->mask_dx ? u->in->x : NULL};
     gemm(x, &g);
 }
 
@@ -146,7 +147,7 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
         x->finite &= grad(x, u, rows, (nn_gemm_grad){.dw = nn_native_g(x, u, 0)});
     float *db = nn_native_g(x, u, 1);
     if (db) bias_gradient(x, u, rows, db);
-    if (u->dx) input_gradient(x, u, rows);
+    if (u->in->dx) input_gradient(x, u, rows);
     return NN_OK;
 }
 
@@ -159,7 +160,7 @@ static bool deferred(nn_native *x, nn_unit *u, int64_t rows, bool store) {
     if (!is_deferred(x, u)) return true;
     if (!store) {
         int64_t m = rows * d->per_row;
-        double most_x = (double)x->k->max_abs(m * d->k, u->x);
+        double most_x = (double)x->k->max_abs(m * d->k, u->in->x);
         double most_dy = (double)x->k->max_abs(m * d->n, u->dy);
         if (most_x <= FLT_MAX && most_dy <= FLT_MAX && (double)m * most_x * most_dy < FLT_MAX / 2)
             return true;

@@ -39,7 +39,7 @@ static void run_map(const nn_native *x, void *arg, int64_t begin, int64_t end, i
     const map_job *j = arg;
     span s = span_of(j->n, begin, end);
     float alpha = (float)j->u->node->attr.activation.alpha;
-    x->k->map[j->u->node->attr.activation.kind](s.n, j->u->x + s.at, j->u->y + s.at, alpha);
+    x->k->map[j->u->node->attr.activation.kind](s.n, j->u->in->x + s.at, j->u->y + s.at, alpha);
 }
 
 static void run_map_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
@@ -47,8 +47,8 @@ static void run_map_grad(const nn_native *x, void *arg, int64_t begin, int64_t e
     const map_job *j = arg;
     span s = span_of(j->n, begin, end);
     float alpha = (float)j->u->node->attr.activation.alpha;
-    x->k->map_grad[j->u->node->attr.activation.kind](s.n, j->u->x + s.at, j->u->dy + s.at,
-                                                     j->u->dx + s.at, alpha);
+    x->k->map_grad[j->u->node->attr.activation.kind](s.n, j->u->in->x + s.at, j->u->dy + s.at,
+                                                     j->u->in->dx + s.at, alpha);
 }
 
 static nn_status activation_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
@@ -61,7 +61,7 @@ static nn_status activation_forward(nn_native *x, nn_unit *u, int64_t rows, nn_e
 static nn_status activation_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
     map_job j = {u, rows * nn_in(x, u)->elements};
-    if (u->dx) nn_parallel(x, chunks(j.n), (double)j.n * DEAR, run_map_grad, &j);
+    if (u->in->dx) nn_parallel(x, chunks(j.n), (double)j.n * DEAR, run_map_grad, &j);
     return NN_OK;
 }
 
@@ -76,38 +76,39 @@ const nn_unit_kind nn_unit_activation = {
 
 /* ---- softmax over the last axis ---- */
 
-static int64_t last_axis(const nn_native *x, const nn_unit *u) {
-    const nn_shape *s = nn_unit_in_shape(x, u);
+static int64_t last_axis(const nn_unit *u) {
+    const nn_shape *s = u->in->shape;
     return s->dim[s->rank - 1];
 }
 
 static void run_softmax(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const nn_unit *u = arg;
-    int64_t n = last_axis(x, u);
-    x->k->softmax(end - begin, n, u->x + begin * n, u->y + begin * n, u->node->attr.softmax.log);
+    int64_t n = last_axis(u);
+    x->k->softmax(end - begin, n, u->in->x + begin * n, u->y + begin * n,
+                  u->node->attr.softmax.log);
 }
 
 static void run_softmax_grad(const nn_native *x, void *arg, int64_t begin, int64_t end,
                              int thread) {
     (void)thread;
     const nn_unit *u = arg;
-    int64_t n = last_axis(x, u);
-    x->k->softmax_grad(end - begin, n, u->y + begin * n, u->dy + begin * n, u->dx + begin * n,
+    int64_t n = last_axis(u);
+    x->k->softmax_grad(end - begin, n, u->y + begin * n, u->dy + begin * n, u->in->dx + begin * n,
                        u->node->attr.softmax.log);
 }
 
 static nn_status softmax_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
     int64_t n = rows * nn_in(x, u)->elements;
-    nn_parallel(x, n / last_axis(x, u), (double)n * DEAR, run_softmax, u);
+    nn_parallel(x, n / last_axis(u), (double)n * DEAR, run_softmax, u);
     return NN_OK;
 }
 
 static nn_status softmax_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
     int64_t n = rows * nn_in(x, u)->elements;
-    if (u->dx) nn_parallel(x, n / last_axis(x, u), (double)n * DEAR, run_softmax_grad, u);
+    if (u->in->dx) nn_parallel(x, n / last_axis(u), (double)n * DEAR, run_softmax_grad, u);
     return NN_OK;
 }
 
@@ -127,8 +128,8 @@ typedef struct dropout {
 
 static nn_status dropout_plan(nn_native *x, nn_unit *u, nn_err *err) {
     dropout *d = u->state = NN_NEW(x->arena, dropout);
-    nn_native_wish(x, u, nn_in(x, u)->elements * x->base.options.batch,
-                   NN_FOR_FORWARD | NN_FOR_BACKWARD, &d->factor);
+    nn_native_wish(x, u, nn_in(x, u)->elements * nn_rows(x, u), NN_FOR_FORWARD | NN_FOR_BACKWARD,
+                   &d->factor);
     return plan_same(x, u, err);
 }
 
@@ -165,7 +166,7 @@ static void run_dropout(const nn_native *x, void *arg, int64_t begin, int64_t en
         float *factor = j->factor + row * v->elements;
         (j->d.shared ? fill_shared_row : fill_row)(j, v->layout, v->elements, row * j->d.noise,
                                                    factor);
-        x->k->multiply(v->elements, j->u->x + row * v->elements, factor,
+        x->k->multiply(v->elements, j->u->in->x + row * v->elements, factor,
                        j->u->y + row * v->elements);
     }
 }
@@ -174,7 +175,7 @@ static nn_status dropout_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err 
     (void)err;
     int64_t n = rows * nn_in(x, u)->elements;
     if (!x->learning) {
-        memcpy(u->y, u->x, (size_t)n * sizeof *u->y);
+        memcpy(u->y, u->in->x, (size_t)n * sizeof *u->y);
         return NN_OK;
     }
     const dropout *d = u->state;
@@ -186,7 +187,7 @@ static nn_status dropout_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err 
 static nn_status dropout_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
     const dropout *d = u->state;
-    if (u->dx) x->k->multiply(rows * nn_in(x, u)->elements, u->dy, d->factor, u->dx);
+    if (u->in->dx) x->k->multiply(rows * nn_in(x, u)->elements, u->dy, d->factor, u->in->dx);
     return NN_OK;
 }
 
@@ -235,7 +236,7 @@ static void run_moves(const nn_native *x, void *arg, int64_t begin, int64_t end,
 static nn_status moves_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
     moves m = *(moves *)u->state;
-    m.x = u->x;
+    m.x = u->in->x;
     m.y = u->y;
     nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
     return NN_OK;
@@ -246,8 +247,8 @@ static nn_status moves_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *
     moves m = *(moves *)u->state;
     m.back = true;
     m.x = u->dy;
-    m.y = u->dx;
-    if (u->dx) nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
+    m.y = u->in->dx;
+    if (u->in->dx) nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
     return NN_OK;
 }
 
@@ -284,8 +285,7 @@ static int64_t transposed(const nn_node *n, const nn_shape *in, int64_t e) {
 static nn_status transpose_plan(nn_native *x, nn_unit *u, nn_err *err) {
     moves *m = new_moves(x, u);
     if (!m->from) return refused(u, err);
-    for (int64_t e = 0; e < m->n; e++)
-        m->from[e] = (int32_t)transposed(u->node, nn_unit_in_shape(x, u), e);
+    for (int64_t e = 0; e < m->n; e++) m->from[e] = (int32_t)transposed(u->node, u->in->shape, e);
     return NN_OK;
 }
 
@@ -299,3 +299,5 @@ const nn_unit_kind nn_unit_transpose = {
 /* Planning makes their values; they do nothing when running. */
 const nn_unit_kind nn_unit_input = {.name = "input"};
 const nn_unit_kind nn_unit_reshape = {.name = "reshape"};
+const nn_unit_kind nn_unit_fold = {.name = "fold"};
+const nn_unit_kind nn_unit_unfold = {.name = "unfold"};

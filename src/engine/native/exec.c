@@ -57,22 +57,31 @@ static void leave(saved s) {
 
 /* ---- passes ---- */
 
+/* `rows` of the batch, here and in what follows. */
+static nn_status forward_unit(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    return u->kind->forward(x, u, rows * u->fold, err);
+}
+
 static nn_status run_forward(nn_native *x, int64_t rows, bool learning, nn_err *err) {
     x->learning = learning;
     for (int i = 0; i < x->n_units; i++) {
         if (x->units[i].is_tail) continue;
-        nn_status st = x->units[i].kind->forward(x, &x->units[i], rows, err);
+        nn_status st = forward_unit(x, &x->units[i], rows, err);
         if (st) return st;
     }
     return NN_OK;
 }
 
+/* Shares of gradients that others have begun are added after it. */
 static nn_status backward_unit(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     if (u->is_tail) return NN_OK;
-    int64_t n = rows * nn_out(x, u)->elements;
-    if (u->mask_dy) x->k->relu_mask(n, u->y, u->dy);
+    rows *= u->fold;
+    if (u->mask_dy) nn_native_relu_mask(x, rows * nn_out(x, u)->elements, u->y, u->dy);
     nn_status st = u->kind->backward(x, u, rows, err);
-    if (!st && u->adds) x->k->add(rows * nn_in(x, u)->elements, u->dx, nn_in(x, u)->grad);
+    for (int i = 0; i < u->n_in && !st && !u->kind->can_add; i++)
+        if (u->in[i].adds)
+            nn_native_add(x, rows * nn_in_at(x, u, i)->elements, u->in[i].dx,
+                          nn_in_at(x, u, i)->grad);
     return st;
 }
 
@@ -91,7 +100,8 @@ static bool run_deferred(nn_native *x, int64_t rows, bool store) {
     bool finite = true;
     for (int i = 0; i < x->n_units && x->deferring; i++) {
         nn_unit *u = &x->units[i];
-        if (u->backward && u->kind->deferred) finite &= u->kind->deferred(x, u, rows, store);
+        if (u->backward && u->kind->deferred)
+            finite &= u->kind->deferred(x, u, rows * u->fold, store);
     }
     return finite;
 }
@@ -105,7 +115,7 @@ static int node_of(const nn_unit *u) {
 static int bad_forward(nn_native *x, int64_t rows) {
     for (int i = 0; i < x->n_units; i++) {
         nn_unit *u = &x->units[i];
-        if (!u->is_tail && u->kind->forward(x, u, rows, NULL)) return -1;
+        if (!u->is_tail && forward_unit(x, u, rows, NULL)) return -1;
         if (!x->k->all_finite(nn_value_here(nn_out(x, u), rows), u->y)) return node_of(u);
     }
     return -1;
@@ -113,7 +123,9 @@ static int bad_forward(nn_native *x, int64_t rows) {
 
 static bool unit_finite(nn_native *x, const nn_unit *u, int64_t rows) {
     if (u->is_tail) return true; /* seen with the unit that runs it */
-    if (u->dx && !x->k->all_finite(nn_value_here(nn_in(x, u), rows), u->dx)) return false;
+    for (int i = 0; i < u->n_in; i++)
+        if (u->in[i].dx && !x->k->all_finite(nn_value_here(nn_in_at(x, u, i), rows), u->in[i].dx))
+            return false;
     if (u->kind == &nn_unit_relayout) return true;
     for (int i = 0; i < u->node->n_weights; i++) {
         const float *g = nn_native_g(x, u, i);
@@ -131,7 +143,7 @@ static int bad_backward(nn_native *x, int64_t rows, const nn_targets *t) {
         nn_unit *u = &x->units[i];
         if (!u->backward) continue;
         if (backward_unit(x, u, rows, NULL)) return -1;
-        if (x->deferring && u->kind->deferred) (void)u->kind->deferred(x, u, rows, true);
+        if (x->deferring && u->kind->deferred) (void)u->kind->deferred(x, u, rows * u->fold, true);
         if (!unit_finite(x, u, rows)) return node_of(u);
     }
     return -1;

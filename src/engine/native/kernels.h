@@ -82,6 +82,9 @@ typedef struct nn_pooling {
 typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
 typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
 
+typedef void nn_pair_fn(int64_t n, const float *a, bool a_one, const float *b, bool b_one,
+                        float *y);
+
 typedef struct nn_kernels {
     const char *name;
 
@@ -98,6 +101,17 @@ typedef struct nn_kernels {
     void (*relu_mask)(int64_t n, const float *y, float *dy);
     void (*add)(int64_t n, const float *x, float *y);
     void (*multiply)(int64_t n, const float *x, const float *by, float *y);
+    /* y = a op b; a_one, b_one: the same element all along. y may be a or b. AVERAGE adds. */
+    nn_pair_fn *merge[NN_MERGE_COUNT];
+    /* g = dy where x is y and nothing was taken before, which takes it; else 0. */
+    void (*pick)(int64_t n, const float *x, bool one, const float *y, const float *dy, float *taken,
+                 float *g);
+    float (*sum)(int64_t n, const float *x);
+    float (*dot)(int64_t n, const float *a, const float *b);
+    void (*add_scaled)(int64_t n, const float *x, float by, float *y);
+    /* y[i * y_rows + j] = x[i * x_rows + j * x_columns]. */
+    void (*copy_plane)(int64_t rows, int64_t columns, const float *x, int64_t x_rows,
+                       int64_t x_columns, float *y, int64_t y_rows);
     bool (*all_finite)(int64_t n, const float *x);
     double (*sum_abs)(int64_t n, const float *x);
     double (*sum_square)(int64_t n, const float *x);

@@ -19,6 +19,7 @@
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 #include "engine/native/gemm_impl.h"
+#include "engine/native/merge_impl.h"
 #include "engine/native/norm_impl.h"
 #include "engine/native/pool_impl.h"
 
@@ -42,6 +43,17 @@ const nn_kernels NN_KERNELS = {
     .relu_mask = relu_mask,
     .add = add,
     .multiply = multiply,
+    .merge =
+        {
+#define NN_MERGE(N, n) [NN_MERGE_##N] = merge_##n,
+#include "graph/merges.def"
+#undef NN_MERGE
+        },
+    .pick = pick,
+    .sum = sum,
+    .dot = dot,
+    .add_scaled = add_scaled,
+    .copy_plane = copy_plane,
     .all_finite = all_finite,
     .sum_abs = sum_abs,
     .sum_square = sum_square,

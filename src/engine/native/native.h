@@ -4,10 +4,10 @@
  *
  * Planning (plan.c) walks the nodes once: it fuses what can be fused, lets each unit choose the
  * layout of its output, inserts relayout units where a reader wants another one, and collects
- * memory wishes with their lifetimes. memory.c then places them. Running walks the units forward
- * and, for gradients, backward; the gradient of a value has the value's own layout. Nothing is
- * allocated in a step, except that a convolution builds its primitives the first time that it sees
- * a number of rows. */
+ * memory wishes; place.c gives them and the values their lifetimes and memory. Running walks the
+ * units forward and, for gradients, backward; the gradient of a value has the value's own layout
+ * and is the sum of what its readers give, last reader first. Nothing is allocated in a step,
+ * except that a convolution builds its primitives the first time that it sees a number of rows. */
 #ifndef NN_ENGINE_NATIVE_NATIVE_H
 #define NN_ENGINE_NATIVE_NATIVE_H
 #include "engine/engine.h"
@@ -39,11 +39,16 @@ void *nn_native_alloc(size_t bytes);
 
 /* ---- values ---- */
 
+/* A value that a FOLD or UNFOLD cuts into other rows is seen through a second one: `of` says whose
+ * memory and gradient it has, and only that one's fields below `of` count. */
 typedef struct nn_value {
     int64_t elements; /* a row */
-    int64_t rows;     /* that its memory holds; 0: the batch, fewer when it exists in pieces */
+    int64_t fold;     /* rows a sample: 1 outside of FOLD ... UNFOLD */
     nn_layout layout;
-    int unit;        /* that makes it */
+    float *data, *grad;
+    int of;          /* itself, unless it is another view */
+    int64_t rows;    /* that its memory holds; 0: all, fewer when it exists in pieces */
+    int unit;        /* that makes it; -1: the caller */
     int last_read;   /* unit that reads it last in forward */
     int last_kept;   /* time of the last backward that reads it; 0: none */
     bool persistent; /* input or output of the graph */
@@ -51,7 +56,6 @@ typedef struct nn_value {
     bool reaches;    /* the loss depends on it */
     int gradients;   /* units (or the loss) that contribute to its gradient */
     int grad_from;   /* the one that does so first in backward; the loss: number of units */
-    float *data, *grad;
 } nn_value;
 
 static inline bool nn_layout_is_plain(nn_layout l) {
@@ -84,17 +88,23 @@ typedef struct nn_param {
 
 typedef struct nn_unit_kind {
     const char *name;
-    bool reads_input;  /* backward needs the input's values */
-    bool reads_output; /* backward needs the output's values */
-    bool can_mask;     /* backward can zero dx where the input, a relu's output, is 0 */
-    /* The layout that the input must have; false: any will do. NULL: plain. */
-    bool (*wants)(const nn_native *x, const nn_unit *u, nn_layout *ret);
+    bool reads_input;  /* backward needs the inputs' values; `plan` may change the unit's own */
+    bool reads_output; /* backward needs the output's values; likewise */
+    bool can_mask;     /* backward can zero dx where the (one) input, a relu's output, is 0: by
+                          what it has kept itself, or with reads_input */
+    bool can_add;      /* backward adds to dx where the operand says so (nn_operand.adds) */
+    unsigned tokens;   /* bit i: input i holds tokens, which have no gradient */
+    /* What of this node it does not run ("global_avg_pool with a mask"); NULL: all of it. */
+    const char *(*lacks)(const nn_node *n);
+    /* The layout that input i must have; false: any will do. NULL: plain. Inputs before i have
+     * theirs by now. */
+    bool (*wants)(const nn_native *x, const nn_unit *u, int i, nn_layout *ret);
     /* Decides the output's layout (preset to plain), registers weights, wishes for memory. */
     nn_status (*plan)(nn_native *x, nn_unit *u, nn_err *err);
     /* After memory is placed. NULL: nothing to do. */
     nn_status (*bind)(nn_native *x, nn_unit *u, nn_err *err);
     nn_status (*forward)(nn_native *x, nn_unit *u, int64_t rows, nn_err *err);
-    /* From dy: gradients of the weights, and dx unless it is NULL. */
+    /* From dy: gradients of the weights, and the dx of each input unless it is NULL. */
     nn_status (*backward)(nn_native *x, nn_unit *u, int64_t rows, nn_err *err);
     /* As a tail: rows [first, first + n), where x (and dx) hold only these. */
     void (*forward_piece)(nn_native *x, nn_unit *u, int64_t first, int64_t n);
@@ -108,21 +118,35 @@ typedef struct nn_unit_kind {
     void (*done)(nn_unit *u);
 } nn_unit_kind;
 
+/* One input of a unit. */
+typedef struct nn_operand {
+    int value;
+    const nn_shape *shape; /* of a row, as the graph says */
+    bool learns;           /* a gradient may be wanted: there are weights to train before it */
+    bool adds;             /* dx is a share of the gradient: added to it, not the whole */
+    float *x, *dx;         /* dx NULL: not wanted */
+} nn_operand;
+
+/* `rows` in all of its functions are its own: those of the batch times `fold`. */
 struct nn_unit {
     const nn_unit_kind *kind;
     const nn_node *node;
-    int index, in, out; /* values */
-    bool relu;          /* the output is clipped at 0: the node's relu is fused in */
-    int64_t piece;      /* rows that it and its tail run at a time; 0: all */
-    nn_unit *tail;      /* run by this unit, piece by piece */
+    int index;
+    int64_t fold;
+    nn_operand *in; /* u->in->x is the first */
+    int n_in;
+    int out;       /* value */
+    bool relu;     /* the output is clipped at 0: the node's relu is fused in */
+    int64_t piece; /* rows that it and its tail run at a time; 0: all */
+    nn_unit *tail; /* run by this unit, piece by piece */
     bool is_tail;
     int time;      /* of its forward: its index, or that of the unit that runs it */
     bool mask_dy;  /* backward begins with zeroing dy where y is 0 */
     bool mask_dx;  /* the input comes from a fused relu: backward zeroes dx where x is 0 */
     bool backward; /* takes part in backward */
-    bool adds;     /* dx is added to the gradient of the input, else it is that */
-    int param[NN_MAX_WEIGHTS]; /* by position in node->weights; index into params */
-    float *x, *y, *dx, *dy;
+    bool reads_input, reads_output; /* the kind's, unless its `plan` knows better */
+    int param[NN_MAX_WEIGHTS];      /* by position in node->weights; index into params */
+    float *y, *dy;
     void *state;
 };
 
@@ -177,28 +201,36 @@ struct nn_native {
 #undef NN_OP
 extern const nn_unit_kind nn_unit_relayout;
 
-/* Elements of v that are in memory after a pass over so many rows. */
+/* Elements of v that are in memory after a pass over so many rows of the batch. */
 static inline int64_t nn_value_here(const nn_value *v, int64_t rows) {
+    rows *= v->fold;
     return v->elements * (v->rows && v->rows < rows ? v->rows : rows);
 }
 
 /* ---- planning, for the kinds ---- */
 
+static inline nn_value *nn_in_at(const nn_native *x, const nn_unit *u, int i) {
+    return &x->values[u->in[i].value];
+}
 static inline nn_value *nn_in(const nn_native *x, const nn_unit *u) {
-    return &x->values[u->in];
+    return nn_in_at(x, u, 0);
 }
 static inline nn_value *nn_out(const nn_native *x, const nn_unit *u) {
     return &x->values[u->out];
 }
-const nn_shape *nn_unit_in_shape(const nn_native *x, const nn_unit *u);
+/* The most rows that u runs. */
+static inline int64_t nn_rows(const nn_native *x, const nn_unit *u) {
+    return x->base.options.batch * u->fold;
+}
 /* Registers the weight at `position` of u's node, taking `floats` in execution layout. */
 void nn_native_param(nn_native *x, nn_unit *u, int position, int64_t floats,
                      nn_status (*convert)(const nn_native *, const nn_param *, bool, float *,
                                           float *));
 /* For `wants`: plain unless the channels of the layout are the last axis of the shape. */
-bool nn_wants_channels(const nn_native *x, const nn_unit *u, nn_layout *ret);
-bool nn_wants_any(const nn_native *x, const nn_unit *u, nn_layout *ret);
-/* The layout of u's input, seen with the channels of its shape; it must have them or be plain. */
+bool nn_wants_channels(const nn_native *x, const nn_unit *u, int i, nn_layout *ret);
+bool nn_wants_any(const nn_native *x, const nn_unit *u, int i, nn_layout *ret);
+/* The layout of u's (first) input, seen with the channels of its shape; it must have them or be
+ * plain. */
 nn_layout nn_native_channels(const nn_native *x, const nn_unit *u);
 void nn_native_scratch(nn_native *x, size_t bytes);
 
@@ -211,13 +243,18 @@ extern const nn_engine nn_engine_native;
 
 /* What it does not run, as nn_engine.check. */
 nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err);
-/* Plans g into x (options are set). */
+/* Plans g into x (options are set): units and values in plan.c, then memory in place.c. */
 nn_status nn_native_plan(nn_native *x, nn_err *err);
+nn_status nn_native_place(nn_native *x, nn_err *err);
+nn_status nn_native_refused(const nn_native *x, size_t bytes, nn_err *err);
 
 /* Runs fn over [0, n) cut into one range a thread; `work` in floating-point operations decides
  * whether it is worth waking them. */
 typedef void nn_range_fn(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread);
 void nn_parallel(const nn_native *x, int64_t n, double work, nn_range_fn *fn, void *arg);
+/* y += x; dy = 0 where y is not above 0. */
+void nn_native_add(const nn_native *x, int64_t n, const float *from, float *to);
+void nn_native_relu_mask(const nn_native *x, int64_t n, const float *y, float *dy);
 
 /* ---- loss and update ---- */
 

@@ -78,9 +78,9 @@ static void run_statistics(const nn_native *x, void *arg, int64_t begin, int64_t
     for (int64_t p = begin; p < end; p++) {
         int64_t first = j->rows * p / s->parts, last = j->rows * (p + 1) / s->parts;
         if (j->mean)
-            x->k->channel_squares(l, first, last, j->u->x, j->mean, part_sums(s, p));
+            x->k->channel_squares(l, first, last, j->u->in->x, j->mean, part_sums(s, p));
         else
-            x->k->channel_sums(l, first, last, j->u->x, part_sums(s, p));
+            x->k->channel_sums(l, first, last, j->u->in->x, part_sums(s, p));
     }
 }
 
@@ -107,7 +107,7 @@ static void batch_statistics(nn_native *x, nn_unit *u, int64_t rows) {
 static void run_affine(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const job *j = arg;
-    x->k->channel_affine(nn_native_channels(x, j->u), begin, end, j->u->x, j->mean, j->factor,
+    x->k->channel_affine(nn_native_channels(x, j->u), begin, end, j->u->in->x, j->mean, j->factor,
                          j->shift, j->u->relu, j->u->y);
 }
 
@@ -142,15 +142,15 @@ static void run_dots(const nn_native *x, void *arg, int64_t begin, int64_t end, 
     const norm *s = j->u->state;
     for (int64_t p = begin; p < end; p++)
         x->k->channel_dots(nn_native_channels(x, j->u), j->rows * p / s->parts,
-                           j->rows * (p + 1) / s->parts, j->u->x, j->u->dy, j->mean,
+                           j->rows * (p + 1) / s->parts, j->u->in->x, j->u->dy, j->mean,
                            part_sums(s, p), part_sums(s, p) + s->channels);
 }
 
 static void run_combine(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const job *j = arg;
-    x->k->channel_combine(nn_native_channels(x, j->u), begin, end, j->u->x, j->u->dy, j->mean, j->a,
-                          j->b, j->c, j->u->dx);
+    x->k->channel_combine(nn_native_channels(x, j->u), begin, end, j->u->in->x, j->u->dy, j->mean,
+                          j->a, j->b, j->c, j->u->in->dx);
 }
 
 static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
@@ -176,7 +176,7 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
         b[i] = s->frozen ? 0 : (float)(-scale * inverse * inverse * dot / n);
         c[i] = s->frozen ? 0 : (float)(-scale * sum / n);
     }
-    if (u->dx) nn_parallel(x, rows, work, run_combine, &j);
+    if (u->in->dx) nn_parallel(x, rows, work, run_combine, &j);
     return NN_OK;
 }
 

@@ -4,20 +4,14 @@
  * Fused: a relu into the matmul, convolution or normalisation before it; reshapes and, outside of
  * training, dropout vanish (the same value goes on); the gradient of a fused relu is taken by the
  * unit after it where that one can. A flattened blocked tensor stays blocked: matmul permutes its
- * weights instead. */
+ * weights instead. A value that several read is relaid once for those that want the same layout,
+ * and nothing is fused over it. */
 #include "base/mem.h"
 #include "engine/native/native.h"
 
 #include <inttypes.h>
 #include <omp.h>
 #include <string.h>
-
-struct nn_wish {
-    nn_unit *unit;
-    int64_t floats;
-    int when;
-    float **to;
-};
 
 static const nn_unit_kind *const kinds[NN_OP_COUNT] = {
 #define NN_OP(N, n, lo, hi, w) [NN_OP_##N] = &nn_unit_##n,
@@ -27,33 +21,18 @@ static const nn_unit_kind *const kinds[NN_OP_COUNT] = {
 
 /* ---- what the kinds call ---- */
 
-void nn_native_wish(nn_native *x, nn_unit *u, int64_t floats, int when, float **to) {
-    if (x->n_wishes == x->cap_wishes) {
-        int cap = 2 * x->cap_wishes + 64;
-        struct nn_wish *more = NN_NEW_N(x->arena, struct nn_wish, cap);
-        if (x->n_wishes) memcpy(more, x->wishes, (size_t)x->n_wishes * sizeof *more);
-        x->wishes = more;
-        x->cap_wishes = cap;
-    }
-    x->wishes[x->n_wishes++] = (struct nn_wish){u, floats, when, to};
-}
-
-const nn_shape *nn_unit_in_shape(const nn_native *x, const nn_unit *u) {
-    return &x->base.graph->nodes[u->node->inputs[0]].shape;
-}
-
 static int64_t last_axis(const nn_shape *s) {
     return s->rank ? s->dim[s->rank - 1] : 1;
 }
 
-bool nn_wants_any(const nn_native *x, const nn_unit *u, nn_layout *ret) {
-    (void)x, (void)u, (void)ret;
+bool nn_wants_any(const nn_native *x, const nn_unit *u, int i, nn_layout *ret) {
+    (void)x, (void)u, (void)i, (void)ret;
     return false;
 }
 
-bool nn_wants_channels(const nn_native *x, const nn_unit *u, nn_layout *ret) {
-    const nn_value *v = nn_in(x, u);
-    int64_t channels = last_axis(nn_unit_in_shape(x, u));
+bool nn_wants_channels(const nn_native *x, const nn_unit *u, int i, nn_layout *ret) {
+    const nn_value *v = nn_in_at(x, u, i);
+    int64_t channels = last_axis(u->in[i].shape);
     if (nn_layout_is_plain(v->layout) || v->layout.channels == channels) return false;
     *ret = nn_layout_plain(v->elements, channels);
     return true;
@@ -61,7 +40,7 @@ bool nn_wants_channels(const nn_native *x, const nn_unit *u, nn_layout *ret) {
 
 nn_layout nn_native_channels(const nn_native *x, const nn_unit *u) {
     const nn_value *v = nn_in(x, u);
-    int64_t channels = last_axis(nn_unit_in_shape(x, u));
+    int64_t channels = last_axis(u->in->shape);
     return v->layout.channels == channels ? v->layout : nn_layout_plain(v->elements, channels);
 }
 
@@ -113,24 +92,85 @@ void nn_parallel(const nn_native *x, int64_t n, double work, nn_range_fn *fn, vo
     }
 }
 
-/* ---- units and values ---- */
+typedef struct pass {
+    const float *from;
+    float *to;
+    int64_t n;
+} pass;
 
-static int new_value(nn_native *x, int64_t elements, int64_t channels, int unit) {
-    nn_value *v = &x->values[x->n_values];
-    *v = (nn_value){.elements = elements,
-                    .layout = nn_layout_plain(elements, channels),
-                    .unit = unit,
-                    .last_read = unit};
-    return x->n_values++;
+enum { CHUNK = 4096 };
+
+static int64_t chunk_end(const pass *p, int64_t end) {
+    return end * CHUNK < p->n ? end * CHUNK : p->n;
 }
 
-/* A unit of this kind after all others, from value `in` to a new one. */
-static nn_unit *new_unit(nn_native *x, const nn_unit_kind *kind, const nn_node *n, int in) {
+static void run_add(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const pass *p = arg;
+    int64_t at = begin * CHUNK;
+    x->k->add(chunk_end(p, end) - at, p->from + at, p->to + at);
+}
+
+static void run_mask(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const pass *p = arg;
+    int64_t at = begin * CHUNK;
+    x->k->relu_mask(chunk_end(p, end) - at, p->from + at, p->to + at);
+}
+
+void nn_native_add(const nn_native *x, int64_t n, const float *from, float *to) {
+    pass p = {from, to, n};
+    nn_parallel(x, (n + CHUNK - 1) / CHUNK, 2.0 * (double)n, run_add, &p);
+}
+
+void nn_native_relu_mask(const nn_native *x, int64_t n, const float *y, float *dy) {
+    pass p = {y, dy, n};
+    nn_parallel(x, (n + CHUNK - 1) / CHUNK, 2.0 * (double)n, run_mask, &p);
+}
+
+/* ---- units and values ---- */
+
+static int new_value(nn_native *x, int64_t elements, int64_t channels, int64_t fold, int unit) {
+    int id = x->n_values++;
+    x->values[id] = (nn_value){.elements = elements,
+                               .fold = fold,
+                               .layout = nn_layout_plain(elements, channels),
+                               .of = id,
+                               .unit = unit,
+                               .last_read = unit};
+    return id;
+}
+
+static nn_value *whole(const nn_native *x, int value) {
+    return &x->values[x->values[value].of];
+}
+
+static int input_value(nn_native *x, const nn_node *n) {
+    return new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), n->fold, -1);
+}
+
+static bool is_token(const nn_unit_kind *k, int i) {
+    return k->tokens >> i & 1;
+}
+
+/* A unit of this kind after all others, from n_in values to a new one. It counts when finish_unit
+ * is through with it. */
+static nn_unit *new_unit(nn_native *x, const nn_unit_kind *kind, const nn_node *n, int n_in,
+                         const int *values) {
     nn_unit *u = &x->units[x->n_units];
-    u->kind = kind;
-    u->node = n;
-    u->index = u->time = x->n_units;
-    u->in = in;
+    *u = (nn_unit){.kind = kind,
+                   .node = n,
+                   .index = x->n_units,
+                   .time = x->n_units,
+                   .fold = x->values[values[0]].fold,
+                   .in = NN_NEW_N(x->arena, nn_operand, (size_t)n_in),
+                   .n_in = n_in,
+                   .reads_input = kind->reads_input,
+                   .reads_output = kind->reads_output};
+    for (int i = 0; i < n_in; i++)
+        u->in[i] = (nn_operand){.value = values[i],
+                                .shape = &x->base.graph->nodes[n->inputs[i]].shape,
+                                .learns = !is_token(kind, i) && whole(x, values[i])->learns};
     return u;
 }
 
@@ -145,19 +185,41 @@ static nn_status finish_unit(nn_native *x, nn_unit *u, nn_err *err) {
     nn_status st = u->kind->plan ? u->kind->plan(x, u, err) : NN_OK;
     if (st) return st;
     x->n_units++;
-    x->values[u->in].last_read = u->index;
-    nn_out(x, u)->learns = nn_in(x, u)->learns || has_trainable(x, u);
+    nn_value *out = nn_out(x, u);
+    out->learns = has_trainable(x, u);
+    for (int i = 0; i < u->n_in; i++) {
+        whole(x, u->in[i].value)->last_read = u->index;
+        out->learns |= u->in[i].learns;
+    }
     return NN_OK;
 }
 
-/* Gives `value` in layout `l`: itself, or the output of a relayout. */
+static bool same_layout(nn_layout a, nn_layout b) {
+    return memcmp(&a, &b, sizeof a) == 0 || (nn_layout_is_plain(a) && nn_layout_is_plain(b));
+}
+
+/* The relayout of this value to `l` that another reader asked for; NULL if there is none. */
+static const nn_unit *find_relayout(const nn_native *x, int value, nn_layout l) {
+    for (int i = 0; i < x->n_units; i++) {
+        const nn_unit *u = &x->units[i];
+        if (u->kind == &nn_unit_relayout && u->in->value == value &&
+            same_layout(nn_out(x, u)->layout, l))
+            return u;
+    }
+    return NULL;
+}
+
+/* Gives `value`, which n reads, in layout `l`: itself, or the output of a relayout. */
 static nn_status in_layout(nn_native *x, const nn_node *n, nn_layout l, int *value, nn_err *err) {
     const nn_value *v = &x->values[*value];
-    if (memcmp(&v->layout, &l, sizeof l) == 0 ||
-        (nn_layout_is_plain(v->layout) && nn_layout_is_plain(l)))
+    if (same_layout(v->layout, l)) return NN_OK;
+    const nn_unit *found = find_relayout(x, *value, l);
+    if (found) {
+        *value = found->out;
         return NN_OK;
-    nn_unit *u = new_unit(x, &nn_unit_relayout, n, *value);
-    u->out = new_value(x, v->elements, l.channels, u->index);
+    }
+    nn_unit *u = new_unit(x, &nn_unit_relayout, n, 1, value);
+    u->out = new_value(x, v->elements, l.channels, v->fold, u->index);
     x->values[u->out].layout = l;
     *value = u->out;
     return finish_unit(x, u, err);
@@ -180,7 +242,7 @@ static int64_t piece_rows(const nn_native *x, const nn_unit *u) {
     int64_t rows = 2 * x->threads;
     if (x->base.options.winograd) return 0; /* it pays for itself only with more rows */
     while (rows * 2 * bytes <= PIECE_BYTES) rows *= 2;
-    return rows < x->base.options.batch ? rows : 0;
+    return rows < nn_rows(x, u) ? rows : 0;
 }
 
 static void join_tail(nn_native *x, nn_unit *u) {
@@ -191,19 +253,28 @@ static void join_tail(nn_native *x, nn_unit *u) {
     x->units[in->unit].tail = u;
 }
 
-static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, bool pooled, nn_err *err) {
+/* Puts each input into the layout that the kind wants it in. */
+static nn_status input_values(nn_native *x, const nn_node *n, int *values, nn_err *err) {
     const nn_unit_kind *kind = kinds[n->op];
-    int in = x->value_of[n->inputs[0]];
-    int64_t channels = last_axis(&x->base.graph->nodes[n->inputs[0]].shape);
-    nn_layout want = nn_layout_plain(x->values[in].elements, channels);
-    nn_unit asking = {.kind = kind, .node = n, .in = in};
-    if (!kind->wants || kind->wants(x, &asking, &want)) {
-        nn_status st = in_layout(x, n, want, &in, err);
+    for (int i = 0; i < n->n_inputs; i++) values[i] = x->value_of[n->inputs[i]];
+    for (int i = 0; i < n->n_inputs; i++) {
+        const nn_unit *asking = new_unit(x, kind, n, n->n_inputs, values);
+        nn_layout want =
+            nn_layout_plain(x->values[values[i]].elements, last_axis(asking->in[i].shape));
+        if (kind->wants && !kind->wants(x, asking, i, &want)) continue;
+        nn_status st = in_layout(x, n, want, &values[i], err);
         if (st) return st;
     }
-    nn_unit *u = new_unit(x, kind, n, in);
+    return NN_OK;
+}
+
+static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, bool pooled, nn_err *err) {
+    int values[NN_MAX_INPUTS];
+    nn_status st = input_values(x, n, values, err);
+    if (st) return st;
+    nn_unit *u = new_unit(x, kinds[n->op], n, n->n_inputs, values);
     u->relu = relu;
-    u->out = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), u->index);
+    u->out = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), n->fold, u->index);
     x->value_of[n->id] = u->out;
     if (pooled) nn_out(x, u)->rows = u->piece = piece_rows(x, u);
     join_tail(x, u);
@@ -242,22 +313,35 @@ static int *count_uses(const nn_native *x) {
     return uses;
 }
 
+/* The same elements in other rows: another view of the plain value. */
+static int folded(nn_native *x, const nn_node *n, int value) {
+    int of = x->values[value].of;
+    int view = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), n->fold,
+                         x->values[of].unit);
+    x->values[view].of = of;
+    return view;
+}
+
+static bool folds(const nn_node *n) {
+    return n->op == NN_OP_FOLD || n->op == NN_OP_UNFOLD;
+}
+
 /* A reshape of a blocked value that must become plain keeps the value plain itself. */
 static nn_status plan_one(nn_native *x, const nn_node *n, const int *uses, nn_err *err) {
     if (n->op == NN_OP_INPUT) {
-        x->value_of[n->id] = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), -1);
+        x->value_of[n->id] = input_value(x, n);
         return NN_OK;
     }
     if (relu_host(x, n, uses) || vanishes(x, n)) {
         x->value_of[n->id] = x->value_of[n->inputs[0]];
         return NN_OK;
     }
-    if (n->op == NN_OP_RESHAPE) {
+    if (n->op == NN_OP_RESHAPE || folds(n)) {
         int value = x->value_of[n->inputs[0]];
         const nn_value *v = &x->values[value];
         nn_status st =
             in_layout(x, n, nn_layout_plain(v->elements, v->layout.channels), &value, err);
-        x->value_of[n->id] = value;
+        x->value_of[n->id] = folds(n) && !st ? folded(x, n, value) : value;
         return st;
     }
     return plan_node(x, n, false, false, err);
@@ -298,20 +382,29 @@ static nn_status plan_nodes(nn_native *x, nn_err *err) {
 
 /* ---- gradients ---- */
 
+/* Input i of u: its share of the gradient, unless it has none. */
+static void plan_share(nn_native *x, nn_unit *u, int i) {
+    nn_value *in = whole(x, u->in[i].value);
+    u->in[i].learns &= u->backward;
+    if (!u->in[i].learns) return;
+    u->in[i].adds = in->gradients++ > 0;
+    if (!u->in[i].adds) in->grad_from = u->index;
+}
+
 /* Who needs a gradient, who contributes first (in backward order), who masks a fused relu. */
 static void plan_gradients(nn_native *x) {
-    nn_value *loss = &x->values[x->loss_value];
+    nn_value *loss = whole(x, x->loss_value);
     loss->reaches = true;
     loss->gradients = 1;
     loss->grad_from = x->n_units;
     for (int i = x->n_units - 1; i >= 0; i--) {
         nn_unit *u = &x->units[i];
-        nn_value *in = nn_in(x, u), *out = nn_out(x, u);
-        in->reaches |= out->reaches;
+        const nn_value *out = nn_out(x, u);
         u->backward = out->reaches && out->learns;
-        if (!u->backward || !in->learns) continue;
-        u->adds = in->gradients++ > 0;
-        if (!u->adds) in->grad_from = i;
+        for (int j = 0; j < u->n_in; j++) {
+            if (!is_token(u->kind, j)) whole(x, u->in[j].value)->reaches |= out->reaches;
+            plan_share(x, u, j);
+        }
     }
 }
 
@@ -319,162 +412,19 @@ static void plan_masks(nn_native *x) {
     for (int i = 0; i < x->n_units; i++) x->units[i].mask_dy = x->units[i].relu;
     for (int i = 0; i < x->n_units; i++) {
         nn_unit *u = &x->units[i];
-        const nn_value *in = nn_in(x, u);
-        if (!u->backward || !in->learns || in->unit < 0 || in->gradients != 1 ||
-            !x->units[in->unit].mask_dy || !u->kind->can_mask)
+        const nn_value *in = whole(x, u->in->value);
+        if (!u->in->learns || in->unit < 0 || in->gradients != 1 || !x->units[in->unit].mask_dy ||
+            !u->kind->can_mask)
             continue;
         u->mask_dx = true;
         x->units[in->unit].mask_dy = false;
     }
 }
 
-/* ---- lifetimes ---- */
-
-static void keep(nn_value *v, int time) {
-    if (time > v->last_kept) v->last_kept = time;
-}
-
-static int forward_time(const nn_native *x, int unit) {
-    return unit < 0 ? 0 : x->units[unit].time;
-}
-static int backward_time(const nn_native *x, int unit) {
-    return 2 * x->n_units - forward_time(x, unit);
-}
-static int end_of_time(const nn_native *x) {
-    return 2 * x->n_units + 1;
-}
-
-/* Its weight gradients are taken in the update: what they are made from stays until then. */
-static bool defers(const nn_native *x, const nn_unit *u) {
-    return x->deferring && u->kind->deferred;
-}
-
-static void plan_keeping(nn_native *x) {
-    for (int i = 0; i < x->n_units; i++) {
-        nn_unit *u = &x->units[i];
-        if (!u->backward) continue;
-        int time = defers(x, u) ? end_of_time(x) : backward_time(x, i);
-        if (u->kind->reads_input) keep(nn_in(x, u), time);
-        if (u->kind->reads_output || u->mask_dy) keep(nn_out(x, u), time);
-    }
-    if (x->has_loss) keep(&x->values[x->loss_value], x->n_units);
-}
-
-static void add_block(nn_native *x, int64_t floats, int first, int last, float **to) {
-    x->blocks[x->n_blocks++] = (nn_block){(size_t)floats * sizeof(float), 0, first, last, to};
-}
-
-static void value_blocks(nn_native *x, nn_value *v) {
-    int64_t floats = v->elements * (v->rows ? v->rows : x->base.options.batch);
-    int first = v->persistent && v->unit < 0 ? 0 : forward_time(x, v->unit);
-    int last = forward_time(x, v->last_read);
-    if (v->last_kept > last) last = v->last_kept;
-    if (v->persistent) last = end_of_time(x);
-    add_block(x, floats, first, last, &v->data);
-    if (v->gradients == 0) return;
-    bool from_loss = v->grad_from == x->n_units;
-    bool late = v->unit >= 0 && defers(x, &x->units[v->unit]);
-    add_block(x, floats, from_loss ? x->n_units : backward_time(x, v->grad_from),
-              late ? end_of_time(x) : backward_time(x, v->unit), &v->grad);
-}
-
-static void wish_block(nn_native *x, const struct nn_wish *w) {
-    int there = w->unit->time, back = backward_time(x, w->unit->index);
-    int first = w->when & NN_FOR_FORWARD ? there : back;
-    int last = w->when & NN_FOR_BACKWARD ? back : there;
-    if (w->unit->kind->update && w->when == (NN_FOR_FORWARD | NN_FOR_BACKWARD))
-        last = end_of_time(x);
-    add_block(x, w->floats, first, last, w->to);
-}
-
-static nn_status out_of_memory(const nn_native *x, size_t bytes, nn_err *err) {
-    (void)!nn_fail(err, NN_E_OUT_OF_MEMORY,
-                   "network '%s' needs %zu MiB to run %" PRId64 " rows at a time, and the system "
-                   "refuses them",
-                   x->base.graph->name, bytes >> 20, x->base.options.batch);
-    return nn_err_hint(err, NN_E_OUT_OF_MEMORY, "use a smaller batch_size");
-}
-
-static nn_status place_memory(nn_native *x, nn_err *err) {
-    const nn_graph *g = x->base.graph;
-    for (int i = 0; i < g->n_inputs; i++) x->values[x->value_of[g->inputs[i]]].persistent = true;
-    for (int i = 0; i < g->n_outputs; i++) x->values[x->value_of[g->outputs[i]]].persistent = true;
-    plan_keeping(x);
-    for (int i = 0; i < x->n_units; i++) {
-        nn_unit *u = &x->units[i];
-        if (u->adds)
-            nn_native_wish(x, u, nn_in(x, u)->elements * x->base.options.batch, NN_FOR_BACKWARD,
-                           &u->dx);
-    }
-    x->blocks = NN_NEW_N(x->arena, nn_block, (size_t)(2 * x->n_values + x->n_wishes));
-    for (int i = 0; i < x->n_values; i++) value_blocks(x, &x->values[i]);
-    for (int i = 0; i < x->n_wishes; i++) wish_block(x, &x->wishes[i]);
-    x->memory_bytes = nn_blocks_place(x->blocks, x->n_blocks);
-    x->memory = nn_native_alloc(x->memory_bytes);
-    if (!x->memory) return out_of_memory(x, x->memory_bytes, err);
-    for (int i = 0; i < x->n_blocks; i++)
-        *x->blocks[i].to = (float *)((char *)x->memory + x->blocks[i].at);
-    return NN_OK;
-}
-
-/* ---- parameters ---- */
-
-/* Trainable ones first, so that the optimiser's pass is one range. */
-static void place_params(nn_native *x, bool trainable, bool deferred) {
-    for (int i = 0; i < x->n_params; i++) {
-        nn_param *p = &x->params[i];
-        if ((x->training && p->weight->trainable) != trainable || p->deferred != deferred) continue;
-        p->at = x->floats;
-        x->floats += (p->floats + 15) / 16 * 16;
-    }
-}
-
-static nn_status alloc_params(nn_native *x, nn_err *err) {
-    for (int i = 0; i < x->n_params; i++) x->params[i].deferred &= x->params[i].unit->backward;
-    place_params(x, true, false);
-    x->trainable = x->floats;
-    place_params(x, true, true);
-    place_params(x, false, false);
-    x->n_slots = x->training ? nn_exec_slots(x->base.graph) : 0;
-    float **arenas[5] = {&x->w, &x->g, &x->slot[0], &x->slot[1], &x->slot[2]};
-    int n = x->training ? 2 + x->n_slots : 1;
-    size_t bytes = (size_t)x->floats * sizeof(float);
-    for (int i = 0; i < n; i++)
-        if (!(*arenas[i] = nn_native_alloc(bytes))) return out_of_memory(x, bytes, err);
-    x->extra_bytes += (int64_t)bytes * n;
-    return NN_OK;
-}
-
-static nn_status alloc_scratch(nn_native *x, nn_err *err) {
-    size_t pack = (size_t)x->threads * (size_t)x->pack_floats * sizeof(float);
-    if (x->scratch_bytes && !(x->scratch = nn_native_alloc(x->scratch_bytes)))
-        return out_of_memory(x, x->scratch_bytes, err);
-    if (pack && !(x->pack = nn_native_alloc(pack))) return out_of_memory(x, pack, err);
-    x->extra_bytes += (int64_t)(x->scratch_bytes + pack);
-    size_t rows = (size_t)x->base.options.batch;
-    if (!x->has_loss) return NN_OK;
-    x->row_loss = nn_alloc_large(rows * sizeof *x->row_loss, true);
-    x->row_right = nn_alloc_large(rows * sizeof *x->row_right, true);
-    return x->row_loss && x->row_right ? NN_OK : out_of_memory(x, rows, err);
-}
-
-static nn_status bind_units(nn_native *x, nn_err *err) {
-    for (int i = 0; i < x->n_units; i++) {
-        nn_unit *u = &x->units[i];
-        u->x = nn_in(x, u)->data;
-        u->y = nn_out(x, u)->data;
-        u->dy = nn_out(x, u)->grad;
-        if (!u->adds && u->backward && nn_in(x, u)->learns) u->dx = nn_in(x, u)->grad;
-        nn_status st = u->kind->bind ? u->kind->bind(x, u, err) : NN_OK;
-        if (st) return st;
-    }
-    return NN_OK;
-}
-
 /* ---- the whole ---- */
 
 static bool runs(const nn_node *n) {
-    return kinds[n->op]->forward || n->op == NN_OP_INPUT || n->op == NN_OP_RESHAPE;
+    return kinds[n->op]->forward || n->op == NN_OP_INPUT || n->op == NN_OP_RESHAPE || folds(n);
 }
 
 nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err) {
@@ -482,8 +432,8 @@ nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err) {
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
         if (!runs(n)) return nn_engine_cannot(&nn_engine_native, n, NULL, err);
-        nn_status st = nn_engine_check(&nn_engine_native, n, err);
-        if (st) return st;
+        const char *what = kinds[n->op]->lacks ? kinds[n->op]->lacks(n) : NULL;
+        if (what) return nn_engine_cannot(&nn_engine_native, n, what, err);
     }
     return NN_OK;
 }
@@ -494,12 +444,12 @@ static nn_status check_sizes(const nn_graph *g, int64_t batch, nn_err *err) {
         int64_t elements = nn_shape_elements(&n->shape);
         char shape[128];
         nn_shape_print(&n->shape, true, shape, sizeof shape);
-        if (elements < 1)
+        if (elements < 1 || n->fold < 1)
             return nn_fail(err, NN_E_UNSUPPORTED,
                            "the output of '%s' has the shape %s: the native engine needs known "
                            "sizes",
                            n->name, shape);
-        if (elements > INT32_MAX / 2 || elements > (INT64_MAX >> 8) / batch)
+        if (elements > INT32_MAX / 2 || elements > (INT64_MAX >> 8) / batch / n->fold)
             return nn_fail(err, NN_E_LIMIT,
                            "the output of '%s' has the shape %s: too large for %" PRId64 " rows",
                            n->name, shape, batch);
@@ -509,13 +459,14 @@ static nn_status check_sizes(const nn_graph *g, int64_t batch, nn_err *err) {
 
 static nn_status alloc_tables(nn_native *x, nn_err *err) {
     const nn_graph *g = x->base.graph;
-    size_t units = 2 * (size_t)g->n_nodes + (size_t)g->n_outputs + 1;
+    size_t units = (size_t)(g->n_nodes + g->n_outputs + 1); /* and a relayout for each input */
+    for (int i = 0; i < g->n_nodes; i++) units += (size_t)g->nodes[i].n_inputs;
     x->units = NN_NEW_N(x->arena, nn_unit, units);
     x->values = NN_NEW_N(x->arena, nn_value, units);
     x->value_of = NN_NEW_N(x->arena, int, (size_t)g->n_nodes);
     x->params = NN_NEW_N(x->arena, nn_param, (size_t)g->n_weights + 1);
     bool ok = x->units && x->values && x->value_of && x->params;
-    return ok ? NN_OK : out_of_memory(x, units * sizeof *x->units, err);
+    return ok ? NN_OK : nn_native_refused(x, units * sizeof *x->units, err);
 }
 
 nn_status nn_native_plan(nn_native *x, nn_err *err) {
@@ -528,8 +479,5 @@ nn_status nn_native_plan(nn_native *x, nn_err *err) {
     if (!st) st = plan_nodes(x, err);
     if (st) return st;
     if (x->training) plan_gradients(x), plan_masks(x);
-    st = place_memory(x, err);
-    if (!st) st = alloc_params(x, err);
-    if (!st) st = alloc_scratch(x, err);
-    return st ? st : bind_units(x, err);
+    return nn_native_place(x, err);
 }

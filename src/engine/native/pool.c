@@ -38,7 +38,7 @@ static bool is_small(const nn_pooling *p) {
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
     nn_layout in = nn_native_channels(x, u);
-    const nn_shape *shape = nn_unit_in_shape(x, u);
+    const nn_shape *shape = u->in->shape;
     pool *s = u->state = NN_NEW(x->arena, pool);
     s->p = pooling(&u->node->attr.pool, shape, &u->node->shape, in.block);
     s->planes = in.channels / in.block;
@@ -46,7 +46,7 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     nn_value *out = nn_out(x, u);
     out->layout = (nn_layout){out->elements / in.channels, in.channels, in.block};
     if (u->node->op != NN_OP_MAX_POOL) return NN_OK;
-    int64_t outputs = out->elements * x->base.options.batch;
+    int64_t outputs = out->elements * nn_rows(x, u);
     int when = NN_FOR_FORWARD | (x->training ? NN_FOR_BACKWARD : 0);
     nn_native_wish(x, u, s->small ? (outputs + 3) / 4 : outputs, when, &s->at);
     return NN_OK;
@@ -67,8 +67,8 @@ static job job_at(const nn_native *x, const nn_unit *u, int64_t first) {
     int64_t out = first * nn_out(x, u)->elements;
     return (job){.u = u,
                  .s = s,
-                 .x = u->x,
-                 .dx = u->dx,
+                 .x = u->in->x,
+                 .dx = u->in->dx,
                  .y = u->y + out,
                  .dy = u->dy ? u->dy + out : NULL,
                  .at = s->at ? (int32_t *)s->at + out : NULL,
@@ -137,7 +137,7 @@ static nn_status max_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err
 
 static nn_status max_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    if (u->dx) over_planes(x, u, 0, rows, run_max_grad);
+    if (u->in->dx) over_planes(x, u, 0, rows, run_max_grad);
     return NN_OK;
 }
 
@@ -149,7 +149,7 @@ static nn_status avg_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err
 
 static nn_status avg_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    if (u->dx) over_planes(x, u, 0, rows, run_avg_grad);
+    if (u->in->dx) over_planes(x, u, 0, rows, run_avg_grad);
     return NN_OK;
 }
 
@@ -190,8 +190,14 @@ static nn_status global_plan(nn_native *x, nn_unit *u, nn_err *err) {
     return NN_OK; /* one place: blocks follow each other as channels do, so it is plain */
 }
 
+static const char *global_lacks(const nn_node *n) {
+    return n->n_inputs > 1 ? "global_avg_pool with a mask" : NULL;
+}
+
 const nn_unit_kind nn_unit_global_avg_pool = {
     .name = "global_avg_pool",
+    .tokens = 1U << 1,
+    .lacks = global_lacks,
     .wants = nn_wants_channels,
     .plan = global_plan,
     .forward = avg_forward,

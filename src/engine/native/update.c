@@ -129,7 +129,8 @@ void nn_native_update(nn_native *x, int64_t rows) {
     nn_update_f f = nn_native_update_f(x, x->updates + 1);
     nn_parallel(x, (x->trainable + CHUNK - 1) / CHUNK, (double)x->trainable * 20, run_update, &f);
     for (int i = 0; i < x->n_units; i++)
-        if (x->units[i].kind->update) x->units[i].kind->update(x, &x->units[i], rows);
+        if (x->units[i].kind->update)
+            x->units[i].kind->update(x, &x->units[i], rows * x->units[i].fold);
     for (int i = 0; i < x->n_params; i++)
         if (learns(x, &x->params[i]) && x->params[i].weight->constraint.kind != NN_CONSTRAINT_NONE)
             constrain(x, &x->params[i]);

@@ -29,6 +29,8 @@ TEST(native_convolution_and_pooling_in_pieces) {
                  "max_pool k=8x8 s=8x8; flatten; dense 2");
     check_pieces("input 200 200 1; conv f=16 k=1x1; conv f=16 k=1x1; max_pool k=2x2 s=2x2; "
                  "max_pool k=8x8 s=8x8; flatten; dense 2");
+    check_pieces("input 2 200 200 1; fold; conv f=16 k=1x1; max_pool k=2x2 s=2x2; "
+                 "max_pool k=8x8 s=8x8; flatten; unfold 2; flatten; dense 2");
 }
 
 /* Winograd rounds differently, and where the library has none the direct algorithm runs: close to

@@ -13,7 +13,8 @@ static bool native_runs(nn_op op) {
 #include "graph/ops.def"
 #undef NN_OP
     };
-    return kinds[op]->forward || op == NN_OP_INPUT || op == NN_OP_RESHAPE;
+    return kinds[op]->forward || op == NN_OP_INPUT || op == NN_OP_RESHAPE || op == NN_OP_FOLD ||
+           op == NN_OP_UNFOLD;
 }
 
 static int add(nn_graph *g, nn_op op, const int *inputs, int n, nn_attr attr, nn_shape shape) {

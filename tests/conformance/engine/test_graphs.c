@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* test_graphs.c - every engine against `reference` over graphs that are not chains: ops of several
+ * inputs, values that several read, rows times an axis. */
+#include "net.h"
+#include "pairs.h"
+#include "t.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void check(const char *text) {
+    nn_graph *g = net_build(text);
+    g->train.optimizer = pair_adam();
+    pair_check_engines(text, g, false);
+    net_free(g);
+}
+
+static void check_all(const char *const *nets, size_t n) {
+    for (size_t i = 0; i < n; i++) check(nets[i]);
+}
+#define CHECK_ALL(nets) check_all(nets, sizeof(nets) / sizeof *(nets))
+
+/* The '*' of the text is the kind. */
+static void check_kind(const char *text, nn_merge kind) {
+    char whole[400];
+    const char *at = strchr(text, '*');
+    snprintf(whole, sizeof whole, "%.*s%s%s", (int)(at - text), text, nn_merge_name(kind), at + 1);
+    check(whole);
+}
+
+TEST(merges) {
+    static const char *const shapes[] = {
+        "input 3 4; input 4; dense 4 @0; dense 4 @1; merge * @2,3",
+        "input 3 4; input 3 1; dense 4 @0; dense 1 @1; merge * @3,2",
+        "input 3 4; dense 4; dense 4 @0; merge * @1,2",
+        "input 4; dense 4; dense 4 @0; merge * @1,2",
+        "input 4; input 3 1; dense 4 @0; dense 1 @1; merge * @2,3; dense 3",
+        "input 2 3 5; input 2 1 5; dense 4; dense 4 @0; merge * @2,3; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; act relu; gap keepdims; dense 16; merge * @2,4; "
+        "flatten; dense 2",
+        "input 6 6 3; conv f=32 k=3x3; conv f=32 k=3x3 p=same @1; merge * @1,2; act relu; "
+        "flatten; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; dense 16 @0; conv f=16 k=3x3 @2; merge * @3,1; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; flatten; input 256; dense 256; merge * @2,4; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; flatten; conv f=16 k=3x3 @0; flatten; merge * @2,4; dense 2",
+        "input 9 9 3; dense 40; dense 40 @0; merge * @1,2; dense 2",
+    };
+    static const char *const many[] = {
+        "input 5; dense 4; dense 4 @0; dense 4 @0; merge * @1,2,3",
+        "input 3 4; input 4; input 3 1; dense 4 @0; dense 4 @1; dense 1 @2; merge * @5,3,4",
+        "input 3 4; input 1 4; dense 1 @0; dense 4 @1; dense 1 @1; dense 4 @0; "
+        "merge * @4,2,3,5; dense 2",
+        "input 4; dense 4; merge * @1,0,1,0; dense 2",
+        "input 50 50; dense 50; dense 50; dense 50; merge * @1,2,3,1; gap; dense 2",
+    };
+    for (int kind = 0; kind < NN_MERGE_COUNT; kind++) {
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            check_kind(shapes[i], (nn_merge)kind);
+        for (size_t i = 0; i < sizeof many / sizeof *many && kind != NN_MERGE_SUBTRACT; i++)
+            check_kind(many[i], (nn_merge)kind);
+    }
+}
+
+/* Values that several ops read, of which not all may be fused, relaid or learn. */
+TEST(branches) {
+    static const char *const nets[] = {
+        "input 5; dense 4; act relu; dense 4; merge add @2,3; dense 2",
+        "input 5; dense 4; act relu @1; dense 4 @1; merge add @2,3; dense 2",
+        "input 5; dense 4; act relu; merge add @2,2; dense 2",
+        "input 5; dense 4; act relu; dense 3 @2; dense 3 @2; dense 3 @2; merge multiply @3,4,5",
+        "input 5; input 5; merge add @0,1; dense 2",
+        "input 5; input 5; dense 5 @1; merge add @0,2; dense 2",
+        "input 5; dropout 0.5; dense 5; dropout 0.3; merge add @1,3,3; dense 2",
+        "input 8 8 3; conv f=16 k=3x3; act relu; conv f=16 k=3x3 p=same; bn; act relu; "
+        "conv f=16 k=3x3 p=same; bn; merge add @7,2; act relu; gap; dense 3",
+        "input 8 8 3; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2; avg_pool k=2x2 s=2x2 @2; "
+        "merge add @3,4; flatten; dense 3",
+        "input 8 8 3; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2 @1; avg_pool k=2x2 s=2x2 @2; "
+        "merge add @3,4; flatten; dense 3",
+        "input 8 8 3; conv f=16 k=3x3; dense 5 @1; dense 5 @1; conv f=5 k=1x1 @1; "
+        "merge maximum @2,3,4; flatten; dense 3",
+        "input 8 8 3; conv f=16 k=3x3; flatten; dense 4; flatten @1; dense 4; gap @1; dense 4; "
+        "merge multiply @3,5,7; dense 2",
+        "input 4 6; fold; dense 3; act relu; dense 3; merge add @3,4; unfold 4; dense 2; "
+        "flatten; dense 2",
+        "input 4 6; fold; dense 6; unfold 4; merge multiply @3,0; fold; merge add @5,1; dense 2; "
+        "unfold 4",
+        "input 4 6; dense 6; fold; dense 6; unfold 4; merge add @4,1; flatten; dense 2",
+    };
+    CHECK_ALL(nets);
+}
+
+TEST(rows_times_an_axis) {
+    static const char *const nets[] = {
+        "input 3 5; fold; dense 4; act tanh; unfold 3; flatten; dense 2",
+        "input 3 4 2; fold; fold; dense 3; act relu; unfold 4; dense 2; unfold 3; flatten; dense 2",
+        "input 3 7 6 2; fold; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2; unfold 3; flatten; "
+        "dense 2",
+        "input 5 9 8 3; fold; conv f=16 k=3x3; flatten; unfold 5; dense 4; flatten; dense 2",
+        "input 4 6; dense 5; fold; dropout 0.4; dense 3; softmax; unfold 4; flatten; dense 2",
+        "input 4 20 20 1; fold; conv f=16 k=1x1; act relu; max_pool k=2x2 s=2x2; unfold 4; gap; "
+        "dense 2",
+    };
+    CHECK_ALL(nets);
+    nn_graph *g = net_build("input 3 5; fold; dense 4; bn; act tanh; unfold 3; flatten; dense 2");
+    g->train.optimizer = pair_adam();
+    pair_check_engines("bn inside a fold", g, true); /* a single row would have three steps */
+    net_free(g);
+}
