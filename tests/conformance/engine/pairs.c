@@ -144,7 +144,7 @@ static void with_graph(const nn_engine *e, const char *text, nn_graph *g, bool u
               .weights = net_alloc(g->slab, sizeof(float)),
               .inputs = net_alloc(BATCH * net_in(g), sizeof(float)),
               .values = net_alloc(BATCH * net_out(g), sizeof(float)),
-              .labels = net_alloc(BATCH, sizeof(int32_t)),
+              .labels = net_alloc(BATCH * net_out(g), sizeof(int32_t)),
               .a = net_alloc(g->slab * slabs, sizeof(float)),
               .b = net_alloc(g->slab * slabs, sizeof(float))};
     static const int64_t batches[] = {8, 1, 5};
