@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define MOST_BYTES ((size_t)0x7fffffff)
-enum { MOST_NESTING = 24, MOST_OPERATORS = 200000, MEMORY_PER_BYTE = 24 };
+enum { MOST_NESTING = 24, MOST_OPERATORS = 200000, MEMORY_PER_BYTE = 32 };
 
 /* ---- bytes ---- */
 
@@ -75,14 +75,13 @@ static void arena_free(void *arena, void *p) {
     (void)arena, (void)p;
 }
 
-static nn_status unpack(importer *m, const void *p, size_t n, const Onnx__ModelProto **ret,
-                        nn_err *err) {
+static nn_status unpack(importer *m, const void *p, size_t n, ProtobufCAllocator *allocator,
+                        const Onnx__ModelProto **ret, nn_err *err) {
     const uint8_t *bytes = p;
-    ProtobufCAllocator allocator = {arena_alloc, arena_free, m->arena};
     if (n > MOST_BYTES) return nn_import_broken(m, err, "more than 2 GiB");
     if (!shallow((wire){bytes, bytes + n}, &onnx__model_proto__descriptor, MOST_NESTING))
         return nn_import_broken(m, err, "messages lie too deep in each other");
-    *ret = onnx__model_proto__unpack(&allocator, n, bytes);
+    *ret = onnx__model_proto__unpack(allocator, n, bytes);
     if (!*ret) return nn_import_broken(m, err, "it is not a message of ONNX");
     return NN_OK;
 }
@@ -339,10 +338,17 @@ nn_status nn_onnx_import_bytes(const void *p, size_t n, const char *name, nn_mod
     NN_AUTO(nn_arena) *arena =
         nn_arena_new(NULL, "import", ((size_t)64 << 20) + MEMORY_PER_BYTE * n);
     importer m = {.arena = arena, .file = name, .batch = -1};
+    ProtobufCAllocator allocator = {arena_alloc, arena_free, arena};
     const Onnx__ModelProto *model;
-    nn_status s = unpack(&m, p, n, &model, err);
+    nn_model *own = NULL;
+    nn_status s = unpack(&m, p, n, &allocator, &model, err);
     if (!s) s = check_model(&m, model, err);
+    if (!s) s = nn_import_own(&m, model, n, &allocator, &own, err);
     if (s) return s;
+    if (own) {
+        *ret = own;
+        return NN_OK;
+    }
     m.in = model->graph;
     m.g = nn_graph_new(NULL, m.in->name && *m.in->name ? m.in->name : "imported");
     s = build(&m, err);

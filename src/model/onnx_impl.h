@@ -68,6 +68,13 @@ typedef struct reader {
 const reader *nn_import_reader(const char *type); /* onnx_ops.c; NULL: no such operator */
 extern const reader nn_import_window_readers[], nn_import_rnn_readers[]; /* end with a NULL type */
 
+/* ---- onnx_own.c ---- */
+
+/* The model of a file that our own backend wrote, from its metadata, proven by writing it again;
+ * *ret stays as it is where it is no such file. */
+nn_status nn_import_own(importer *m, const Onnx__ModelProto *file, size_t n,
+                        ProtobufCAllocator *allocator, nn_model **ret, nn_err *err);
+
 /* ---- onnx_values.c ---- */
 
 item *nn_import_item(importer *m, const char *name, bool make); /* NULL: not there */
