@@ -57,11 +57,21 @@ static bool near(double a, double b) {
     return fabs(a - b) <= 1e-5 * fabs(b);
 }
 
+/* gamma elu(x, alpha); with the constants of Klambauer et al. it has a name of its own. */
 static nn_status read_selu(importer *m, op *p, nn_err *err) {
-    if (!near(nn_import_attr_float(p, "alpha", 1.6732632), 1.6732632) ||
-        !near(nn_import_attr_float(p, "gamma", 1.0507010), 1.0507010))
-        return nn_import_unsupported(p, err, "other constants than those of Klambauer et al.");
-    return activation(m, p, NN_ACT_SELU, 0, err);
+    double alpha = nn_import_attr_float(p, "alpha", 1.6732632),
+           gamma = nn_import_attr_float(p, "gamma", 1.0507010);
+    nn_attr a = {
+        .activation = {NN_ACT_ELU, alpha}
+    };
+    item *v;
+    int id;
+    if (near(alpha, 1.6732632) && near(gamma, 1.0507010))
+        return activation(m, p, NN_ACT_SELU, 0, err);
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_add(m, p, NN_OP_ACTIVATION, &a, &v->node, 1, NULL, &id, err);
+    if (!s) s = nn_import_linear(m, p, id, gamma, 0, &id, err);
+    return s ? s : nn_import_set(m, p, 0, id, v->layout, err);
 }
 
 /* Ours, or max(0, min(1, alpha x + beta)). */
@@ -179,17 +189,10 @@ static nn_status read_prelu(importer *m, op *p, nn_err *err) {
     return s ? s : nn_import_set(m, p, 0, id, FIRST, err);
 }
 
-static nn_status read_softmax(importer *m, op *p, nn_err *err) {
-    item *v = nn_import_input(m, p, 0);
-    nn_attr a = {.softmax.log = nn_import_reader(p->op_type)->value};
-    if (nn_import_is_scores(v)) return nn_import_softmax_scores(m, p, v, err);
-    nn_status s = nn_import_node(m, p, 0, &v, err);
-    if (s) return s;
+nn_status nn_import_softmax(importer *m, op *p, item *v, int64_t along, bool log, nn_err *err) {
+    nn_attr a = {.softmax.log = log};
     int axis, in, rank = nn_import_rank(m, v);
-    int64_t along = nn_import_attr_int(p, "axis", m->opset < 13 ? 1 : -1);
-    s = nn_import_axis(m, p, v, along, &axis, err);
-    if (!s && m->opset < 13 && along != -1 && along != rank - 1)
-        return nn_import_unsupported(p, err, "axis %" PRId64 " and all behind it at once", along);
+    nn_status s = nn_import_axis(m, p, v, along, &axis, err);
     if (s) return s;
     if (axis == rank - 2) return nn_import_simple(m, p, NN_OP_SOFTMAX, &a, v->node, v->layout, err);
     if (v->layout == PLAIN && axis != 0)
@@ -200,6 +203,17 @@ static nn_status read_softmax(importer *m, op *p, nn_err *err) {
     return s ? s
              : nn_import_simple(m, p, NN_OP_SOFTMAX, &a, in, v->layout == PLAIN ? FIRST : PLAIN,
                                 err);
+}
+
+static nn_status read_softmax(importer *m, op *p, nn_err *err) {
+    item *v = nn_import_input(m, p, 0);
+    if (nn_import_is_scores(v)) return nn_import_softmax_scores(m, p, v, err);
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (s) return s;
+    int64_t along = nn_import_attr_int(p, "axis", m->opset < 13 ? 1 : -1);
+    if (m->opset < 13 && along != -1 && along != nn_import_rank(m, v) - 1)
+        return nn_import_unsupported(p, err, "axis %" PRId64 " and all behind it at once", along);
+    return nn_import_softmax(m, p, v, along, nn_import_reader(p->op_type)->value, err);
 }
 
 /* clang-format off */

@@ -124,6 +124,8 @@ float *nn_import_new_floats(importer *m, int64_t n, nn_err *err);
 /* from[...] with axis i of the result its axis perm[i]. */
 nn_status nn_import_permuted(importer *m, const tensor *from, const int *perm, const float **ret,
                              nn_err *err);
+/* Over an axis of the file. */
+nn_status nn_import_softmax(importer *m, op *p, item *v, int64_t along, bool log, nn_err *err);
 /* in * factor + term; max(in, -in); in ^ n, n 2 to 4; in another shape. */
 nn_status nn_import_linear(importer *m, op *p, int in, double factor, double term, int *ret,
                            nn_err *err);

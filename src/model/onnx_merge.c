@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- several values ---- */
 
@@ -125,6 +126,23 @@ static nn_status limit(importer *m, op *p, int kind, item *v, const tensor *c, n
     return nn_import_simple(m, p, NN_OP_CLIP, &a, v->node, v->layout, err);
 }
 
+static bool made_by(const item *v, const char *type) {
+    return v && v->maker && strcmp(v->maker->op_type, type) == 0 && v->maker->n_input > 0;
+}
+
+/* exp z / sum exp z along one axis, which is its softmax; else it is not ours. */
+static nn_status quotient(importer *m, op *p, const item *a, const item *sum, nn_err *err) {
+    int64_t axes[NN_MAX_RANK];
+    size_t n = 0;
+    item *z = made_by(a, "Exp") ? nn_import_input(m, a->maker, 0) : NULL;
+    bool softmax = z && z->kind == NODE && z->layout <= FIRST && made_by(sum, "ReduceSum") &&
+                   strcmp(sum->maker->input[0], a->name) == 0 &&
+                   nn_import_attr_int(sum->maker, "keepdims", 1) &&
+                   !nn_import_axes(m, sum->maker, nn_import_rank(m, z), axes, &n, NULL) && n == 1;
+    if (!softmax) return nn_import_unsupported(p, err, "a quotient of two values");
+    return nn_import_softmax(m, p, z, axes[0], false, err);
+}
+
 static nn_status read_merge(importer *m, op *p, nn_err *err) {
     static const int kinds[] = {
         [ADD] = NN_MERGE_ADD,     [SUB] = NN_MERGE_SUBTRACT, [MUL] = NN_MERGE_MULTIPLY, [DIV] = -1,
@@ -140,7 +158,7 @@ static nn_status read_merge(importer *m, op *p, nn_err *err) {
                    ? limit(m, p, kind, second ? a : b, c, err)
                    : with_constant(m, p, kind, second ? a : b, c, second, err);
     }
-    if (kinds[kind] < 0) return nn_import_unsupported(p, err, "a quotient of two values");
+    if (kinds[kind] < 0) return quotient(m, p, a, b, err);
     return merge(m, p, (nn_merge)kinds[kind], err);
 }
 

@@ -286,21 +286,36 @@ static nn_status read_instance_norm(importer *m, op *p, nn_err *err) {
     return normalised(m, p, NN_OP_GROUP_NORM, &a, in, 2, FIRST, err);
 }
 
+/* From `axis` to the last at once: those as one axis, and back. */
 static nn_status read_layer_norm(importer *m, op *p, nn_err *err) {
     item *v;
-    int in;
+    int in, id;
     bool center = nn_import_input(m, p, 2);
     nn_attr a = {
         .layer_norm = {nn_import_attr_float(p, "epsilon", 1e-5), center, true}
     };
+    const float *w[2];
     nn_status s = nn_import_node(m, p, 0, &v, err);
     if (!s) s = nn_import_plain(m, p, v, &in, err);
     if (s) return s;
+    nn_shape x = m->g->nodes[in].shape, to = x;
     int64_t axis = nn_import_attr_int(p, "axis", -1);
-    int rank = m->g->nodes[in].shape.rank + 1;
-    if (axis != -1 && axis != rank - 1)
-        return nn_import_unsupported(p, err, "more axes than the last");
-    return normalised(m, p, NN_OP_LAYER_NORM, &a, in, center ? 2 : 1, PLAIN, err);
+    if (axis < 0) axis += x.rank + 1;
+    if (axis < 1 || axis > x.rank)
+        return nn_import_unsupported(p, err, "axis %" PRId64 " of %d, or the batch", axis,
+                                     x.rank + 1);
+    for (; to.rank > axis; to.rank--) {
+        if (to.dim[to.rank - 1] < 0 || to.dim[to.rank - 2] < 0)
+            return nn_import_unsupported(p, err, "axes of a size that is open");
+        to.dim[to.rank - 2] *= to.dim[to.rank - 1];
+    }
+    bool several = to.rank != x.rank;
+    s = vectors(m, p, 1, center ? 2 : 1, to.dim[to.rank - 1], w, err);
+    if (!s && several) s = nn_import_reshaped(m, p, in, &to, &in, err);
+    if (!s) s = nn_import_add(m, p, NN_OP_LAYER_NORM, &a, &in, 1, NULL, &id, err);
+    if (!s) s = nn_import_add_weights(m, p, id, w, center ? 2 : 1, err);
+    if (!s && several) s = nn_import_reshaped(m, p, id, &x, &id, err);
+    return s ? s : nn_import_set(m, p, 0, id, PLAIN, err);
 }
 
 /* ---- Resize ---- */
