@@ -6,6 +6,8 @@
  * where ONNX's operators want that, and turned once between the two. The first axis is "batch". */
 #include "codegen/onnx.h"
 
+#include "codegen/onnx_write.h"
+
 #include <onnx.pb-c.h>
 #include <string.h>
 
@@ -216,12 +218,22 @@ static Onnx__GraphProto *graph_message(nn_emit *e) {
     return g;
 }
 
+/* The graph as `neural import` has it back, once it has written it again and found the same. */
+static const char *graph_text(nn_emit *e) {
+    NN_BUF text = {0};
+    NN_JSON *v = nn_graph_json(e->g);
+    nn_json_dump(v, 0, &text);
+    const char *s = nn_buf_failed(&text) ? NULL : nn_arena_strdup(e->arena, nn_buf_str(&text));
+    if (!s) e->failed = true;
+    return s;
+}
+
 static Onnx__ModelProto *model_message(nn_emit *e) {
     Onnx__OperatorSetIdProto *opset =
         NEW(e, Onnx__OperatorSetIdProto, ONNX__OPERATOR_SET_ID_PROTO__INIT);
     Onnx__ModelProto *m = NEW(e, Onnx__ModelProto, ONNX__MODEL_PROTO__INIT);
     const char *from = e->opt->source_name;
-    if (!m || !opset || !(m->metadata_props = room(e, 4, sizeof *m->metadata_props)) ||
+    if (!m || !opset || !(m->metadata_props = room(e, 8, sizeof *m->metadata_props)) ||
         !(m->opset_import = room(e, 1, sizeof *m->opset_import)))
         return m;
     opset->domain = text("");
@@ -241,6 +253,7 @@ static Onnx__ModelProto *model_message(nn_emit *e) {
     put_prop(e, m, "source", from);
     put_prop(e, m, "source_sha256", e->opt->source_sha256);
     put_prop(e, m, "layout", "channels-last inputs and outputs");
+    put_prop(e, m, NN_ONNX_GRAPH_KEY, graph_text(e));
     m->graph = graph_message(e);
     return m;
 }
@@ -271,17 +284,23 @@ static nn_status begin(nn_emit *e, nn_err *err) {
     return NN_OK;
 }
 
-static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
-                          nn_err *err) {
+nn_status nn_onnx_write(const nn_graph *g, const nn_codegen_options *opt, size_t most, nn_buf *out,
+                        nn_err *err) {
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "onnx", 0);
-    nn_emit e = {.g = g, .opt = opt, .arena = arena};
+    nn_emit e = {.g = g, .opt = opt, .arena = arena, .left = most ? most : SIZE_MAX};
     nn_status s = begin(&e, err);
     if (!s) s = write_nodes(&e, err);
     if (s) return s;
     const Onnx__ModelProto *m = e.failed ? NULL : model_message(&e);
     if (e.failed)
-        return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the ONNX file of '%s'", g->name);
+        return nn_fail(err, most ? NN_E_LIMIT : NN_E_OUT_OF_MEMORY,
+                       "no memory for the ONNX file of '%s'", g->name);
     return pack(m, g->name, out, err);
+}
+
+static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
+                          nn_err *err) {
+    return nn_onnx_write(g, opt, 0, out, err);
 }
 
 const nn_backend nn_backend_onnx = {.name = "onnx",

@@ -68,7 +68,9 @@ struct nn_emit {
     int n_operators, n_initialisers;
     nn_onnx_layout *layout; /* by node: the layout in which its value came out */
     value *(*as)[2];        /* by node and layout; NULL: not made yet */
-    bool failed;            /* no memory */
+    size_t left;            /* bytes that may still be taken */
+    bool failed;            /* no memory; small values stay whole, so that a node is finished */
+    nn_onnx_operator spare; /* what is said of operators that were not kept */
 };
 
 /* ---- onnx_build.c ---- */

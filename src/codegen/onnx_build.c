@@ -9,12 +9,20 @@
 
 /* ---- memory: what cannot be had makes e->failed, and the file is not written ---- */
 
+/* Counts n things of a size; false: that is more than is left. */
+static bool charge(nn_emit *e, size_t n, size_t size) {
+    if (n > e->left / size) e->failed = true;
+    if (!e->failed) e->left -= n * size;
+    return !e->failed;
+}
+
+/* Small things are there even past the limit: what is written of a node stays whole until
+ * somebody asks e->failed. */
 static void *take(nn_emit *e, size_t n, size_t size) {
-    static max_align_t nowhere[64]; /* what small things are written to once there is no memory */
+    charge(e, n, size);
     void *p = nn_arena_array(e->arena, n ? n : 1, size);
-    if (p) return p;
-    e->failed = true;
-    return n * size <= sizeof nowhere ? nowhere : NULL;
+    if (!p) e->failed = true;
+    return p;
 }
 
 static void *copy(nn_emit *e, const void *v, int n, size_t size) {
@@ -24,6 +32,7 @@ static void *copy(nn_emit *e, const void *v, int n, size_t size) {
 }
 
 float *nn_onnx_floats_new(nn_emit *e, int64_t n) {
+    if (!charge(e, (size_t)n, sizeof(float))) return NULL;
     float *p = nn_arena_array(e->arena, (size_t)n, sizeof *p);
     if (!p) e->failed = true;
     return p;
@@ -55,7 +64,9 @@ static value *new_value(nn_emit *e, const value *like, const char *name) {
 }
 
 static nn_onnx_operator *last_put(nn_emit *e) {
-    return e->operators[e->n_operators - 1];
+    if (!e->failed) return e->operators[e->n_operators - 1];
+    e->spare = (nn_onnx_operator){.type = "none", .node = e->node};
+    return &e->spare;
 }
 
 value *nn_onnx_put(nn_emit *e, const char *type, int n, value *const *in) {

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define MOST_BYTES ((size_t)0x7fffffff)
-enum { MOST_NESTING = 24, MOST_OPERATORS = 200000, MEMORY_PER_BYTE = 24 };
+enum { MOST_NESTING = 24, MOST_OPERATORS = 200000, MEMORY_PER_BYTE = 32 };
 
 /* ---- bytes ---- */
 
@@ -75,14 +75,13 @@ static void arena_free(void *arena, void *p) {
     (void)arena, (void)p;
 }
 
-static nn_status unpack(importer *m, const void *p, size_t n, const Onnx__ModelProto **ret,
-                        nn_err *err) {
+static nn_status unpack(importer *m, const void *p, size_t n, ProtobufCAllocator *allocator,
+                        const Onnx__ModelProto **ret, nn_err *err) {
     const uint8_t *bytes = p;
-    ProtobufCAllocator allocator = {arena_alloc, arena_free, m->arena};
     if (n > MOST_BYTES) return nn_import_broken(m, err, "more than 2 GiB");
     if (!shallow((wire){bytes, bytes + n}, &onnx__model_proto__descriptor, MOST_NESTING))
         return nn_import_broken(m, err, "messages lie too deep in each other");
-    *ret = onnx__model_proto__unpack(&allocator, n, bytes);
+    *ret = onnx__model_proto__unpack(allocator, n, bytes);
     if (!*ret) return nn_import_broken(m, err, "it is not a message of ONNX");
     return NN_OK;
 }
@@ -102,10 +101,11 @@ static nn_status check_model(importer *m, const Onnx__ModelProto *p, nn_err *err
     for (size_t i = 0; i < p->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *o = p->opset_import[i];
         if (o->domain && *o->domain && strcmp(o->domain, "ai.onnx") != 0) continue;
-        if (o->version < 7 || o->version > 17)
+        if (o->version < 1 || o->version > 17)
             return nn_fail(err, NN_E_UNSUPPORTED,
-                           "%.200s: operators of version %" PRId64 "; 7 to 17 are read", m->file,
+                           "%.200s: operators of version %" PRId64 "; 1 to 17 are read", m->file,
                            o->version);
+        m->opset = o->version;
     }
     return NN_OK;
 }
@@ -243,6 +243,31 @@ static nn_status add_inputs(importer *m, nn_err *err) {
 
 /* ---- operators ---- */
 
+/* clang-format off */
+static const reader *const tables[] = {nn_import_function_readers, nn_import_product_readers, nn_import_merge_readers,
+                                       nn_import_shape_readers, nn_import_reduce_readers, nn_import_part_readers,
+                                       nn_import_window_readers, nn_import_rnn_readers};
+/* clang-format on */
+
+const reader *nn_import_reader(const char *type) {
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const reader *r = tables[t]; r->type; r++)
+            if (strcmp(r->type, type) == 0) return r;
+    return NULL;
+}
+
+/* What other numbers came out of in files of opset 1 to 6, with nothing in the file to show it. */
+static nn_status check_version(const importer *m, op *p, nn_err *err) {
+    static const char *const changed[] = {
+        "Add",     "Sub", "Mul", "Div",  "Pow",  "PRelu",       "BatchNormalization",
+        "Dropout", "RNN", "GRU", "LSTM", "Gemm", "AveragePool", "Upsample",
+        "Pad"};
+    for (size_t i = 0; m->opset < 7 && i < sizeof changed / sizeof *changed; i++)
+        if (strcmp(p->op_type, changed[i]) == 0)
+            return nn_import_unsupported(p, err, "version %" PRId64 " of it", m->opset);
+    return NN_OK;
+}
+
 static nn_status check_attributes(op *p, const reader *r, nn_err *err) {
     for (size_t i = 0; i < p->n_attribute; i++) {
         const char *name = p->attribute[i]->name ? p->attribute[i]->name : "";
@@ -283,7 +308,8 @@ static nn_status read_operator(importer *m, op *p, nn_err *err) {
     bool ours = !p->domain || !*p->domain || strcmp(p->domain, "ai.onnx") == 0;
     const reader *r = ours ? nn_import_reader(p->op_type) : NULL;
     if (!r) return nn_import_unsupported(p, err, "none of our ops does that");
-    nn_status s = check_inputs(m, p, r, err);
+    nn_status s = check_version(m, p, err);
+    if (!s) s = check_inputs(m, p, r, err);
     if (!s) s = check_attributes(p, r, err);
     if (!s) s = r->read(m, p, err);
     return s ? s : check_outputs(m, p, err);
@@ -338,11 +364,18 @@ nn_status nn_onnx_import_bytes(const void *p, size_t n, const char *name, nn_mod
                                nn_err *err) {
     NN_AUTO(nn_arena) *arena =
         nn_arena_new(NULL, "import", ((size_t)64 << 20) + MEMORY_PER_BYTE * n);
-    importer m = {.arena = arena, .file = name, .batch = -1};
+    importer m = {.arena = arena, .file = name, .opset = 1, .batch = -1};
+    ProtobufCAllocator allocator = {arena_alloc, arena_free, arena};
     const Onnx__ModelProto *model;
-    nn_status s = unpack(&m, p, n, &model, err);
+    nn_model *own = NULL;
+    nn_status s = unpack(&m, p, n, &allocator, &model, err);
     if (!s) s = check_model(&m, model, err);
+    if (!s) s = nn_import_own(&m, model, n, &allocator, &own, err);
     if (s) return s;
+    if (own) {
+        *ret = own;
+        return NN_OK;
+    }
     m.in = model->graph;
     m.g = nn_graph_new(NULL, m.in->name && *m.in->name ? m.in->name : "imported");
     s = build(&m, err);

@@ -51,6 +51,7 @@ typedef struct importer {
     size_t slots;       /* a power of two */
     const float **data; /* of each weight of g */
     int n_data, cap_data;
+    int64_t opset;
     int64_t batch; /* that the inputs say; -1: open */
     bool time;     /* an input has the steps first */
 } importer;
@@ -65,8 +66,18 @@ typedef struct reader {
     const char *attributes; /* that it knows: "|axis|keepdims|" */
     int value;              /* what else the function needs to know */
 } reader;
-const reader *nn_import_reader(const char *type); /* onnx_ops.c; NULL: no such operator */
-extern const reader nn_import_window_readers[], nn_import_rnn_readers[]; /* end with a NULL type */
+const reader *nn_import_reader(const char *type); /* onnx.c; NULL: no such operator */
+/* Of onnx_functions.c, onnx_product.c ...; each ends with a NULL type. */
+extern const reader nn_import_function_readers[], nn_import_product_readers[],
+    nn_import_merge_readers[], nn_import_shape_readers[], nn_import_reduce_readers[],
+    nn_import_part_readers[], nn_import_window_readers[], nn_import_rnn_readers[];
+
+/* ---- onnx_own.c ---- */
+
+/* The model of a file that our own backend wrote, from its metadata, proven by writing it again;
+ * *ret stays as it is where it is no such file. */
+nn_status nn_import_own(importer *m, const Onnx__ModelProto *file, size_t n,
+                        ProtobufCAllocator *allocator, nn_model **ret, nn_err *err);
 
 /* ---- onnx_values.c ---- */
 
@@ -113,6 +124,18 @@ float *nn_import_new_floats(importer *m, int64_t n, nn_err *err);
 /* from[...] with axis i of the result its axis perm[i]. */
 nn_status nn_import_permuted(importer *m, const tensor *from, const int *perm, const float **ret,
                              nn_err *err);
+/* Over an axis of the file. */
+nn_status nn_import_softmax(importer *m, op *p, item *v, int64_t along, bool log, nn_err *err);
+/* in * factor + term; max(in, -in); in ^ n, n 2 to 4; in another shape. */
+nn_status nn_import_linear(importer *m, op *p, int in, double factor, double term, int *ret,
+                           nn_err *err);
+nn_status nn_import_absolute(importer *m, op *p, int in, int *ret, nn_err *err);
+nn_status nn_import_power(importer *m, op *p, int in, int n, int *ret, nn_err *err);
+nn_status nn_import_reshaped(importer *m, op *p, int in, const nn_shape *to, int *ret, nn_err *err);
+/* The axes of Squeeze, Unsqueeze and the reductions, an attribute or input 1, as places from the
+ * first of `rank`; ret has room for NN_MAX_RANK. */
+nn_status nn_import_axes(importer *m, op *p, int rank, int64_t *ret, size_t *ret_n, nn_err *err);
+bool nn_import_listed(const int64_t *axes, size_t n, int64_t axis);
 /* onnx_attention.c: products that only an attention makes sense of. False (of is_scores): v is
  * none. */
 bool nn_import_is_scores(const item *v);

@@ -389,7 +389,7 @@ static int only_axis(const tensor *c) {
 /* y = x * factor + term, one of each channel, as a batch normalisation by constants: its epsilon is
  * too small to be seen in a float. */
 static nn_status add_affine(importer *m, op *p, int in, const tensor *c, double scale, bool add,
-                            layout l, nn_err *err) {
+                            int *ret, nn_err *err) {
     nn_attr a = {
         .batch_norm = {.momentum = 0.99, .epsilon = 1e-12, .center = true, .scale = true}
     };
@@ -407,22 +407,45 @@ static nn_status add_affine(importer *m, op *p, int in, const tensor *c, double 
         w[2][i] = 0;
         w[3][i] = 1;
     }
+    nn_status st = nn_import_add(m, p, NN_OP_BATCH_NORM, &a, &in, 1, NULL, ret, err);
+    return st ? st : nn_import_add_weights(m, p, *ret, (const float *const *)w, 4, err);
+}
+
+nn_status nn_import_reshaped(importer *m, op *p, int in, const nn_shape *to, int *ret,
+                             nn_err *err) {
+    return nn_import_add(m, p, NN_OP_RESHAPE, NULL, &in, 1, to, ret, err);
+}
+
+/* One number a row becomes a vector of one for it. */
+nn_status nn_import_linear(importer *m, op *p, int in, double factor, double term, int *ret,
+                           nn_err *err) {
+    const nn_shape one = {1, {1}}, none = {0};
+    float b = (float)term;
+    tensor c = {.elements = 1, .floats = &b};
+    bool scalar = m->g->nodes[in].shape.rank == 0;
+    nn_status s = scalar ? nn_import_reshaped(m, p, in, &one, &in, err) : NN_OK;
+    if (!s) s = add_affine(m, p, in, &c, factor, true, ret, err);
+    return s || !scalar ? s : nn_import_reshaped(m, p, *ret, &none, ret, err);
+}
+
+/* y = x * factor or x + term where that is one number. */
+static nn_status by_number(importer *m, op *p, const item *v, float c, double scale, bool add,
+                           nn_err *err) {
     int id;
-    nn_status st = nn_import_add(m, p, NN_OP_BATCH_NORM, &a, &in, 1, NULL, &id, err);
-    if (!st) st = nn_import_add_weights(m, p, id, (const float *const *)w, 4, err);
-    return st ? st : nn_import_set(m, p, 0, id, l, err);
+    nn_status s =
+        nn_import_linear(m, p, v->node, add ? scale : (double)c, add ? (double)c : 0, &id, err);
+    return s ? s : nn_import_set(m, p, 0, id, v->layout, err);
 }
 
 nn_status nn_import_affine(importer *m, op *p, item *v, const tensor *c, double scale, bool add,
                            nn_err *err) {
-    int rank = nn_import_rank(m, v), axis = only_axis(c), in = -1;
-    bool scalar = axis == 0, channel = axis == rank - 1, last = axis == 1;
-    if (c->rank > rank || (!scalar && !channel && !last) || rank < 2)
+    int rank = nn_import_rank(m, v), axis = only_axis(c), in = -1, id;
+    bool channel = axis == rank - 1, last = axis == 1;
+    if (c->rank > rank || (axis != 0 && ((!channel && !last) || rank < 2)))
         return nn_import_unsupported(p, err, "its constant varies over more than the channels");
-    bool turned = v->layout == FIRST ? !last || rank == 2 : !scalar && !last;
-    nn_status s = turned || (scalar && v->layout == FIRST) ? nn_import_last(m, p, v, &in, err)
-                                                           : nn_import_plain(m, p, v, &in, err);
-    if (s) return s;
-    bool first = turned || (scalar && v->layout == FIRST);
-    return add_affine(m, p, in, c, scale, add, first ? FIRST : PLAIN, err);
+    if (c->elements == 1) return by_number(m, p, v, c->floats[0], scale, add, err);
+    bool turned = v->layout == FIRST ? !last || rank == 2 : !last;
+    nn_status s = turned ? nn_import_last(m, p, v, &in, err) : nn_import_plain(m, p, v, &in, err);
+    if (!s) s = add_affine(m, p, in, c, scale, add, &id, err);
+    return s ? s : nn_import_set(m, p, 0, id, turned ? FIRST : PLAIN, err);
 }

@@ -286,140 +286,46 @@ static nn_status read_instance_norm(importer *m, op *p, nn_err *err) {
     return normalised(m, p, NN_OP_GROUP_NORM, &a, in, 2, FIRST, err);
 }
 
+/* From `axis` to the last at once: those as one axis, and back. */
 static nn_status read_layer_norm(importer *m, op *p, nn_err *err) {
     item *v;
-    int in;
+    int in, id;
     bool center = nn_import_input(m, p, 2);
     nn_attr a = {
         .layer_norm = {nn_import_attr_float(p, "epsilon", 1e-5), center, true}
     };
+    const float *w[2];
     nn_status s = nn_import_node(m, p, 0, &v, err);
     if (!s) s = nn_import_plain(m, p, v, &in, err);
     if (s) return s;
+    nn_shape x = m->g->nodes[in].shape, to = x;
     int64_t axis = nn_import_attr_int(p, "axis", -1);
-    int rank = m->g->nodes[in].shape.rank + 1;
-    if (axis != -1 && axis != rank - 1)
-        return nn_import_unsupported(p, err, "more axes than the last");
-    return normalised(m, p, NN_OP_LAYER_NORM, &a, in, center ? 2 : 1, PLAIN, err);
-}
-
-/* ---- borders ---- */
-
-/* What is before and after each axis of the file, as spatial axes of a sample. */
-static nn_status bordered(importer *m, op *p, nn_op o, item *v, const int64_t *before,
-                          const int64_t *after, nn_err *err) {
-    int rank = nn_import_rank(m, v), in;
-    nn_attr a = {.border.spatial = rank - 2};
-    if (rank < 3 || rank - 2 > NN_MAX_SPATIAL || before[0] || after[0])
-        return nn_import_unsupported(p, err,
-                                     "borders of the batch, or of something without places");
-    bool first = !before[1] && !after[1], last = !before[rank - 1] && !after[rank - 1];
-    if (!first && !last) return nn_import_unsupported(p, err, "borders of all axes");
-    if (first && last) first = v->layout == FIRST;
-    for (int i = 0; i < rank - 2; i++) {
-        a.border.before[i] = before[i + (first ? 2 : 1)];
-        a.border.after[i] = after[i + (first ? 2 : 1)];
+    if (axis < 0) axis += x.rank + 1;
+    if (axis < 1 || axis > x.rank)
+        return nn_import_unsupported(p, err, "axis %" PRId64 " of %d, or the batch", axis,
+                                     x.rank + 1);
+    for (; to.rank > axis; to.rank--) {
+        if (to.dim[to.rank - 1] < 0 || to.dim[to.rank - 2] < 0)
+            return nn_import_unsupported(p, err, "axes of a size that is open");
+        to.dim[to.rank - 2] *= to.dim[to.rank - 1];
     }
-    nn_status s = first ? nn_import_last(m, p, v, &in, err) : nn_import_plain(m, p, v, &in, err);
-    return s ? s : nn_import_simple(m, p, o, &a, in, first ? FIRST : PLAIN, err);
-}
-
-static nn_status read_pad(importer *m, op *p, nn_err *err) {
-    item *v;
-    const tensor *pads, *value;
-    nn_status s = nn_import_node(m, p, 0, &v, err);
-    if (!s) s = nn_import_whole(m, p, 1, &pads, err);
-    if (!s && nn_import_input(m, p, 2)) s = nn_import_floats(m, p, 2, &value, err);
-    if (s) return s;
-    int rank = nn_import_rank(m, v);
-    bool zero = !nn_import_input(m, p, 2) || (value->elements == 1 && value->floats[0] == 0);
-    if (!zero || !nn_import_attr_is(p, "mode", "constant", "constant"))
-        return nn_import_unsupported(p, err, "something else than zeros");
-    if (pads->elements != 2 * rank || v->layout > FIRST)
-        return nn_import_unsupported(p, err, "%" PRId64 " pads", pads->elements);
-    for (int i = 0; i < 2 * rank; i++)
-        if (pads->whole[i] < 0 || pads->whole[i] > NN_MAX_DIM)
-            return nn_import_unsupported(p, err, "a pad of %" PRId64, pads->whole[i]);
-    return bordered(m, p, NN_OP_PAD, v, pads->whole, pads->whole + rank, err);
-}
-
-typedef struct cut {
-    const tensor *starts, *ends, *axes, *steps; /* the last two may be NULL */
-} cut;
-
-static nn_status read_cut(importer *m, op *p, cut *ret, nn_err *err) {
-    *ret = (cut){0};
-    nn_status s = nn_import_whole(m, p, 1, &ret->starts, err);
-    if (!s) s = nn_import_whole(m, p, 2, &ret->ends, err);
-    if (!s && nn_import_input(m, p, 3)) s = nn_import_whole(m, p, 3, &ret->axes, err);
-    if (!s && nn_import_input(m, p, 4)) s = nn_import_whole(m, p, 4, &ret->steps, err);
-    if (s) return s;
-    int64_t n = ret->starts->elements;
-    if (n > NN_MAX_RANK || ret->ends->elements != n || (ret->axes && ret->axes->elements != n) ||
-        (ret->steps && ret->steps->elements != n))
-        return nn_import_unsupported(p, err, "starts, ends, axes and steps that differ in number");
-    return NN_OK;
-}
-
-/* One axis, all of it, from the end. */
-static nn_status reversed(importer *m, op *p, item *v, const cut *c, int64_t axis, nn_err *err) {
-    nn_attr a = {0};
-    int at;
-    nn_status s = nn_import_axis(m, p, v, axis, &at, err);
-    if (s) return s;
-    int64_t d = nn_import_shape(m, v)->dim[at], start = c->starts->whole[0],
-            end = c->ends->whole[0];
-    bool all = (start == -1 || (d > 0 && start >= d - 1)) && (d < 0 ? end < -NN_MAX_DIM : end < -d);
-    if (c->starts->elements != 1 || !all)
-        return nn_import_unsupported(p, err, "a part of an axis from the end");
-    a.reverse.axis = at;
-    return nn_import_simple(m, p, NN_OP_REVERSE, &a, v->node, v->layout, err);
-}
-
-/* What a slice takes off before and after an axis of size d (open: -1). */
-static bool taken_off(int64_t d, int64_t start, int64_t end, int64_t *before, int64_t *after) {
-    if (d < 0) {
-        *before = start;
-        *after = end < 0 ? -end : 0;
-        return start >= 0 && start <= NN_MAX_DIM &&
-               (end >= NN_MAX_DIM || (end < 0 && end > -NN_MAX_DIM));
-    }
-    if (start < 0) start += d;
-    if (end < 0) end += d;
-    start = start < 0 ? 0 : start > d ? d : start;
-    end = end < 0 ? 0 : end > d ? d : end;
-    *before = start;
-    *after = d - end;
-    return end > start;
-}
-
-static nn_status read_slice(importer *m, op *p, nn_err *err) {
-    item *v;
-    cut c;
-    int64_t before[NN_MAX_RANK + 2] = {0}, after[NN_MAX_RANK + 2] = {0};
-    nn_status s = nn_import_node(m, p, 0, &v, err);
-    if (!s) s = read_cut(m, p, &c, err);
-    for (int i = 0; !s && i < (int)c.starts->elements; i++) {
-        int64_t axis = c.axes ? c.axes->whole[i] : i, step = c.steps ? c.steps->whole[i] : 1;
-        int at, rank = nn_import_rank(m, v);
-        if (axis < 0 && axis >= -rank) axis += rank;
-        if (step == -1) return reversed(m, p, v, &c, axis, err);
-        int64_t start = c.starts->whole[i], end = c.ends->whole[i];
-        if (axis == 0 && start == 0 && end >= NN_MAX_DIM && step == 1) continue;
-        s = nn_import_axis(m, p, v, axis, &at, err);
-        if (!s && (step != 1 || !taken_off(nn_import_shape(m, v)->dim[at], start, end,
-                                           &before[axis], &after[axis])))
-            return nn_import_unsupported(p, err, "steps, or nothing that is left");
-    }
-    return s ? s : bordered(m, p, NN_OP_CROP, v, before, after, err);
+    bool several = to.rank != x.rank;
+    s = vectors(m, p, 1, center ? 2 : 1, to.dim[to.rank - 1], w, err);
+    if (!s && several) s = nn_import_reshaped(m, p, in, &to, &in, err);
+    if (!s) s = nn_import_add(m, p, NN_OP_LAYER_NORM, &a, &in, 1, NULL, &id, err);
+    if (!s) s = nn_import_add_weights(m, p, id, w, center ? 2 : 1, err);
+    if (!s && several) s = nn_import_reshaped(m, p, id, &x, &id, err);
+    return s ? s : nn_import_set(m, p, 0, id, PLAIN, err);
 }
 
 /* ---- Resize ---- */
 
-static nn_status factors(importer *m, op *p, const nn_shape *in, nn_attr *a, nn_err *err) {
+/* Sizes are input 3, factors input `at`. */
+static nn_status factors(importer *m, op *p, const nn_shape *in, size_t at, nn_attr *a,
+                         nn_err *err) {
     const tensor *t;
     bool given = nn_import_input(m, p, 3);
-    nn_status s = given ? nn_import_whole(m, p, 3, &t, err) : nn_import_floats(m, p, 2, &t, err);
+    nn_status s = given ? nn_import_whole(m, p, 3, &t, err) : nn_import_floats(m, p, at, &t, err);
     if (s) return s;
     if (t->elements != in->rank + 1)
         return nn_import_unsupported(p, err, "%" PRId64 " sizes", t->elements);
@@ -434,10 +340,31 @@ static nn_status factors(importer *m, op *p, const nn_shape *in, nn_attr *a, nn_
     return NN_OK;
 }
 
-static nn_status read_resize(importer *m, op *p, nn_err *err) {
-    static const char key[] = "coordinate_transformation_mode";
+static nn_status upsampled(importer *m, op *p, bool linear, size_t at, nn_err *err) {
     item *v;
     int in;
+    nn_status s = nn_import_node(m, p, 0, &v, err);
+    if (!s) s = nn_import_last(m, p, v, &in, err);
+    if (s) return s;
+    const nn_shape *x = &m->g->nodes[in].shape;
+    nn_attr a = {
+        .upsample = {.spatial = x->rank - 1, .bilinear = linear}
+    };
+    if (x->rank < 2 || x->rank - 1 > NN_MAX_SPATIAL)
+        return nn_import_unsupported(p, err, "%d spatial axes", x->rank - 1);
+    s = factors(m, p, x, at, &a, err);
+    return s ? s : nn_import_simple(m, p, NN_OP_UPSAMPLE, &a, in, FIRST, err);
+}
+
+/* Before Resize had coordinates: output i is input i / factor. */
+static nn_status read_upsample(importer *m, op *p, nn_err *err) {
+    if (!nn_import_attr_is(p, "mode", "nearest", "nearest"))
+        return nn_import_unsupported(p, err, "a mode other than nearest");
+    return upsampled(m, p, false, 1, err);
+}
+
+static nn_status read_resize(importer *m, op *p, nn_err *err) {
+    static const char key[] = "coordinate_transformation_mode";
     bool linear = nn_import_attr_is(p, "mode", "linear", "nearest");
     bool half = nn_import_attr_is(p, key, "half_pixel", "half_pixel") ||
                 nn_import_attr_is(p, key, "pytorch_half_pixel", "half_pixel");
@@ -448,19 +375,10 @@ static nn_status read_resize(importer *m, op *p, nn_err *err) {
         nn_import_attr_is(p, "nearest_mode", "round_prefer_ceil", "round_prefer_floor");
     bool nearest = nn_import_attr_is(p, "mode", "nearest", "nearest") &&
                    ((corner && floors) || (half && rounds));
-    nn_status s = nn_import_node(m, p, 0, &v, err);
-    if (!s && !(linear && half) && !nearest)
+    if (m->opset < 11) return read_upsample(m, p, err);
+    if (p->n_input < 3 || (!(linear && half) && !nearest))
         return nn_import_unsupported(p, err, "this mode, or these coordinates");
-    if (!s) s = nn_import_last(m, p, v, &in, err);
-    if (s) return s;
-    const nn_shape *x = &m->g->nodes[in].shape;
-    nn_attr a = {
-        .upsample = {.spatial = x->rank - 1, .bilinear = linear}
-    };
-    if (x->rank < 2 || x->rank - 1 > NN_MAX_SPATIAL)
-        return nn_import_unsupported(p, err, "%d spatial axes", x->rank - 1);
-    s = factors(m, p, x, &a, err);
-    return s ? s : nn_import_simple(m, p, NN_OP_UPSAMPLE, &a, in, FIRST, err);
+    return upsampled(m, p, linear, 2, err);
 }
 
 #define WINDOW "|kernel_shape|strides|dilations|pads|auto_pad|"
@@ -476,9 +394,8 @@ const reader nn_import_window_readers[] = {
     {"BatchNormalization",    read_batch_norm,     5, 5,  "|epsilon|momentum|training_mode|",                           0},
     {"InstanceNormalization", read_instance_norm,  3, 3,  "|epsilon|",                                                  0},
     {"LayerNormalization",    read_layer_norm,     2, 3,  "|axis|epsilon|stash_type|",                                  0},
-    {"Pad",                   read_pad,            2, 3,  "|mode|",                                                     0},
-    {"Slice",                 read_slice,          3, 5,  "",                                                           0},
-    {"Resize",                read_resize,         3, 4,  "|mode|coordinate_transformation_mode|nearest_mode|cubic_coeff_a|exclude_outside|extrapolation_value|",0},
+    {"Upsample",              read_upsample,       2, 2,  "|mode|",                                                     0},
+    {"Resize",                read_resize,         2, 4,  "|mode|coordinate_transformation_mode|nearest_mode|cubic_coeff_a|exclude_outside|extrapolation_value|",0},
     {0}
 };
 /* clang-format on */
