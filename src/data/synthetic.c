@@ -133,12 +133,12 @@ static void draw(float *p, int64_t n, uint64_t seed, uint64_t stream) {
 }
 
 static void put(nn_dataset *d, int64_t at, double v) {
-    if (d->type == NN_ROWS_F32) {
-        ((float *)d->samples)[at] = (float)v;
+    if (d->block[0].type == NN_ROWS_F32) {
+        ((float *)d->block[0].data)[at] = (float)v;
         return;
     }
     double byte = round(127.5 + 42.5 * v); /* three deviations reach the ends */
-    ((uint8_t *)d->samples)[at] = (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
+    ((uint8_t *)d->block[0].data)[at] = (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
 static void make_samples(nn_dataset *d, const recipe *r, const float *prototypes) {
@@ -156,14 +156,15 @@ static void make_samples(nn_dataset *d, const recipe *r, const float *prototypes
 
 /* targets = samples x map / sqrt(width), so that their variance does not grow with the width. */
 static void make_targets(nn_dataset *d, const float *map) {
-    int64_t width = nn_shape_elements(&d->shape);
+    int64_t width = nn_shape_elements(&d->block[0].shape);
     for (int64_t i = 0; i < d->rows; i++)
         for (int k = 0; k < d->target_width; k++) {
             double sum = 0;
             for (int64_t j = 0; j < width; j++) {
                 int64_t at = i * width + j;
-                double x = d->type == NN_ROWS_F32 ? (double)((float *)d->samples)[at]
-                                                  : ((uint8_t *)d->samples)[at] / 255.0;
+                double x = d->block[0].type == NN_ROWS_F32
+                               ? (double)((float *)d->block[0].data)[at]
+                               : ((uint8_t *)d->block[0].data)[at] / 255.0;
                 sum += x * (double)map[j * d->target_width + k];
             }
             d->targets[i * d->target_width + k] = (float)(sum / sqrt((double)width));
@@ -185,8 +186,8 @@ static void name_classes(nn_dataset *d, int n) {
 
 static void hash_samples(nn_dataset *d) {
     nn_hash *h = nn_hash_new();
-    size_t n = (size_t)d->rows, size = d->type == NN_ROWS_U8 ? 1 : sizeof(float);
-    nn_hash_add(h, d->samples, n * (size_t)nn_shape_elements(&d->shape) * size);
+    size_t n = (size_t)d->rows, size = d->block[0].type == NN_ROWS_U8 ? 1 : sizeof(float);
+    nn_hash_add(h, d->block[0].data, n * (size_t)nn_shape_elements(&d->block[0].shape) * size);
     if (d->labels) nn_hash_add(h, d->labels, n * sizeof *d->labels);
     if (d->targets) nn_hash_add(h, d->targets, n * (size_t)d->target_width * sizeof(float));
     nn_hash_end_hex(h, d->sha256);

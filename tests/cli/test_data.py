@@ -1,0 +1,46 @@
+"""Training on data of every form, and the `data` command."""
+import json
+
+import numpy as np
+
+TWO = """network Two {
+  input: { image: (4, 4, 1) age: (1,) }
+  layers: image: { Flatten() Dense(4) } age: { Dense(4) } Add() Output(2, activation="softmax")
+  loss: "sparse_categorical_crossentropy"
+  optimizer: Adam(learning_rate=0.05)
+  train { epochs: 12 batch_size: 16 validation_split: 0 }
+}
+"""
+
+
+def two_arrays(rows, scale):
+    rng = np.random.default_rng(5)
+    age, image = rng.normal(size=rows).astype("f4"), rng.random((rows, 4, 4)).astype("f4") * scale
+    return age, image, ((image.mean((1, 2)) / scale - 0.5) * 8 + age > 0).astype("i8")  # neither input tells it alone
+
+
+def test_two_inputs_are_matched_by_name(neural, tmp_path):
+    (tmp_path / "two.neural").write_text(TWO)
+    age, image, y = two_arrays(400, 1)
+    np.savez(tmp_path / "two.npz", age=age, image=image, y=y)
+    r = neural("train", "two.neural", "--data", "two.npz", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json", "--engine", "reference")
+    assert r.code == 0, r
+    assert json.loads(r.out.splitlines()[-1])["test_accuracy"] > 0.9
+    r = neural("predict", "m.safetensors", "--data", "two.npz", "--limit", 80)
+    assert r.code == 0 and int(r.out.split()[-4]) > 72, r
+
+
+def test_an_input_without_samples_is_named(neural, tmp_path):
+    (tmp_path / "two.neural").write_text(TWO)
+    age, image, y = two_arrays(40, 1)
+    np.savez(tmp_path / "two.npz", years=age, image=image, y=y)
+    r = neural("train", "two.neural", "--data", "two.npz")
+    assert r.code != 0 and "'age'" in r.err and "image, years" in r.err, r
+
+
+def test_bytes_beside_floats_need_one_scale(neural, tmp_path):
+    (tmp_path / "two.neural").write_text(TWO)
+    age, image, y = two_arrays(40, 255)
+    np.savez(tmp_path / "two.npz", age=age, image=image.astype("u1"), y=y)
+    r = neural("train", "two.neural", "--data", "two.npz")
+    assert r.code != 0 and "one scale" in r.err, r
