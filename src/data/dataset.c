@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "data/format.h"
+#include "data/options.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -66,12 +67,13 @@ static nn_status no_memory(const nn_data_request *q, uint64_t bytes, nn_err *err
     return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for %" PRIu64 " bytes", q->spec, bytes);
 }
 
-nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
-                               const nn_shape *shape, int type, nn_err *err) {
+static nn_status add_block(nn_dataset *d, const nn_data_request *q, const char *name,
+                           const nn_shape *shape, int type, bool may_stay, nn_err *err) {
     uint64_t held = bytes_held(d);
     int64_t width = nn_shape_elements(shape);
     uint64_t need = bytes_needed(d->rows, width, nn_rows_size(type));
-    if (need > q->max_bytes || held > q->max_bytes - need)
+    bool fits = need <= q->max_bytes && held <= q->max_bytes - need;
+    if (!fits && !may_stay)
         return nn_data_too_large(q->spec, need > UINT64_MAX - held ? UINT64_MAX : need + held,
                                  q->max_bytes, err);
     nn_block b = {
@@ -80,15 +82,20 @@ nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const ch
         .stride = width,
         .norm = {type == NN_ROWS_U8 ? 1.0f / 255 : 1, 0}
     };
-    b.data = nn_alloc_large((size_t)need, false);
+    b.data = fits ? nn_alloc_large((size_t)need, false) : NULL;
     b.name = name ? strdup(name) : NULL;
-    if (!b.data || (name && !b.name)) {
+    if ((fits && !b.data) || (name && !b.name)) {
         nn_free_large(b.data);
         free(b.name);
         return no_memory(q, need, err);
     }
     d->block[d->n_blocks++] = b;
     return NN_OK;
+}
+
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
+                               const nn_shape *shape, int type, nn_err *err) {
+    return add_block(d, q, name, shape, type, false, err);
 }
 
 static nn_status new_targets(const nn_data_request *q, int64_t rows, int target_width,
@@ -116,18 +123,28 @@ static nn_status new_targets(const nn_data_request *q, int64_t rows, int target_
     return NN_OK;
 }
 
-nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
-                         int target_width, nn_dataset **ret, nn_err *err) {
+static nn_status new_set(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
+                         int target_width, bool may_stay, nn_dataset **ret, nn_err *err) {
     nn_dataset *d = NULL;
     nn_status s = new_targets(q, rows, target_width, &d, err);
     if (s) return s;
-    s = nn_dataset_add_block(d, q, NULL, shape, type, err);
+    s = add_block(d, q, NULL, shape, type, may_stay, err);
     if (s) {
         nn_dataset_free(d);
         return s;
     }
     *ret = d;
     return NN_OK;
+}
+
+nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
+                         int target_width, nn_dataset **ret, nn_err *err) {
+    return new_set(q, rows, shape, type, target_width, false, ret, err);
+}
+
+nn_status nn_dataset_new_rows(const nn_data_request *q, int64_t rows, const nn_shape *shape,
+                              int type, int target_width, nn_dataset **ret, nn_err *err) {
+    return new_set(q, rows, shape, type, target_width, true, ret, err);
 }
 
 void nn_dataset_free(nn_dataset *d) {
@@ -201,7 +218,7 @@ static nn_status unknown(const char *spec, nn_err *err) {
         return nn_err_hint(
             err, s,
             "give a folder of IDX files (train-images-idx3-ubyte[.gz], ...), a folder "
-            "or .npz with x_train, y_train, x_test, y_test, or a .csv");
+            "or .npz with x_train, y_train, x_test, y_test, a folder of images by class, or a .csv");
     }
     s = nn_fail(err, NN_E_NOT_FOUND, "no data set is called '%s' and no file or folder lies there",
                 spec);
@@ -210,14 +227,41 @@ static nn_status unknown(const char *spec, nn_err *err) {
                        "of IDX files, a .csv, .npy or .npz");
 }
 
+static nn_status open_request(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
+    for (int i = 0; i < N_FORMATS; i++) {
+        if (!formats[i]->recognise(q)) continue;
+        nn_status s =
+            formats[i]->has_options ? NN_OK : nn_data_params(q, q->spec, NULL, 0, NULL, err);
+        return s ? s : formats[i]->open(q, ret, err);
+    }
+    return unknown(q->spec, err);
+}
+
+/* A set is called by all that was said of it. */
+static void add_to_name(nn_dataset *d, const char *options) {
+    char *name = NULL;
+    if (asprintf(&name, "%s:%s", d->name, options) < 0) abort();
+    free(d->name);
+    d->name = name;
+}
+
 nn_status nn_dataset_open_with(const char *spec, nn_split split, const nn_dataset_options *options,
                                nn_dataset **ret, nn_err *err) {
-    nn_data_request q = {.spec = spec, .split = split, .max_bytes = NN_DATASET_MAX_BYTES};
-    if (options && options->max_bytes) q.max_bytes = options->max_bytes;
+    size_t n = nn_data_spec_path(spec);
+    const char *said = spec[n] ? spec + n + 1 : "";
+    char *path = strndup(spec, n), *rest = malloc(strlen(said) + 1);
+    if (!path || !rest) abort();
+    nn_data_request q = {.spec = path, .options = rest, .split = split};
+    q.max_bytes = options && options->max_bytes ? options->max_bytes : NN_DATASET_MAX_BYTES;
     q.folder = options && options->folder ? options->folder : default_folder();
-    for (int i = 0; i < N_FORMATS; i++)
-        if (formats[i]->recognise(&q)) return formats[i]->open(&q, ret, err);
-    return unknown(spec, err);
+    nn_dataset *d = NULL;
+    nn_status s = nn_data_common(said, &q, rest, err);
+    if (!s) s = open_request(&q, &d, err);
+    if (!s && *said) add_to_name(d, said);
+    if (!s) *ret = d;
+    free(path);
+    free(rest);
+    return s;
 }
 
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err) {

@@ -2,6 +2,7 @@
 import json
 
 import numpy as np
+from PIL import Image
 
 TWO = """network Two {
   input: { image: (4, 4, 1) age: (1,) }
@@ -44,3 +45,21 @@ def test_bytes_beside_floats_need_one_scale(neural, tmp_path):
     np.savez(tmp_path / "two.npz", age=age, image=image.astype("u1"), y=y)
     r = neural("train", "two.neural", "--data", "two.npz")
     assert r.code != 0 and "one scale" in r.err, r
+
+
+def test_folder_of_images_is_trained_on(neural, net, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(90):
+        folder = tmp_path / "pictures" / "abc"[i % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 90, (8, 8), dtype="u1")
+        pixels[:, 3 * (i % 3):3 * (i % 3) + 2] += 150
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    out = {}
+    for memory in "8G", "1K":  # decoded once, or when a batch needs them
+        r = neural("train", net, "--data", f"pictures:size=4x4,memory={memory}", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--epochs", 40, "--json")
+        assert r.code == 0, r
+        out[memory] = json.loads(r.out.splitlines()[-1])
+    assert out["8G"]["test_accuracy"] > 0.9 and out["8G"]["loss"] == out["1K"]["loss"]
+    both = json.loads(neural("data", "info", "pictures:size=4x4", "--json").out)
+    assert both["train"]["class_names"] == ["a", "b", "c"] and both["train"]["shape"] == [4, 4, 1] and both["test"]["rows"] == 18
