@@ -18,7 +18,7 @@ THIRD_PARTY = {
     r"libpq-fe\.h": {"store"},
     r"hiredis/.*": {"kv"},
     r"onnx\.pb-c\.h|protobuf-c/.*": {"codegen", "model"},
-    r"zlib\.h": {"data"},
+    r"zlib\.h|png\.h|turbojpeg\.h": {"data"},
     r"graphviz/.*": {"draw"},
 }
 

@@ -197,7 +197,8 @@ static nn_status data_list(bool json, nn_err *err) {
  */
 static nn_json *split_json(const nn_dataset *d) {
     nn_json *o = nn_json_new_object(), *shape = nn_json_new_array();
-    for (int i = 0; i < d->shape.rank; i++) nn_json_push(shape, nn_json_new_int(d->shape.dim[i]));
+    for (int i = 0; i < d->block[0].shape.rank; i++)
+        nn_json_push(shape, nn_json_new_int(d->block[0].shape.dim[i]));
     nn_json_set(o, "rows", nn_json_new_int(d->rows));
     nn_json_set(o, "shape", shape);
     nn_json_set(o, "classes", d->classes ? nn_json_new_int(d->classes) : nn_json_new_null());
@@ -212,7 +213,7 @@ static nn_json *split_json(const nn_dataset *d) {
 static void split_text(const nn_dataset *d, const char *name, bool with_classes, nn_buf *out) {
     char shape[96];
     nn_buf_printf(out, "%s: %" PRId64 " rows of %s", name, d->rows,
-                  nn_shape_print(&d->shape, false, shape, sizeof shape));
+                  nn_shape_print(&d->block[0].shape, false, shape, sizeof shape));
     if (d->classes) nn_buf_printf(out, ", %d classes", d->classes);
     nn_buf_printf(out, ", sha256 %.16s\n", d->sha256);
     for (int i = 0; with_classes && d->class_names && i < d->classes; i++)

@@ -178,33 +178,45 @@ static nn_status run_batch(predictor *p, int64_t first, int64_t n, const int32_t
     return NN_OK;
 }
 
-static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_err *err) {
+/* The blocks of the data set that the model's inputs take, normalised as the model says. */
+static nn_status match_inputs(predictor *p, nn_block *ret[8], nn_err *err) {
     nn_dataset *d = p->data;
-    const nn_shape *shape = &input_of(p, 0)->shape;
-    if (p->model->graph->n_inputs > 1)
-        return nn_fail(err, NN_E_UNSUPPORTED,
-                       "the model has %d inputs, a data set has one; give each with --input "
-                       "NAME=FILE",
-                       p->model->graph->n_inputs);
-    if (!nn_shape_equal(&d->shape, shape)) {
-        char want[96], got[96];
-        return nn_fail(err, NN_E_DATA_ERROR, "the model takes samples of %s, data set %s has %s",
-                       nn_shape_print(shape, false, want, sizeof want), d->name,
-                       nn_shape_print(&d->shape, false, got, sizeof got));
-    }
-    d->norm = (nn_normalisation){p->model->scale, p->model->offset};
-    uint32_t index[256];
-    int32_t labels[256];
-    for (int64_t at = offset; at < offset + limit;) {
-        int64_t n = offset + limit - at < p->batch ? offset + limit - at : p->batch;
-        for (int64_t i = 0; i < n; i++) index[i] = (uint32_t)(at + i);
-        nn_batch_fill(d, index, n, p->exec->engine->input(p->exec, 0), d->labels ? labels : NULL,
-                      NULL);
-        nn_status s = run_batch(p, at, n, d->labels ? labels : NULL, err);
-        if (s) return s;
-        at += n;
+    for (int i = 0; i < p->model->graph->n_inputs; i++) {
+        const nn_shape *shape = &input_of(p, i)->shape;
+        int at = nn_dataset_block(d, input_of(p, i)->layer_name, p->model->graph->n_inputs == 1);
+        if (at < 0)
+            return nn_fail(err, NN_E_DATA_ERROR, "data set %s has no samples for the input '%s'",
+                           d->name, input_of(p, i)->layer_name);
+        nn_block *b = &d->block[at];
+        if (!nn_block_fits(b, shape)) {
+            char want[96], got[96];
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "the model takes samples of %s, data set %s has %s",
+                           nn_shape_print(shape, false, want, sizeof want), d->name,
+                           nn_shape_print(&b->shape, false, got, sizeof got));
+        }
+        b->norm = (nn_normalisation){p->model->scale, p->model->offset};
+        ret[i] = b;
     }
     return NN_OK;
+}
+
+static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_err *err) {
+    nn_dataset *d = p->data;
+    nn_block *blocks[8];
+    uint32_t index[256];
+    int32_t labels[256];
+    nn_status s = match_inputs(p, blocks, err);
+    for (int64_t at = offset; !s && at < offset + limit;) {
+        int64_t n = offset + limit - at < p->batch ? offset + limit - at : p->batch;
+        for (int64_t i = 0; i < n; i++) index[i] = (uint32_t)(at + i);
+        nn_batch_targets(d, index, n, labels, NULL);
+        for (int i = 0; !s && i < p->model->graph->n_inputs; i++)
+            s = nn_batch_fill(blocks[i], index, n, p->exec->engine->input(p->exec, i), err);
+        if (!s) s = run_batch(p, at, n, d->labels ? labels : NULL, err);
+        at += n;
+    }
+    return s;
 }
 
 /* ---- rows in files ---- */

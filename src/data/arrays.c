@@ -3,14 +3,18 @@
  *
  * Members are looked for by the names in `pairs`, in this order. Pairs of their own for training
  * and testing are taken as they are; one pair for all is divided as tables are (nn_data_split).
- * Samples: uint8 stays bytes and is scaled by 1/255; all other types become floats as they are; two
- * axes of bytes are a grey image and get a channel. Labels: integers are classes, rows with a
- * single 1 among zeros are one-hot classes, other floats are values. */
+ * Where a network has several inputs, their arrays carry their names: `<input>_train` and
+ * `<input>_test` beside y_train, or `<input>` beside y, of as many rows. Arrays of another number
+ * of rows, or of no numbers, are no samples and left alone. Samples: uint8 stays bytes and is
+ * scaled by 1/255; all other types become floats as they are; two axes of bytes are a grey image
+ * and get a channel. Labels: integers are classes, rows with a single 1 among zeros are one-hot
+ * classes, other floats are values. */
 #include "base/hash.h"
 #include "data/format.h"
 #include "data/npy.h"
 #include "data/stream.h"
 
+#include <dirent.h>
 #include <float.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -33,6 +37,20 @@ static const struct {
     {{"data", "data"},                {"target", "target"}           },
 };
 enum { N_PAIRS = sizeof pairs / sizeof *pairs };
+
+/* How targets are called where all inputs have names of their own. */
+static const char *const targets_called[] = {"y", "labels", "label", "targets", "target"};
+enum { N_TARGETS = sizeof targets_called / sizeof *targets_called, NAME = 256 };
+static const char *const endings[] = {"_train", "_test"};
+
+/* Which arrays are what. */
+typedef struct plan {
+    char x[NN_DATASET_BLOCKS][NAME], y[NAME];
+    char y_train[NAME]; /* what counts the classes of a test part of its own */
+    char ending[8];     /* of the names, which is no part of an input's name */
+    int n;
+    bool apart;
+} plan;
 
 /* Where members come from: an archive in memory, or a folder. */
 typedef struct source {
@@ -111,16 +129,16 @@ static int64_t offset_of(const member *m, int64_t i) {
     return (const char *)m->array.data - m->bytes + i * m->array.size;
 }
 
-static nn_status copy_samples(const member *x, const nn_order *part, nn_dataset *d, nn_err *err) {
+static nn_status copy_samples(const member *x, const nn_order *part, nn_block *b, nn_err *err) {
     const nn_npy *a = &x->array;
-    int64_t width = nn_shape_elements(&d->shape);
+    int64_t width = b->stride;
     for (int64_t i = 0; i < part->n; i++) {
         int64_t from = part->index[i] * width;
-        if (d->type == NN_ROWS_U8) {
-            memcpy((uint8_t *)d->samples + i * width, a->data + from, (size_t)width);
+        if (b->type == NN_ROWS_U8) {
+            memcpy((uint8_t *)b->data + i * width, a->data + from, (size_t)width);
             continue;
         }
-        float *to = (float *)d->samples + i * width;
+        float *to = (float *)b->data + i * width;
         for (int64_t j = 0; j < width; j++) {
             double v = nn_npy_at(a, from + j);
             if (!(fabs(v) <= (double)FLT_MAX))
@@ -229,31 +247,34 @@ static nn_status whole_order(int64_t rows, nn_order *ret, nn_err *err) {
     return s;
 }
 
-static nn_status build(source *s, int pair, const member *x, const member *y, nn_dataset **ret,
-                       nn_err *err) {
-    nn_split split = s->q->split;
-    bool apart = strcmp(pairs[pair].x[0], pairs[pair].x[1]) != 0;
+static nn_status order_of(const source *s, bool apart, int64_t rows, nn_order *ret, nn_err *err) {
+    return apart ? whole_order(rows, ret, err)
+                 : nn_data_split(s->q->spec, rows, s->q->split, ret, err);
+}
+
+/* The set with its first block, and where its rows lie in the arrays. */
+static nn_status build(source *s, const plan *p, const member *x, const member *y,
+                       nn_order *ret_part, nn_dataset **ret, nn_err *err) {
     targets t = {0};
     nn_status status = check_samples(x, err);
     if (!status) status = check_labels(y, x, err);
     if (!status) status = classify(y, &t, err);
-    if (!status && apart && split == NN_SPLIT_TEST && t.kind != VALUES)
-        status = agree_classes(s, pairs[pair].y[0], y, &t, err);
+    if (!status && p->apart && s->q->split == NN_SPLIT_TEST && t.kind != VALUES)
+        status = agree_classes(s, p->y_train, y, &t, err);
     nn_order part = {0};
-    if (!status)
-        status = apart ? whole_order(x->array.dim[0], &part, err)
-                       : nn_data_split(s->q->spec, x->array.dim[0], split, &part, err);
+    if (!status) status = order_of(s, p->apart, x->array.dim[0], &part, err);
     nn_dataset *d = NULL;
     nn_shape shape = sample_shape(&x->array);
     int type = x->array.kind == 'u' ? NN_ROWS_U8 : NN_ROWS_F32;
     if (!status) status = nn_dataset_new(s->q, part.n, &shape, type, t.width, &d, err);
-    if (!status) status = copy_samples(x, &part, d, err);
+    if (!status) status = copy_samples(x, &part, &d->block[0], err);
     if (!status) status = copy_targets(y, &t, &part, d, err);
-    nn_order_done(&part);
     if (status) {
+        nn_order_done(&part);
         nn_dataset_free(d);
         return status;
     }
+    *ret_part = part;
     *ret = d;
     return NN_OK;
 }
@@ -264,28 +285,194 @@ static nn_status no_arrays(const source *s, nn_err *err) {
     return nn_err_hint(
         err, status,
         "expected arrays x_train, y_train, x_test, y_test, or images and labels, or x and y, "
-        "or data and target");
+        "or data and target; for several inputs <input>_train, <input>_test, y_train, y_test");
+}
+
+/* ---- which arrays there are ---- */
+
+typedef struct names {
+    char (*at)[NAME];
+    int n;
+} names;
+
+static void add_name(names *l, const char *file, size_t n) {
+    if (n < 5 || n - 4 >= NAME || memcmp(file + n - 4, ".npy", 4) != 0) return;
+    l->at = realloc(l->at, (size_t)(l->n + 1) * sizeof *l->at);
+    if (!l->at) abort();
+    snprintf(l->at[l->n++], NAME, "%.*s", (int)(n - 4), file);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+/* The names of all arrays, sorted. */
+static nn_status list_names(const source *s, names *ret, nn_err *err) {
+    nn_status status = NN_OK;
+    if (s->archive) {
+        const char *name = "";
+        size_t n = 0;
+        for (int i = 0; !status && name; i++) {
+            status = nn_zip_name(s->archive, s->archive_n, s->q->spec, i, &name, &n, err);
+            if (!status && name) add_name(ret, name, n);
+        }
+    } else {
+        DIR *dir = opendir(s->folder);
+        for (struct dirent *e; dir && (e = readdir(dir));)
+            add_name(ret, e->d_name, strlen(e->d_name));
+        if (dir) closedir(dir);
+    }
+    if (ret->n) qsort(ret->at, (size_t)ret->n, sizeof *ret->at, by_name);
+    return status;
+}
+
+static bool has_name(const names *l, const char *name) {
+    return l->n && bsearch(name, l->at, (size_t)l->n, sizeof *l->at, by_name);
+}
+
+/* Samples and targets under the usual names. */
+static bool plan_pair(const names *l, nn_split part, plan *p) {
+    for (int i = 0; i < N_PAIRS; i++) {
+        if (!has_name(l, pairs[i].x[part])) continue;
+        snprintf(p->x[0], NAME, "%s", pairs[i].x[part]);
+        snprintf(p->y, NAME, "%s", pairs[i].y[part]);
+        snprintf(p->y_train, NAME, "%s", pairs[i].y[NN_SPLIT_TRAIN]);
+        p->apart = strcmp(pairs[i].x[0], pairs[i].x[1]) != 0;
+        if (p->apart && nn_data_ends_with(p->x[0], endings[part]))
+            snprintf(p->ending, sizeof p->ending, "%s", endings[part]);
+        p->n = 1;
+        return true;
+    }
+    return false;
+}
+
+/* Only targets have a usual name: with an ending that says of which part they are, or without. */
+static bool plan_targets(const names *l, nn_split part, plan *p) {
+    for (int apart = 1; apart >= 0; apart--)
+        for (int i = 0; i < N_TARGETS; i++) {
+            snprintf(p->ending, sizeof p->ending, "%s", apart ? endings[part] : "");
+            snprintf(p->y, NAME, "%s%s", targets_called[i], p->ending);
+            snprintf(p->y_train, NAME, "%s%s", targets_called[i], apart ? endings[0] : "");
+            p->apart = apart;
+            if (has_name(l, p->y)) return true;
+        }
+    return false;
+}
+
+/* Whether an array may be samples of one more input: by its name, and by rows and type. */
+static nn_status is_samples(source *s, const plan *p, const char *name, int64_t rows, bool *ret,
+                            nn_err *err) {
+    *ret = false;
+    size_t ending = strlen(p->ending), n = strlen(name);
+    if (!strcmp(name, p->y) || (p->n && !strcmp(name, p->x[0])) || n <= ending ||
+        strcmp(name + n - ending, p->ending) != 0 || (p->apart && !ending))
+        return NN_OK;
+    member m = {0};
+    nn_err why;
+    nn_hash *hash = s->hash;
+    s->hash = NULL; /* hashed when it is read */
+    nn_status status = read_member(s, name, &m, &why);
+    s->hash = hash;
+    *ret = !status && m.bytes && m.array.rank >= 1 && m.array.dim[0] == rows;
+    free(m.bytes);
+    if (status == NN_OK || (status == NN_E_DATA_ERROR && !p->apart)) return NN_OK;
+    if (err) *err = why;
+    return status;
+}
+
+static nn_status plan_more(source *s, const names *l, int64_t rows, plan *p, nn_err *err) {
+    for (int i = 0; i < l->n; i++) {
+        bool samples;
+        nn_status status = is_samples(s, p, l->at[i], rows, &samples, err);
+        if (status) return status;
+        if (!samples) continue;
+        if (p->n == NN_DATASET_BLOCKS)
+            return nn_fail(err, NN_E_LIMIT, "%s: samples for more than %d inputs", s->q->spec,
+                           NN_DATASET_BLOCKS);
+        snprintf(p->x[p->n++], NAME, "%s", l->at[i]);
+    }
+    return NN_OK;
+}
+
+/* ---- reading them ---- */
+
+static void name_block(nn_block *b, const plan *p, int i) {
+    const char *x = p->x[i];
+    bool images = !strcmp(x, "train_images") || !strcmp(x, "test_images");
+    free(b->name);
+    b->name = images ? strdup("images") : strndup(x, strlen(x) - strlen(p->ending));
+    if (!b->name) abort();
+}
+
+static nn_status add_input(source *s, const plan *p, int i, const nn_order *part, nn_dataset *d,
+                           nn_err *err) {
+    member x = {0};
+    nn_status status = read_member(s, p->x[i], &x, err);
+    if (!status && x.array.rank == 1) x.array.dim[x.array.rank++] = 1; /* a number a row */
+    if (!status) status = check_samples(&x, err);
+    nn_shape shape = sample_shape(&x.array);
+    int type = x.array.kind == 'u' ? NN_ROWS_U8 : NN_ROWS_F32;
+    if (!status) status = nn_dataset_add_block(d, s->q, NULL, &shape, type, err);
+    if (!status) status = copy_samples(&x, part, &d->block[i], err);
+    free(x.bytes);
+    return status;
+}
+
+static nn_status read_targets(source *s, const plan *p, member *y, nn_err *err) {
+    nn_status status = read_member(s, p->y, y, err);
+    if (!status && !y->bytes)
+        status = nn_fail(err, NN_E_DATA_ERROR, "%s: has %s, but not its labels %s", s->q->spec,
+                         p->x[0], p->y);
+    return status;
+}
+
+/* The rows that samples must have: those of the first, or of the targets. */
+static nn_status first_rows(source *s, const plan *p, member *x, member *y, int64_t *ret,
+                            nn_err *err) {
+    nn_status status = NN_OK;
+    if (p->n) status = read_member(s, p->x[0], x, err);
+    if (!status) status = read_targets(s, p, y, err);
+    const nn_npy *a = p->n ? &x->array : &y->array;
+    if (!status) *ret = a->rank ? a->dim[0] : 1;
+    return status;
+}
+
+static nn_status read_planned(source *s, const names *l, plan *p, nn_dataset **ret, nn_err *err) {
+    member x = {0}, y = {0};
+    nn_order part = {0};
+    int64_t rows = 0;
+    nn_dataset *d = NULL;
+    nn_status status = first_rows(s, p, &x, &y, &rows, err);
+    if (!status) status = plan_more(s, l, rows, p, err);
+    if (!status && !p->n) status = no_arrays(s, err);
+    if (!status && !x.bytes) status = read_member(s, p->x[0], &x, err);
+    if (!status && x.array.rank == 1 && p->n > 1) x.array.dim[x.array.rank++] = 1;
+    if (!status) status = build(s, p, &x, &y, &part, &d, err);
+    free(x.bytes);
+    free(y.bytes);
+    for (int i = 1; !status && i < p->n; i++) status = add_input(s, p, i, &part, d, err);
+    nn_order_done(&part);
+    if (status) {
+        nn_dataset_free(d);
+        return status;
+    }
+    for (int i = 0; i < p->n; i++) name_block(&d->block[i], p, i);
+    *ret = d;
+    return NN_OK;
 }
 
 static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
-    member x = {0}, y = {0};
-    nn_status status = NN_OK;
-    int i = 0;
-    nn_split part = s->q->split;
-    for (; !status && !x.bytes && i < N_PAIRS; i++)
-        status = read_member(s, pairs[i].x[part], &x, err);
-    if (!status && !x.bytes) status = no_arrays(s, err);
-    if (!status) status = read_member(s, pairs[--i].y[part], &y, err);
-    if (!status && !y.bytes)
-        status = nn_fail(err, NN_E_DATA_ERROR, "%s: has %s, but not its labels %s", s->q->spec,
-                         pairs[i].x[part], pairs[i].y[part]);
+    names l = {0};
+    plan p = {0};
     nn_dataset *d = NULL;
+    s->hash = nn_hash_new();
+    nn_status status = list_names(s, &l, err);
+    if (!status && !plan_pair(&l, s->q->split, &p) && !plan_targets(&l, s->q->split, &p))
+        status = no_arrays(s, err);
+    if (!status) status = read_planned(s, &l, &p, &d, err);
+    free(l.at);
     char hex[NN_SHA256_HEX];
     nn_hash_end_hex(s->hash, hex);
-    s->hash = NULL;
-    if (!status) status = build(s, i, &x, &y, &d, err);
-    free(x.bytes);
-    free(y.bytes);
     if (status) return status;
     memcpy(d->sha256, hex, sizeof hex);
     *ret = d;
@@ -320,10 +507,7 @@ static nn_status open_arrays(const nn_data_request *q, nn_dataset **ret, nn_err 
         snprintf(s.folder, sizeof s.folder, "%s", q->spec);
         status = NN_OK;
     }
-    if (!status) {
-        s.hash = nn_hash_new();
-        status = open_source(&s, ret, err);
-    }
+    if (!status) status = open_source(&s, ret, err);
     free(s.archive);
     return status;
 }
@@ -334,6 +518,12 @@ static bool recognise(const nn_data_request *q) {
     for (int i = 0; i < N_PAIRS; i++)
         for (int p = 0; p < 2; p++)
             if (member_exists(q->spec, pairs[i].x[p])) return true;
+    for (int i = 0; i < N_TARGETS; i++)
+        for (int p = 0; p < 3; p++) {
+            char name[NAME];
+            snprintf(name, sizeof name, "%s%s", targets_called[i], p < 2 ? endings[p] : "");
+            if (member_exists(q->spec, name)) return true;
+        }
     return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "data/format.h"
+#include "data/options.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,57 +45,117 @@ nn_status nn_data_too_large(const char *what, uint64_t bytes, size_t max, nn_err
     return nn_err_hint(err, s, "use a smaller part of the data set, or raise the limit");
 }
 
-/* Bytes that rows of samples and targets take; UINT64_MAX when that overflows. */
-static uint64_t bytes_needed(int64_t rows, int64_t elements, size_t size, int target_width) {
-    uint64_t a, b, sum;
-    if (elements < 0 || __builtin_mul_overflow((uint64_t)rows, (uint64_t)elements, &a) ||
-        __builtin_mul_overflow(a, size, &a) ||
-        __builtin_mul_overflow((uint64_t)rows, 4u * (target_width ? (unsigned)target_width : 1u),
-                               &b) ||
-        __builtin_add_overflow(a, b, &sum))
+/* rows x width x size; UINT64_MAX when that overflows. */
+static uint64_t bytes_needed(int64_t rows, int64_t width, size_t size) {
+    uint64_t n;
+    if (width < 0 || __builtin_mul_overflow((uint64_t)rows, (uint64_t)width, &n) ||
+        __builtin_mul_overflow(n, size, &n))
         return UINT64_MAX;
-    return sum;
+    return n;
 }
 
-nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
-                         int target_width, nn_dataset **ret, nn_err *err) {
-    int64_t elements = nn_shape_elements(shape);
-    size_t size = type == NN_ROWS_U8 ? 1 : sizeof(float);
-    uint64_t need = bytes_needed(rows, elements, size, target_width);
-    if (need > q->max_bytes) return nn_data_too_large(q->spec, need, q->max_bytes, err);
+/* What the set holds already. */
+static uint64_t bytes_held(const nn_dataset *d) {
+    uint64_t n = (uint64_t)d->rows * 4u * (d->target_width ? (unsigned)d->target_width : 1u);
+    for (int i = 0; i < d->n_blocks; i++)
+        if (d->block[i].data)
+            n += (uint64_t)(d->rows * d->block[i].stride) * nn_rows_size(d->block[i].type);
+    return n;
+}
+
+static nn_status no_memory(const nn_data_request *q, uint64_t bytes, nn_err *err) {
+    return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for %" PRIu64 " bytes", q->spec, bytes);
+}
+
+static nn_status add_block(nn_dataset *d, const nn_data_request *q, const char *name,
+                           const nn_shape *shape, int type, bool may_stay, nn_err *err) {
+    uint64_t held = bytes_held(d);
+    int64_t width = nn_shape_elements(shape);
+    uint64_t need = bytes_needed(d->rows, width, nn_rows_size(type));
+    bool fits = need <= q->max_bytes && held <= q->max_bytes - need;
+    if (!fits && !may_stay)
+        return nn_data_too_large(q->spec, need > UINT64_MAX - held ? UINT64_MAX : need + held,
+                                 q->max_bytes, err);
+    nn_block b = {
+        .shape = *shape,
+        .type = type == NN_ROWS_U8 ? NN_ROWS_U8 : NN_ROWS_F32,
+        .stride = width,
+        .norm = {type == NN_ROWS_U8 ? 1.0f / 255 : 1, 0}
+    };
+    b.data = fits ? nn_alloc_large((size_t)need, false) : NULL;
+    b.name = name ? strdup(name) : NULL;
+    if ((fits && !b.data) || (name && !b.name)) {
+        nn_free_large(b.data);
+        free(b.name);
+        return no_memory(q, need, err);
+    }
+    d->block[d->n_blocks++] = b;
+    return NN_OK;
+}
+
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
+                               const nn_shape *shape, int type, nn_err *err) {
+    return add_block(d, q, name, shape, type, false, err);
+}
+
+static nn_status new_targets(const nn_data_request *q, int64_t rows, int target_width,
+                             nn_dataset **ret, nn_err *err) {
+    unsigned width = 4u * (target_width ? (unsigned)target_width : 1u);
     if (rows > UINT32_MAX)
         return nn_fail(err, NN_E_LIMIT, "%s: %" PRId64 " rows, at most 2^32 - 1 can be addressed",
                        q->spec, rows);
+    if ((uint64_t)rows > q->max_bytes / width)
+        return nn_data_too_large(q->spec, (uint64_t)rows * width, q->max_bytes, err);
     nn_dataset *d = calloc(1, sizeof *d);
     if (!d) abort();
-    size_t bytes = (size_t)rows * (size_t)elements * size;
+    *d = (nn_dataset){.split = q->split, .rows = rows, .target_width = target_width};
     d->name = strdup(q->spec);
-    d->samples = nn_alloc_large(bytes, false);
-    void *targets = calloc((size_t)rows + 1, 4u * (target_width ? (unsigned)target_width : 1u));
+    void *targets = calloc((size_t)rows + 1, width);
     if (target_width)
         d->targets = targets;
     else
         d->labels = targets;
-    if (!d->name || !d->samples || !targets) {
+    if (!d->name || !targets) {
         nn_dataset_free(d);
-        return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for %" PRIu64 " bytes", q->spec,
-                       need);
+        return no_memory(q, (uint64_t)rows * width, err);
     }
-    d->split = q->split;
-    d->rows = rows;
-    d->shape = *shape;
-    d->type = type == NN_ROWS_U8 ? NN_ROWS_U8 : NN_ROWS_F32;
-    d->target_width = target_width;
-    d->norm = type == NN_ROWS_U8 ? (nn_normalisation){1.0f / 255, 0} : (nn_normalisation){1, 0};
     *ret = d;
     return NN_OK;
+}
+
+static nn_status new_set(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
+                         int target_width, bool may_stay, nn_dataset **ret, nn_err *err) {
+    nn_dataset *d = NULL;
+    nn_status s = new_targets(q, rows, target_width, &d, err);
+    if (s) return s;
+    s = add_block(d, q, NULL, shape, type, may_stay, err);
+    if (s) {
+        nn_dataset_free(d);
+        return s;
+    }
+    *ret = d;
+    return NN_OK;
+}
+
+nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
+                         int target_width, nn_dataset **ret, nn_err *err) {
+    return new_set(q, rows, shape, type, target_width, false, ret, err);
+}
+
+nn_status nn_dataset_new_rows(const nn_data_request *q, int64_t rows, const nn_shape *shape,
+                              int type, int target_width, nn_dataset **ret, nn_err *err) {
+    return new_set(q, rows, shape, type, target_width, true, ret, err);
 }
 
 void nn_dataset_free(nn_dataset *d) {
     if (!d) return;
     for (int i = 0; d->class_names && i < d->classes; i++) free(d->class_names[i]);
+    for (int i = 0; i < d->n_blocks; i++) {
+        nn_free_large(d->block[i].data);
+        if (d->block[i].reader) d->block[i].reader->close(d->block[i].reader);
+        free(d->block[i].name);
+    }
     free(d->class_names);
-    nn_free_large(d->samples);
     free(d->labels);
     free(d->targets);
     free(d->name);
@@ -119,17 +180,28 @@ static int significant(const nn_shape *s, int64_t dim[NN_MAX_RANK]) {
     return n;
 }
 
-bool nn_dataset_fits(const nn_dataset *d, const nn_shape *input) {
+bool nn_block_fits(const nn_block *block, const nn_shape *input) {
     int64_t a[NN_MAX_RANK], b[NN_MAX_RANK];
-    int n = significant(&d->shape, a), k = significant(input, b);
+    int n = significant(&block->shape, a), k = significant(input, b);
     if (n <= 1 || k <= 1) {
         int64_t want = nn_shape_elements(input);
-        if (want >= 0) return want == nn_shape_elements(&d->shape);
+        if (want >= 0) return want == nn_shape_elements(&block->shape);
     }
     if (n != k) return false;
     for (int i = 0; i < n; i++)
         if (a[i] != b[i] && b[i] != NN_DIM_UNKNOWN) return false;
     return true;
+}
+
+int nn_dataset_block(const nn_dataset *d, const char *input, bool only) {
+    static const char *const usual[] = {"x", "X", "images", "data"};
+    for (int i = 0; i < d->n_blocks; i++)
+        if (d->block[i].name && strcmp(d->block[i].name, input) == 0) return i;
+    if (!only) return -1;
+    if (!d->block[0].name) return 0;
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (strcmp(d->block[0].name, usual[i]) == 0) return 0;
+    return -1;
 }
 
 static const char *default_folder(void) {
@@ -146,7 +218,7 @@ static nn_status unknown(const char *spec, nn_err *err) {
         return nn_err_hint(
             err, s,
             "give a folder of IDX files (train-images-idx3-ubyte[.gz], ...), a folder "
-            "or .npz with x_train, y_train, x_test, y_test, or a .csv");
+            "or .npz with x_train, y_train, x_test, y_test, a folder of images by class, or a .csv");
     }
     s = nn_fail(err, NN_E_NOT_FOUND, "no data set is called '%s' and no file or folder lies there",
                 spec);
@@ -155,14 +227,41 @@ static nn_status unknown(const char *spec, nn_err *err) {
                        "of IDX files, a .csv, .npy or .npz");
 }
 
+static nn_status open_request(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
+    for (int i = 0; i < N_FORMATS; i++) {
+        if (!formats[i]->recognise(q)) continue;
+        nn_status s =
+            formats[i]->has_options ? NN_OK : nn_data_params(q, q->spec, NULL, 0, NULL, err);
+        return s ? s : formats[i]->open(q, ret, err);
+    }
+    return unknown(q->spec, err);
+}
+
+/* A set is called by all that was said of it. */
+static void add_to_name(nn_dataset *d, const char *options) {
+    char *name = NULL;
+    if (asprintf(&name, "%s:%s", d->name, options) < 0) abort();
+    free(d->name);
+    d->name = name;
+}
+
 nn_status nn_dataset_open_with(const char *spec, nn_split split, const nn_dataset_options *options,
                                nn_dataset **ret, nn_err *err) {
-    nn_data_request q = {.spec = spec, .split = split, .max_bytes = NN_DATASET_MAX_BYTES};
-    if (options && options->max_bytes) q.max_bytes = options->max_bytes;
+    size_t n = nn_data_spec_path(spec);
+    const char *said = spec[n] ? spec + n + 1 : "";
+    char *path = strndup(spec, n), *rest = malloc(strlen(said) + 1);
+    if (!path || !rest) abort();
+    nn_data_request q = {.spec = path, .options = rest, .split = split};
+    q.max_bytes = options && options->max_bytes ? options->max_bytes : NN_DATASET_MAX_BYTES;
     q.folder = options && options->folder ? options->folder : default_folder();
-    for (int i = 0; i < N_FORMATS; i++)
-        if (formats[i]->recognise(&q)) return formats[i]->open(&q, ret, err);
-    return unknown(spec, err);
+    nn_dataset *d = NULL;
+    nn_status s = nn_data_common(said, &q, rest, err);
+    if (!s) s = open_request(&q, &d, err);
+    if (!s && *said) add_to_name(d, said);
+    if (!s) *ret = d;
+    free(path);
+    free(rest);
+    return s;
 }
 
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err) {

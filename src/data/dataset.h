@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* dataset.h - rows of samples and targets in memory, and batches of them.
+/* dataset.h - rows of samples and targets, and batches of them.
  *
  * A data set is opened once, read-only afterwards and shared between threads; samples stay in the
- * type of the file (bytes or floats) and become normalised floats when a batch is filled. Formats
+ * type of the file (bytes or floats) and become normalised floats when a batch is filled. A row has
+ * one block of samples for each input of a network, most sets just one. What does not fit into
+ * memory is read from its file, row by row. Formats
  * are rows of datasets.def: each knows how to recognise a name or path and how to read it. Damaged
  * files are refused with the file, the offset and the reason (NN_E_DATA_ERROR); a set that is not
  * there names the package or the path to give (NN_E_NOT_FOUND). */
@@ -22,19 +24,38 @@ typedef struct nn_normalisation {
     float scale, offset; /* x = raw * scale + offset */
 } nn_normalisation;
 
-typedef struct nn_dataset {
-    char *name; /* "fashion-mnist", or the path */
-    nn_split split;
-    int64_t rows;
+enum { NN_DATASET_BLOCKS = 8 }; /* as many as a graph has inputs */
+
+/* Rows that are not in memory. */
+typedef struct nn_row_reader {
+    /* Writes the elements of one row, in the block's type. Thread safe. */
+    nn_status (*read)(const struct nn_row_reader *r, int64_t row, void *to, nn_err *err);
+    void (*close)(struct nn_row_reader *r);
+} nn_row_reader;
+
+/* What one input of a network is fed. */
+typedef struct nn_block {
+    char *name;     /* of that input; NULL: the only block, of whatever name */
     nn_shape shape; /* of one sample, channels-last: (28, 28, 1) */
     enum { NN_ROWS_U8, NN_ROWS_F32 } type;
-    void *samples;   /* rows x elements(shape), row-major */
+    int64_t stride;        /* elements from one row to the next; fewer than elements(shape) where
+                              rows overlap, as the windows over a text do */
+    void *data;            /* the rows, row-major; NULL: behind the reader */
+    nn_row_reader *reader; /* NULL: in memory */
+    nn_normalisation norm;
+} nn_block;
+
+typedef struct nn_dataset {
+    char *name; /* "fashion-mnist", or the path; with the options it was opened with */
+    nn_split split;
+    int64_t rows;
+    int n_blocks;
+    nn_block block[NN_DATASET_BLOCKS];
     int32_t *labels; /* class index a row; NULL when targets are values */
     float *targets;  /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */
-    nn_normalisation norm;
-    char sha256[65]; /* of the raw bytes, for the record of what was trained on */
+    char sha256[65];    /* of the content, for the record of what was trained on */
 } nn_dataset;
 
 /* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by
@@ -51,9 +72,13 @@ typedef struct nn_dataset_options {
 /* The same with options; NULL: the defaults. NN_E_LIMIT past max_bytes. */
 nn_status nn_dataset_open_with(const char *spec, nn_split split, const nn_dataset_options *options,
                                nn_dataset **ret, nn_err *err);
-/* Whether samples can be fed to a network input of this shape without rearranging elements: equal
- * but for axes of length 1, or one of the two flat. Unknown axes of `input` fit anything. */
-bool nn_dataset_fits(const nn_dataset *d, const nn_shape *input);
+/* Whether samples of b can be fed to a network input of this shape without rearranging elements:
+ * equal but for axes of length 1, or one of the two flat. Unknown axes of `input` fit anything. */
+bool nn_block_fits(const nn_block *b, const nn_shape *input);
+/* The block for the network input of this name, -1: none. A set's first block, where it has no name
+ * or is called as samples usually are (x, images, data), serves an input that no block is named
+ * after, if that is the network's only one. */
+int nn_dataset_block(const nn_dataset *d, const char *input, bool only);
 void nn_dataset_free(nn_dataset *d); /* NULL allowed */
 static inline void nn_dataset_freep(nn_dataset **d) {
     nn_dataset_free(*d);
@@ -83,8 +108,11 @@ nn_status nn_order_copy(const nn_order *base, nn_order *ret, nn_err *err);
 void nn_order_shuffle(const nn_order *base, uint64_t seed, uint64_t epoch, nn_order *ret);
 void nn_order_done(nn_order *o);
 
-/* Writes rows index[0..n) as normalised floats to x (n x elements) and their targets to labels (n)
- * or values (n x target_width); pointers that are NULL are skipped. Never allocates. */
-void nn_batch_fill(const nn_dataset *d, const uint32_t *index, int64_t n, float *x, int32_t *labels,
-                   float *values);
+/* Writes samples of rows index[0..n) as normalised floats: n x elements. Fails only where rows are
+ * behind a reader. */
+nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, float *x, nn_err *err);
+/* Writes their targets to labels (n) or values (n x target_width); pointers that are NULL, and what
+ * the set does not have, are skipped. */
+void nn_batch_targets(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels,
+                      float *values);
 #endif

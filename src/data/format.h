@@ -5,7 +5,8 @@
 #include "data/dataset.h"
 
 typedef struct nn_data_request {
-    const char *spec; /* name or path, as the user wrote it */
+    const char *spec;    /* name or path, as the user wrote it */
+    const char *options; /* of the format, what follows a ':' behind it; NULL: none */
     nn_split split;
     size_t max_bytes;
     const char *folder; /* of named sets; NULL: none */
@@ -18,12 +19,25 @@ typedef struct nn_format {
     nn_status (*open)(const nn_data_request *q, nn_dataset **ret, nn_err *err);
     /* The i-th named set of this format; false past the end. NULL: it has paths only. */
     bool (*list)(int i, const char *folder, nn_dataset_info *ret);
+    bool has_options; /* reads them with nn_data_params (options.h) */
 } nn_format;
 
-/* A set with room for rows x elements(shape) samples of `type`, and for labels (target_width 0) or
- * targets. NN_E_LIMIT, naming `what` is being read, past max_bytes; NN_E_OUT_OF_MEMORY. */
+/* A set of one block with room for rows x elements(shape) samples of `type`, and for labels
+ * (target_width 0) or targets. NN_E_LIMIT, naming `what` is being read, past max_bytes;
+ * NN_E_OUT_OF_MEMORY. */
 nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
                          int target_width, nn_dataset **ret, nn_err *err);
+/* The same, but the block has no data where its samples pass the memory left by max_bytes: the
+ * caller then gives it a reader. */
+nn_status nn_dataset_new_rows(const nn_data_request *q, int64_t rows, const nn_shape *shape,
+                              int type, int target_width, nn_dataset **ret, nn_err *err);
+/* One more block, with room for the set's rows; its name is copied. */
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
+                               const nn_shape *shape, int type, nn_err *err);
+/* Bytes of an element. */
+static inline size_t nn_rows_size(int type) {
+    return type == NN_ROWS_U8 ? 1 : sizeof(float);
+}
 /* Copies n names into d->class_names and sets d->classes. */
 void nn_dataset_name_classes(nn_dataset *d, const char *const *names, int n);
 /* NN_E_LIMIT with the sizes and what to do. */

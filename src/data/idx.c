@@ -184,7 +184,7 @@ static nn_status read_images(const nn_data_request *q, const char *path, nn_hash
     if (shape.rank == 2) shape.dim[shape.rank++] = 1; /* grey: one channel, last */
     nn_dataset *d = NULL;
     status = nn_dataset_new(q, h.dim[0], &shape, NN_ROWS_U8, 0, &d, err);
-    if (!status) status = nn_stream_read(s, d->samples, h.bytes, "the images", err);
+    if (!status) status = nn_stream_read(s, d->block[0].data, h.bytes, "the images", err);
     if (!status) status = nn_stream_end(s, err);
     if (status) {
         nn_dataset_free(d);

@@ -29,4 +29,7 @@ double nn_npy_at(const nn_npy *a, int64_t i);
  * no such member. Stored and deflated members; checks the sizes, the bounds and the CRC-32. */
 nn_status nn_zip_read(const char *p, size_t n, const char *archive, const char *name, size_t max,
                       char **ret, size_t *ret_n, nn_err *err);
+/* The name of the i-th member, n bytes in the archive's memory; NULL past the last. */
+nn_status nn_zip_name(const char *p, size_t n, const char *archive, int i, const char **ret,
+                      size_t *ret_n, nn_err *err);
 #endif

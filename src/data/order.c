@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* order.c - the order in which rows are visited, and batches.
+/* order.c - the order in which rows are visited.
  *
  * Shuffles are Fisher-Yates over Philox streams: (seed, epoch) alone decides, never how often or
  * where a training was interrupted. */
@@ -87,43 +87,4 @@ nn_status nn_data_split(const char *name, int64_t rows, nn_split split, nn_order
     *ret = split == NN_SPLIT_TRAIN ? train : test;
     nn_order_done(split == NN_SPLIT_TRAIN ? &test : &train);
     return NN_OK;
-}
-
-/* Blocks of a fixed length, so that compilers vectorise at -O2 too. */
-enum { BLOCK = 16 };
-
-static void widen_u8(const uint8_t *restrict from, int64_t n, float scale, float offset,
-                     float *restrict to) {
-    int64_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK)
-        for (int j = 0; j < BLOCK; j++) to[i + j] = (float)from[i + j] * scale + offset;
-    for (; i < n; i++) to[i] = (float)from[i] * scale + offset;
-}
-
-static void scale_f32(const float *restrict from, int64_t n, float scale, float offset,
-                      float *restrict to) {
-    int64_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK)
-        for (int j = 0; j < BLOCK; j++) to[i + j] = from[i + j] * scale + offset;
-    for (; i < n; i++) to[i] = from[i] * scale + offset;
-}
-
-void nn_batch_fill(const nn_dataset *d, const uint32_t *index, int64_t n, float *x, int32_t *labels,
-                   float *values) {
-    int64_t width = nn_shape_elements(&d->shape);
-    for (int64_t i = 0; i < n && x; i++) {
-        assert(index[i] < d->rows);
-        int64_t at = (int64_t)index[i] * width;
-        if (d->type == NN_ROWS_U8)
-            widen_u8((const uint8_t *)d->samples + at, width, d->norm.scale, d->norm.offset,
-                     x + i * width);
-        else
-            scale_f32((const float *)d->samples + at, width, d->norm.scale, d->norm.offset,
-                      x + i * width);
-    }
-    for (int64_t i = 0; i < n && labels && d->labels; i++) labels[i] = d->labels[index[i]];
-    if (!values || !d->targets) return;
-    size_t row = (size_t)d->target_width;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(values + (size_t)i * row, d->targets + index[i] * row, row * sizeof(float));
 }

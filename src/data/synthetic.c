@@ -9,9 +9,8 @@
  * test part draws from another stream and has a fifth of the rows. */
 #include "base/hash.h"
 #include "base/rng.h"
-#include "data/format.h"
+#include "data/options.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,61 +26,36 @@ typedef struct recipe {
     bool mirrored, bytes;
 } recipe;
 
-static bool read_int(const char *text, int64_t min, int64_t max, int64_t *ret) {
-    char *end;
-    errno = 0;
-    long long v = strtoll(text, &end, 10);
-    if (end == text || *end || errno || v < min || v > max) return false;
-    *ret = v;
-    return true;
+static bool set_rows(void *to, const char *v) {
+    return nn_data_int(v, 1, UINT32_MAX, &((recipe *)to)->rows);
+}
+static bool set_classes(void *to, const char *v) {
+    return nn_data_int(v, 2, 100000, &((recipe *)to)->classes);
+}
+static bool set_values(void *to, const char *v) {
+    return nn_data_int(v, 0, 10000, &((recipe *)to)->values);
+}
+static bool set_seed(void *to, const char *v) {
+    return nn_data_int(v, 0, INT64_MAX, &((recipe *)to)->seed);
+}
+static bool set_noise(void *to, const char *v) {
+    return nn_data_num(v, 0, 1000, &((recipe *)to)->noise);
+}
+static bool set_shape(void *to, const char *v) {
+    return nn_data_dims(v, &((recipe *)to)->shape);
+}
+static bool set_pattern(void *to, const char *v) {
+    int i = nn_data_word(v, (const char *const[]){"blobs", "mirrored", NULL});
+    ((recipe *)to)->mirrored = i == 1;
+    return i >= 0;
+}
+static bool set_type(void *to, const char *v) {
+    int i = nn_data_word(v, (const char *const[]){"f32", "u8", NULL});
+    ((recipe *)to)->bytes = i == 1;
+    return i >= 0;
 }
 
-static bool set_rows(recipe *r, const char *v) {
-    return read_int(v, 1, UINT32_MAX, &r->rows);
-}
-static bool set_classes(recipe *r, const char *v) {
-    return read_int(v, 2, 100000, &r->classes);
-}
-static bool set_values(recipe *r, const char *v) {
-    return read_int(v, 0, 10000, &r->values);
-}
-static bool set_seed(recipe *r, const char *v) {
-    return read_int(v, 0, INT64_MAX, &r->seed);
-}
-static bool set_noise(recipe *r, const char *v) {
-    char *end;
-    double x = strtod(v, &end);
-    if (end == v || *end || !(x >= 0 && x <= 1000)) return false;
-    r->noise = x;
-    return true;
-}
-static bool set_shape(recipe *r, const char *v) {
-    nn_shape s = {0};
-    char part[24];
-    for (;;) {
-        size_t n = strcspn(v, "x");
-        if (n == 0 || n >= sizeof part || s.rank == NN_MAX_RANK) return false;
-        snprintf(part, sizeof part, "%.*s", (int)n, v);
-        if (!read_int(part, 1, INT32_MAX, &s.dim[s.rank++])) return false;
-        if (!v[n]) break;
-        v += n + 1;
-    }
-    r->shape = s;
-    return nn_shape_elements(&s) > 0;
-}
-static bool set_pattern(recipe *r, const char *v) {
-    r->mirrored = strcmp(v, "mirrored") == 0;
-    return r->mirrored || strcmp(v, "blobs") == 0;
-}
-static bool set_type(recipe *r, const char *v) {
-    r->bytes = strcmp(v, "u8") == 0;
-    return r->bytes || strcmp(v, "f32") == 0;
-}
-
-static const struct {
-    const char *name, *expected;
-    bool (*set)(recipe *r, const char *v);
-} params[] = {
+static const nn_data_param params[] = {
     {"rows",    "a positive integer",              set_rows   },
     {"classes", "an integer from 2 to 100000",     set_classes},
     {"shape",   "lengths joined by x, like 8x8x1", set_shape  },
@@ -91,40 +65,14 @@ static const struct {
     {"values",  "an integer from 0 to 10000",      set_values },
     {"type",    "u8 or f32",                       set_type   },
 };
-enum { N_PARAMS = sizeof params / sizeof *params };
 
-static nn_status set_param(const char *entry, recipe *r, nn_err *err) {
-    const char *eq = strchr(entry, '=');
-    size_t n = eq ? (size_t)(eq - entry) : strlen(entry);
-    for (int i = 0; i < N_PARAMS; i++) {
-        if (strlen(params[i].name) != n || strncmp(params[i].name, entry, n) != 0) continue;
-        if (eq && params[i].set(r, eq + 1)) return NN_OK;
-        return nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: %s must be %s, got '%s'",
-                       params[i].name, params[i].expected, eq ? eq + 1 : "");
-    }
-    nn_status s = nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: no parameter is called '%.*s'",
-                          (int)(n > 40 ? 40 : n), entry);
-    return nn_err_hint(err, s,
-                       "parameters: rows, classes, shape, seed, noise, pattern, values, type");
-}
-
-static nn_status read_recipe(const char *spec, recipe *ret, nn_err *err) {
+static nn_status read_recipe(const nn_data_request *q, recipe *ret, nn_err *err) {
     recipe r = {
         .rows = 1000, .classes = 10, .noise = 0.5, .seed = 1, .shape = {3, {8, 8, 1}}
     };
-    const char *p = strchr(spec, ':');
-    for (p = p ? p + 1 : ""; *p;) {
-        char entry[128];
-        size_t n = strcspn(p, ",");
-        if (n >= sizeof entry)
-            return nn_fail(err, NN_E_VALIDATION_ERROR, "synthetic: a parameter of %zu bytes", n);
-        snprintf(entry, sizeof entry, "%.*s", (int)n, p);
-        nn_status s = set_param(entry, &r, err);
-        if (s) return s;
-        p += n + (p[n] == ',');
-    }
-    *ret = r;
-    return NN_OK;
+    nn_status s = nn_data_params(q, "synthetic", params, sizeof params / sizeof *params, &r, err);
+    if (s == NN_OK) *ret = r;
+    return s;
 }
 
 static void draw(float *p, int64_t n, uint64_t seed, uint64_t stream) {
@@ -133,12 +81,12 @@ static void draw(float *p, int64_t n, uint64_t seed, uint64_t stream) {
 }
 
 static void put(nn_dataset *d, int64_t at, double v) {
-    if (d->type == NN_ROWS_F32) {
-        ((float *)d->samples)[at] = (float)v;
+    if (d->block[0].type == NN_ROWS_F32) {
+        ((float *)d->block[0].data)[at] = (float)v;
         return;
     }
     double byte = round(127.5 + 42.5 * v); /* three deviations reach the ends */
-    ((uint8_t *)d->samples)[at] = (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
+    ((uint8_t *)d->block[0].data)[at] = (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
 static void make_samples(nn_dataset *d, const recipe *r, const float *prototypes) {
@@ -156,14 +104,15 @@ static void make_samples(nn_dataset *d, const recipe *r, const float *prototypes
 
 /* targets = samples x map / sqrt(width), so that their variance does not grow with the width. */
 static void make_targets(nn_dataset *d, const float *map) {
-    int64_t width = nn_shape_elements(&d->shape);
+    int64_t width = nn_shape_elements(&d->block[0].shape);
     for (int64_t i = 0; i < d->rows; i++)
         for (int k = 0; k < d->target_width; k++) {
             double sum = 0;
             for (int64_t j = 0; j < width; j++) {
                 int64_t at = i * width + j;
-                double x = d->type == NN_ROWS_F32 ? (double)((float *)d->samples)[at]
-                                                  : ((uint8_t *)d->samples)[at] / 255.0;
+                double x = d->block[0].type == NN_ROWS_F32
+                               ? (double)((float *)d->block[0].data)[at]
+                               : ((uint8_t *)d->block[0].data)[at] / 255.0;
                 sum += x * (double)map[j * d->target_width + k];
             }
             d->targets[i * d->target_width + k] = (float)(sum / sqrt((double)width));
@@ -185,8 +134,8 @@ static void name_classes(nn_dataset *d, int n) {
 
 static void hash_samples(nn_dataset *d) {
     nn_hash *h = nn_hash_new();
-    size_t n = (size_t)d->rows, size = d->type == NN_ROWS_U8 ? 1 : sizeof(float);
-    nn_hash_add(h, d->samples, n * (size_t)nn_shape_elements(&d->shape) * size);
+    size_t n = (size_t)d->rows, size = d->block[0].type == NN_ROWS_U8 ? 1 : sizeof(float);
+    nn_hash_add(h, d->block[0].data, n * (size_t)nn_shape_elements(&d->block[0].shape) * size);
     if (d->labels) nn_hash_add(h, d->labels, n * sizeof *d->labels);
     if (d->targets) nn_hash_add(h, d->targets, n * (size_t)d->target_width * sizeof(float));
     nn_hash_end_hex(h, d->sha256);
@@ -194,7 +143,7 @@ static void hash_samples(nn_dataset *d) {
 
 static nn_status open_synthetic(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
     recipe r;
-    nn_status s = read_recipe(q->spec, &r, err);
+    nn_status s = read_recipe(q, &r, err);
     if (s) return s;
     int64_t rows = q->split == NN_SPLIT_TRAIN ? r.rows : (r.rows + 4) / 5;
     int64_t width = nn_shape_elements(&r.shape), columns = r.values > 0 ? r.values : 1;
@@ -225,7 +174,7 @@ static nn_status open_synthetic(const nn_data_request *q, nn_dataset **ret, nn_e
 }
 
 static bool recognise(const nn_data_request *q) {
-    return strcmp(q->spec, "synthetic") == 0 || strncmp(q->spec, "synthetic:", 10) == 0;
+    return strcmp(q->spec, "synthetic") == 0;
 }
 
 static bool list(int i, const char *folder, nn_dataset_info *ret) {
@@ -239,5 +188,8 @@ static bool list(int i, const char *folder, nn_dataset_info *ret) {
     return true;
 }
 
-const nn_format nn_format_synthetic = {
-    .name = "synthetic", .recognise = recognise, .open = open_synthetic, .list = list};
+const nn_format nn_format_synthetic = {.name = "synthetic",
+                                       .recognise = recognise,
+                                       .open = open_synthetic,
+                                       .list = list,
+                                       .has_options = true};

@@ -240,7 +240,7 @@ static nn_status build(const table *t, const nn_order *part, const nn_cell *clas
     if (s) return s;
     for (int64_t i = 0; i < part->n; i++) {
         int64_t row = part->index[i];
-        memcpy((float *)d->samples + i * width, t->features + row * width,
+        memcpy((float *)d->block[0].data + i * width, t->features + row * width,
                (size_t)width * sizeof(float));
         const nn_cell *label = &t->labels[row];
         if (classes) {

@@ -47,31 +47,64 @@ static nn_status find_end(const zip *z, size_t *ret, nn_err *err) {
                    "%s: offset %zu: not a zip archive, or truncated: no end record", z->name, z->n);
 }
 
-/* ret->local is SIZE_MAX if no member has this name. */
-static nn_status find_member(const zip *z, const char *name, member *ret) {
-    size_t end = 0;
+/* The directory entry at *at, of the `end` bytes before the end record; moves past it. */
+static nn_status next_entry(const zip *z, size_t end, size_t *at, const unsigned char **ret) {
+    if (*at > end || end - *at < ENTRY_SIZE || u32(z->p + *at) != 0x02014b50)
+        return bad(z, *at, "the archive's directory is damaged");
+    const unsigned char *e = z->p + *at;
+    size_t whole = ENTRY_SIZE + (size_t)u16(e + 28) + u16(e + 30) + u16(e + 32);
+    if (whole > end - *at) return bad(z, *at, "the archive's directory is damaged");
+    *at += whole;
+    *ret = e;
+    return NN_OK;
+}
+
+/* The first entry of that name, or the `nth` of any (name NULL); NULL: there is none. */
+static nn_status find_entry(const zip *z, const char *name, int nth, const unsigned char **ret) {
+    size_t end = 0, want = name ? strlen(name) : 0;
     nn_status s = find_end(z, &end, z->err);
     if (s) return s;
-    unsigned count = u16(z->p + end + 10);
-    size_t at = u32(z->p + end + 16), want = strlen(name);
-    ret->local = SIZE_MAX;
-    for (unsigned i = 0; i < count; i++) {
-        if (at > end || end - at < ENTRY_SIZE || u32(z->p + at) != 0x02014b50)
-            return bad(z, at, "the archive's directory is damaged");
-        const unsigned char *e = z->p + at;
-        size_t name_n = u16(e + 28), whole = ENTRY_SIZE + name_n + u16(e + 30) + u16(e + 32);
-        if (whole > end - at) return bad(z, at, "the archive's directory is damaged");
-        if (name_n == want && memcmp(e + ENTRY_SIZE, name, want) == 0) {
-            *ret = (member){.flags = u16(e + 8),
-                            .method = u16(e + 10),
-                            .crc = u32(e + 16),
-                            .packed = u32(e + 20),
-                            .size = u32(e + 24),
-                            .local = u32(e + 42)};
+    size_t at = u32(z->p + end + 16);
+    int count = (int)u16(z->p + end + 10);
+    *ret = NULL;
+    for (int i = 0; i < count; i++) {
+        const unsigned char *e = NULL;
+        s = next_entry(z, end, &at, &e);
+        if (s) return s;
+        bool found =
+            name ? u16(e + 28) == want && memcmp(e + ENTRY_SIZE, name, want) == 0 : i == nth;
+        if (found) {
+            *ret = e;
             return NN_OK;
         }
-        at += whole;
     }
+    return NN_OK;
+}
+
+/* ret->local is SIZE_MAX if no member has this name. */
+static nn_status find_member(const zip *z, const char *name, member *ret) {
+    const unsigned char *e = NULL;
+    nn_status s = find_entry(z, name, 0, &e);
+    if (s) return s;
+    ret->local = SIZE_MAX;
+    if (e)
+        *ret = (member){.flags = u16(e + 8),
+                        .method = u16(e + 10),
+                        .crc = u32(e + 16),
+                        .packed = u32(e + 20),
+                        .size = u32(e + 24),
+                        .local = u32(e + 42)};
+    return NN_OK;
+}
+
+nn_status nn_zip_name(const char *p, size_t n, const char *archive, int i, const char **ret,
+                      size_t *ret_n, nn_err *err) {
+    zip z = {(const unsigned char *)p, n, archive, err};
+    const unsigned char *e = NULL;
+    nn_status s = find_entry(&z, NULL, i, &e);
+    if (s) return s;
+    *ret = e ? (const char *)e + ENTRY_SIZE : NULL;
+    *ret_n = e ? u16(e + 28) : 0;
     return NN_OK;
 }
 

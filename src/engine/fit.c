@@ -16,20 +16,69 @@ static nn_status misfit(const nn_graph *g, const nn_node *at, const nn_dataset *
     return s;
 }
 
-static nn_status check_input(const nn_graph *g, const nn_dataset *d, nn_err *err) {
-    if (g->n_inputs != 1)
-        return nn_fail(err, NN_E_UNSUPPORTED,
-                       "network '%s' has %d inputs; training from a data set needs one", g->name,
-                       g->n_inputs);
-    const nn_node *in = &g->nodes[g->inputs[0]];
-    if (nn_dataset_fits(d, &in->shape)) return NN_OK;
-    char want[128], have[128], network[192], data[192];
+/* The names of the data's blocks, for messages. */
+static const char *block_names(const nn_dataset *d, char *buf, size_t cap) {
+    size_t n = 0;
+    *buf = 0;
+    for (int i = 0; i < d->n_blocks && n < cap; i++)
+        n += (size_t)snprintf(buf + n, cap - n, "%s%s", i ? ", " : "",
+                              d->block[i].name ? d->block[i].name : "one without a name");
+    return buf;
+}
+
+static nn_status no_block(const nn_graph *g, const nn_node *in, const nn_dataset *d, nn_err *err) {
+    char network[192], data[256], names[192];
+    snprintf(network, sizeof network, "the network has %d input%s, one of them '%.100s'",
+             g->n_inputs, g->n_inputs == 1 ? "" : "s", in->layer_name);
+    snprintf(data, sizeof data, "the data has samples for: %s",
+             block_names(d, names, sizeof names));
+    nn_status s = misfit(g, in, d, err, network, data);
+    return nn_err_hint(err, s, "name an array %s (or %s_train and %s_test)", in->layer_name,
+                       in->layer_name, in->layer_name);
+}
+
+static nn_status check_input(const nn_graph *g, int i, const nn_dataset *d, int *ret, nn_err *err) {
+    const nn_node *in = &g->nodes[g->inputs[i]];
+    int at = nn_dataset_block(d, in->layer_name, g->n_inputs == 1);
+    if (at < 0) return no_block(g, in, d, err);
+    *ret = at;
+    if (nn_block_fits(&d->block[at], &in->shape)) return NN_OK;
+    char want[128], have[128], network[288], data[192];
     nn_shape_print(&in->shape, false, want, sizeof want);
-    nn_shape_print(&d->shape, false, have, sizeof have);
-    snprintf(network, sizeof network, "the network's input is %s", want);
+    nn_shape_print(&d->block[at].shape, false, have, sizeof have);
+    if (g->n_inputs == 1)
+        snprintf(network, sizeof network, "the network's input is %s", want);
+    else
+        snprintf(network, sizeof network, "the network's input '%.100s' is %s", in->layer_name,
+                 want);
     snprintf(data, sizeof data, "a sample is %s", have);
     nn_status s = misfit(g, in, d, err, network, data);
     return nn_err_hint(err, s, "write input: %s", have);
+}
+
+/* A model keeps one normalisation for all of its inputs. */
+static nn_status check_normalisation(const nn_graph *g, const nn_dataset *d, const nn_fit *f,
+                                     nn_err *err) {
+    const nn_normalisation *a = &d->block[f->block[0]].norm;
+    for (int i = 1; i < f->n_inputs; i++) {
+        const nn_normalisation *b = &d->block[f->block[i]].norm;
+        if (a->scale == b->scale && a->offset == b->offset) continue;
+        nn_status s =
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    "network '%s' and data set '%s': the samples of input '%s' are scaled "
+                    "by %g, those of '%s' by %g; a model keeps one scale for all inputs",
+                    g->name, d->name, g->nodes[g->inputs[0]].layer_name, (double)a->scale,
+                    g->nodes[g->inputs[i]].layer_name, (double)b->scale);
+        return nn_err_hint(err, s, "save bytes as float32, divided by 255");
+    }
+    return NN_OK;
+}
+
+static nn_status check_inputs(const nn_graph *g, const nn_dataset *d, nn_fit *f, nn_err *err) {
+    nn_status s = NN_OK;
+    for (f->n_inputs = 0; !s && f->n_inputs < g->n_inputs; f->n_inputs++)
+        s = check_input(g, f->n_inputs, d, &f->block[f->n_inputs], err);
+    return s ? s : check_normalisation(g, d, f, err);
 }
 
 /* A score for each class, at one site (engine/loss.h): a row has one label. */
@@ -85,8 +134,9 @@ static nn_status check_values(const nn_graph *g, const nn_dataset *d, int64_t ou
     return nn_err_hint(err, s, "give the last layer %d units", d->target_width);
 }
 
-nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_feed *ret, nn_err *err) {
-    nn_status s = check_input(g, d, err);
+nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_err *err) {
+    nn_fit fit;
+    nn_status s = check_inputs(g, d, &fit, err);
     if (s != NN_OK) return s;
     if (d->rows < 1) return nn_fail(err, NN_E_DATA_ERROR, "data set '%s' has no rows", d->name);
     if (!d->labels && !d->targets)
@@ -101,21 +151,21 @@ nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_feed *ret, nn_
             g->name, nn_loss_name(g->train.loss), d->name, d->target_width);
         return nn_err_hint(err, s, "use mean_squared_error or binary_crossentropy");
     }
-    nn_feed feed = classes ? NN_FEED_LABEL : NN_FEED_VALUES;
+    fit.feed = classes ? NN_FEED_LABEL : NN_FEED_VALUES;
     if (classes)
         s = check_classes(g, d, outputs, err);
     else if (d->labels)
-        s = check_classes_as_values(g, d, outputs, &feed, err);
+        s = check_classes_as_values(g, d, outputs, &fit.feed, err);
     else
         s = check_values(g, d, outputs, err);
-    if (s == NN_OK) *ret = feed;
+    if (s == NN_OK) *ret = fit;
     return s;
 }
 
 void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,
-                  int64_t outputs, float *x, int32_t *labels, float *values) {
-    nn_batch_fill(d, index, n, x, feed == NN_FEED_LABEL ? labels : NULL,
-                  feed == NN_FEED_VALUES ? values : NULL);
+                  int64_t outputs, int32_t *labels, float *values) {
+    nn_batch_targets(d, index, n, feed == NN_FEED_LABEL ? labels : NULL,
+                     feed == NN_FEED_VALUES ? values : NULL);
     if (feed == NN_FEED_BINARY)
         for (int64_t i = 0; i < n; i++) values[i] = (float)d->labels[index[i]];
     if (feed == NN_FEED_ONE_HOT) {

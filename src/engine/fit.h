@@ -14,10 +14,16 @@ typedef enum nn_feed {
     NN_FEED_ONE_HOT, /* a value a class */
 } nn_feed;
 
-/* NN_E_DSL_ERROR or NN_E_DATA_ERROR, with both sides named, when d cannot be fed to g. */
-nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_feed *ret, nn_err *err);
+/* Which of the data's blocks each input of the network takes, and what the loss takes. */
+typedef struct nn_fit {
+    int n_inputs, block[NN_DATASET_BLOCKS];
+    nn_feed feed;
+} nn_fit;
 
-/* Fills x and whichever of labels (n) and values (n x outputs) the feed uses. Never allocates. */
+/* NN_E_DSL_ERROR or NN_E_DATA_ERROR, with both sides named, when d cannot be fed to g. */
+nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_err *err);
+
+/* Fills whichever of labels (n) and values (n x outputs) the feed uses. Never allocates. */
 void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,
-                  int64_t outputs, float *x, int32_t *labels, float *values);
+                  int64_t outputs, int32_t *labels, float *values);
 #endif

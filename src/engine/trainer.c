@@ -22,7 +22,7 @@ typedef struct trainer {
     const nn_graph *graph;
     const nn_train_options *o;
     nn_exec *exec;
-    nn_feed feed;
+    nn_fit fit, test_fit;
     int64_t outputs, batch, steps; /* elements of an output row; rows of a batch; steps an epoch */
     bool has_accuracy;             /* of continuous targets there is none */
     nn_order train, valid, order;  /* row numbers; order: of the running epoch */
@@ -174,21 +174,29 @@ static nn_status fail_nan(const trainer *t, const nn_step *step, nn_err *err) {
 
 /* ---- steps, epochs ---- */
 
-static nn_targets fill(const trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n) {
-    nn_feed_fill(t->feed, d, index, n, t->outputs, t->exec->engine->input(t->exec, 0), t->labels,
-                 t->values);
-    bool labels = t->feed == NN_FEED_LABEL;
-    return (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
+static nn_status fill(const trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n,
+                      nn_targets *ret, nn_err *err) {
+    const nn_fit *fit = d == t->o->test ? &t->test_fit : &t->fit;
+    for (int i = 0; i < fit->n_inputs; i++) {
+        nn_status s = nn_batch_fill(&d->block[fit->block[i]], index, n,
+                                    t->exec->engine->input(t->exec, i), err);
+        if (s != NN_OK) return s;
+    }
+    nn_feed_fill(fit->feed, d, index, n, t->outputs, t->labels, t->values);
+    bool labels = fit->feed == NN_FEED_LABEL;
+    *ret = (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
+    return NN_OK;
 }
 
 static nn_status train_step(trainer *t, nn_err *err) {
     int64_t begin = t->at.step * t->batch, start = nn_clock_mono();
     int64_t rows = t->order.n - begin < t->batch ? t->order.n - begin : t->batch;
-    nn_targets targets = fill(t, t->o->train, t->order.index + begin, rows);
+    nn_targets targets;
     const nn_optimizer *o = &t->graph->train.optimizer;
     t->exec->engine->set_learning_rate(t->exec, nn_learning_rate_at(o, t->at.updates, t->at.epoch));
     nn_step step;
-    nn_status s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
+    nn_status s = fill(t, t->o->train, t->order.index + begin, rows, &targets, err);
+    if (s == NN_OK) s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
     double spent = seconds_since(start);
@@ -215,9 +223,10 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
         if (stop_wanted(t)) return cancel(t, err);
         int64_t rows = n - begin < t->batch ? n - begin : t->batch;
         for (int64_t i = 0; !index && i < rows; i++) t->index[i] = (uint32_t)(begin + i);
-        nn_targets targets = fill(t, d, index ? index + begin : t->index, rows);
+        nn_targets targets;
         nn_step step;
-        nn_status s = t->exec->engine->evaluate(t->exec, rows, &targets, &step, err);
+        nn_status s = fill(t, d, index ? index + begin : t->index, rows, &targets, err);
+        if (s == NN_OK) s = t->exec->engine->evaluate(t->exec, rows, &targets, &step, err);
         if (s != NN_OK) return s;
         loss += step.loss * (double)rows;
         correct += step.correct;
@@ -270,13 +279,12 @@ static nn_status out_of_memory(nn_err *err) {
 static nn_status check(trainer *t, nn_err *err) {
     const nn_graph *g = t->graph;
     nn_loss_plan plan; /* refuses outputs that no loss can be taken of */
-    nn_feed test_feed;
     nn_status s = nn_trainer_supports(&g->train, err);
     if (s == NN_OK) s = nn_loss_plan_make(g, &plan, err);
-    if (s == NN_OK) s = nn_fit_check(g, t->o->train, &t->feed, err);
+    if (s == NN_OK) s = nn_fit_check(g, t->o->train, &t->fit, err);
     if (s == NN_OK && t->o->test) {
-        s = nn_fit_check(g, t->o->test, &test_feed, err);
-        if (s == NN_OK && test_feed != t->feed)
+        s = nn_fit_check(g, t->o->test, &t->test_fit, err);
+        if (s == NN_OK && t->test_fit.feed != t->fit.feed)
             s = nn_fail(err, NN_E_DATA_ERROR,
                         "data sets '%s' (train) and '%s' (test) hold different kinds of targets",
                         t->o->train->name, t->o->test->name);
@@ -287,7 +295,7 @@ static nn_status check(trainer *t, nn_err *err) {
     if (!trainable)
         return nn_fail(err, NN_E_DSL_ERROR, "network '%s' has no weights to train", g->name);
     t->outputs = plan.outputs;
-    t->has_accuracy = g->train.loss != NN_LOSS_MSE || t->feed != NN_FEED_VALUES;
+    t->has_accuracy = g->train.loss != NN_LOSS_MSE || t->fit.feed != NN_FEED_VALUES;
     return NN_OK;
 }
 
@@ -451,8 +459,8 @@ static nn_status hand_over(trainer *t, const nn_train_result *r, nn_model *m, nn
     m->certificate = NULL;
     m->class_names = names;
     m->n_classes = t->o->train->labels ? t->o->train->classes : 0;
-    m->scale = t->o->train->norm.scale;
-    m->offset = t->o->train->norm.offset;
+    m->scale = t->o->train->block[t->fit.block[0]].norm.scale;
+    m->offset = t->o->train->block[t->fit.block[0]].norm.offset;
     m->summary = summary_json(t, r);
     t->exec->engine->get_weights(t->exec, m->weights);
     return NN_OK;

@@ -139,7 +139,7 @@ TEST(training_learns) {
         assert_int_equal(w.last[NN_TRAIN_EPOCH].total, 90);
         CHECK(w.last[NN_TRAIN_EPOCH].val_loss == r.val_loss);
         assert_int_equal(m->n_classes, 3);
-        CHECK(m->scale == d->norm.scale && m->offset == d->norm.offset);
+        CHECK(m->scale == d->block[0].norm.scale && m->offset == d->block[0].norm.offset);
         nn_json *set = nn_json_get(m->summary, "dataset");
         assert_string_equal(nn_json_str(nn_json_get(set, "sha256"), ""), d->sha256);
         assert_string_equal(nn_json_str(nn_json_get(m->summary, "seed"), ""), "7");
@@ -179,8 +179,8 @@ static void spy_on(bool shuffle) {
     nn_train_result r;
     nn_graph *g = net_build("input 1; dense 1");
     nn_dataset *d = dataset("synthetic:rows=10,values=1,shape=1", NN_SPLIT_TRAIN);
-    for (int i = 0; i < 10; i++) ((float *)d->samples)[i] = (float)i;
-    d->norm = (nn_normalisation){.scale = 1};
+    for (int i = 0; i < 10; i++) ((float *)d->block[0].data)[i] = (float)i;
+    d->block[0].norm = (nn_normalisation){.scale = 1};
     g->train.epochs = 2;
     g->train.batch_size = 4;
     g->train.validation_split = 0;
@@ -454,8 +454,8 @@ TEST(data_that_is_not_finite_is_named) {
         nn_dataset *d = dataset(SET, NN_SPLIT_TRAIN);
         nn_train_result r;
         nn_err err;
-        if (d->type != NN_ROWS_F32) fail_msg("the synthetic set is no longer of floats");
-        for (int64_t k = 0; k < d->rows * 64; k += 64) ((float *)d->samples)[k] = NAN;
+        if (d->block[0].type != NN_ROWS_F32) fail_msg("the synthetic set is no longer of floats");
+        for (int64_t k = 0; k < d->rows * 64; k += 64) ((float *)d->block[0].data)[k] = NAN;
         nn_train_options o = {.engine = running(i), .train = d, .threads = 1};
         assert_int_equal(train(cnn(1), &o, &r, NULL, &err), NN_E_NAN_LOSS);
         assert_non_null(strstr(err.msg, "epoch 1, step 1"));
@@ -514,11 +514,11 @@ TEST(data_of_classes_serves_losses_over_values) {
              &err);
     nn_dataset *d = dataset("synthetic:rows=40,classes=3,shape=4", NN_SPLIT_TRAIN);
     uint32_t index[2] = {4, 9};
-    float x[8], values[6];
-    nn_feed_fill(NN_FEED_ONE_HOT, d, index, 2, 3, x, NULL, values);
+    float values[6];
+    nn_feed_fill(NN_FEED_ONE_HOT, d, index, 2, 3, NULL, values);
     for (int i = 0; i < 2; i++)
         for (int c = 0; c < 3; c++) CHECK(values[i * 3 + c] == (d->labels[index[i]] == c));
-    nn_feed_fill(NN_FEED_BINARY, d, index, 2, 1, x, NULL, values);
+    nn_feed_fill(NN_FEED_BINARY, d, index, 2, 1, NULL, values);
     CHECK(values[0] == (float)d->labels[4] && values[1] == (float)d->labels[9]);
     nn_dataset_free(d);
 }

@@ -22,14 +22,14 @@ static void gather(const char *text, int rows, int width, double *label_of, char
     for (int split = 0; split < 2; split++) {
         DATASET *d = NULL;
         CHECK_OK(nn_dataset_open(path, split ? NN_SPLIT_TEST : NN_SPLIT_TRAIN, &d, &err), &err);
-        assert_int_equal(d->shape.rank, 1);
-        assert_int_equal(d->shape.dim[0], width);
-        assert_int_equal(d->type, NN_ROWS_F32);
+        assert_int_equal(d->block[0].shape.rank, 1);
+        assert_int_equal(d->block[0].shape.dim[0], width);
+        assert_int_equal(d->block[0].type, NN_ROWS_F32);
         assert_int_equal(d->rows,
                          split ? (rows / 5 ? rows / 5 : 1) : rows - (rows / 5 ? rows / 5 : 1));
         seen += d->rows;
         for (int64_t i = 0; i < d->rows; i++) {
-            int key = (int)((float *)d->samples)[i * width];
+            int key = (int)((float *)d->block[0].data)[i * width];
             label_of[key] = d->labels ? d->labels[i] : (double)d->targets[i];
         }
         for (int i = 0; i < d->classes && names; i++)

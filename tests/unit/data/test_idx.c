@@ -16,14 +16,14 @@ static void put_pair(folder *f, const char *part, const char *suffix) {
 
 static void check_content(const nn_dataset *d) {
     assert_int_equal(d->rows, 2);
-    assert_int_equal(d->type, NN_ROWS_U8);
-    assert_int_equal(d->shape.rank, 3);
-    assert_int_equal(d->shape.dim[0], 2);
-    assert_int_equal(d->shape.dim[1], 3);
-    assert_int_equal(d->shape.dim[2], 1);
+    assert_int_equal(d->block[0].type, NN_ROWS_U8);
+    assert_int_equal(d->block[0].shape.rank, 3);
+    assert_int_equal(d->block[0].shape.dim[0], 2);
+    assert_int_equal(d->block[0].shape.dim[1], 3);
+    assert_int_equal(d->block[0].shape.dim[2], 1);
     assert_int_equal(d->classes, 2);
     assert_null(d->class_names);
-    assert_memory_equal(d->samples, images + 16, 12);
+    assert_memory_equal(d->block[0].data, images + 16, 12);
     assert_int_equal(d->labels[0], 1);
     assert_int_equal(d->labels[1], 0);
 }
@@ -208,7 +208,7 @@ TEST(idx_fashion_mnist) {
                  &err);
         assert_string_equal(d->name, "fashion-mnist");
         assert_int_equal(d->rows, split ? 10000 : 60000);
-        assert_int_equal(nn_shape_elements(&d->shape), 784);
+        assert_int_equal(nn_shape_elements(&d->block[0].shape), 784);
         int count[10] = {0};
         for (int64_t i = 0; i < d->rows; i++) count[d->labels[i]]++;
         for (int c = 0; c < 10; c++) assert_int_equal(count[c], d->rows / 10);

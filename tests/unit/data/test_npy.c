@@ -32,11 +32,11 @@ static void check_keras(const char *spec) {
     CHECK_OK(nn_dataset_open(spec, NN_SPLIT_TEST, &b, &err), &err);
     assert_int_equal(a->rows, 6);
     assert_int_equal(b->rows, 2);
-    assert_int_equal(a->shape.rank, 3);
-    assert_int_equal(a->shape.dim[2], 1);
+    assert_int_equal(a->block[0].shape.rank, 3);
+    assert_int_equal(a->block[0].shape.dim[2], 1);
     assert_int_equal(a->classes, 3);
     assert_int_equal(b->classes, 3); /* of the training part, although the test part shows two */
-    for (int i = 0; i < 36; i++) assert_int_equal(((uint8_t *)a->samples)[i], i);
+    for (int i = 0; i < 36; i++) assert_int_equal(((uint8_t *)a->block[0].data)[i], i);
     for (int i = 0; i < 6; i++) assert_int_equal(a->labels[i], i % 3);
     assert_int_equal(b->labels[1], 1);
 }
@@ -71,10 +71,10 @@ TEST(npz_one_pair_is_divided) {
         CHECK_OK(nn_dataset_open(f.names[0], split ? NN_SPLIT_TEST : NN_SPLIT_TRAIN, &d, &err),
                  &err);
         assert_int_equal(d->rows, split ? 2 : 8);
-        assert_int_equal(d->type, NN_ROWS_F32);
+        assert_int_equal(d->block[0].type, NN_ROWS_F32);
         assert_int_equal(d->classes, 3);
         for (int64_t i = 0; i < d->rows; i++) {
-            int row = (int)((float *)d->samples)[2 * i] / 2;
+            int row = (int)((float *)d->block[0].data)[2 * i] / 2;
             assert_int_equal(d->labels[i], row % 3);
             seen |= 1 << row;
         }
@@ -98,7 +98,7 @@ TEST(npz_values_of_every_type) {
         DATASET *d = NULL;
         CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TRAIN, &d, &err), &err);
         for (int j = 0; j < 12; j++)
-            assert_float_equal(((float *)d->samples)[j], (float)(j - 6), 0);
+            assert_float_equal(((float *)d->block[0].data)[j], (float)(j - 6), 0);
         assert_float_equal(d->targets[3], 3.5f, 0);
         assert_int_equal(d->target_width, 1);
         CHECK_REFUSED(f.names[0], NN_SPLIT_TEST, NN_E_DATA_ERROR, "holds no samples for testing");
@@ -225,4 +225,63 @@ TEST(npy_headers) {
     check_header("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", "neither True nor False");
     check_header("[]", "not a dictionary");
     check_header("{'descr': '<f4'", "expected , or }");
+}
+
+/* Arrays of several inputs carry the inputs' names; a pair for all is divided once for all. */
+TEST(several_inputs_by_name) {
+    static const char *const scripts[] = {
+        "np.savez('s.npz', image=np.arange(80, dtype='u1').reshape(10,4,2), age=np.arange(10.),"
+        "words=np.arange(30).reshape(10,3), y=np.arange(10) % 2, note=np.array('text'), odd=np.zeros(3))",
+        "np.savez('s.npz', image_train=np.arange(80, dtype='u1').reshape(10,4,2), age_train=np.arange(10.),"
+        "words_train=np.arange(30).reshape(10,3), y_train=np.arange(10) % 2,"
+        "image_test=np.zeros((2,4,2), 'u1'), age_test=np.zeros(2), words_test=np.zeros((2,3), 'i4'),"
+        "y_test=np.arange(2))"};
+    for (int i = 0; i < 2; i++) {
+        nn_err err;
+        FOLDER f;
+        DATASET *d = NULL;
+        folder_init(&f);
+        numpy(&f, scripts[i], (const char *const[]){"s.npz", NULL});
+        CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TRAIN, &d, &err), &err);
+        assert_int_equal(d->rows, i ? 10 : 8);
+        assert_int_equal(d->n_blocks, 3);
+        int image = nn_dataset_block(d, "image", false), age = nn_dataset_block(d, "age", false),
+            words = nn_dataset_block(d, "words", false);
+        assert_int_equal(nn_dataset_block(d, "colour", true), -1);
+        assert_int_equal(d->block[image].type, NN_ROWS_U8);
+        assert_int_equal(d->block[words].type, NN_ROWS_F32); /* tokens stay what they are */
+        assert_float_equal(d->block[words].norm.scale, 1, 0);
+        assert_int_equal(d->block[image].shape.rank, 3);
+        assert_int_equal(d->block[age].shape.dim[0], 1);
+        for (uint32_t r = 0; r < (uint32_t)d->rows; r++) {
+            float a, w[3], x[8];
+            CHECK_OK(nn_batch_fill(&d->block[age], &r, 1, &a, &err), &err);
+            CHECK_OK(nn_batch_fill(&d->block[words], &r, 1, w, &err), &err);
+            CHECK_OK(nn_batch_fill(&d->block[image], &r, 1, x, &err), &err);
+            assert_float_equal(w[2], 3 * a + 2, 0);
+            assert_float_equal(x[1], (8 * a + 1) / 255, 1e-6f);
+            assert_int_equal(d->labels[r], (int)a % 2);
+        }
+    }
+}
+
+TEST(samples_beside_x_have_names_too) {
+    nn_err err;
+    FOLDER f;
+    DATASET *d = NULL;
+    folder_init(&f);
+    numpy(&f, "np.savez('s.npz', x=np.arange(12.).reshape(6,2), z=np.arange(6.), y=np.arange(6.))",
+          (const char *const[]){"s.npz", NULL});
+    CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TEST, &d, &err), &err);
+    assert_int_equal(d->n_blocks, 2);
+    assert_int_equal(nn_dataset_block(d, "pixels", true),
+                     0); /* the only input, whatever its name */
+    assert_int_equal(nn_dataset_block(d, "pixels", false), -1);
+    assert_float_equal(((float *)d->block[1].data)[0], d->targets[0], 0);
+}
+
+TEST(inputs_of_a_part_must_agree) {
+    check_script("np.savez('s.npz', a_train=np.zeros((3,2)), b_train=np.zeros((3,2), dtype='c8'),"
+                 "y_train=np.zeros(3))",
+                 "element type that is not read");
 }

@@ -101,16 +101,19 @@ TEST(batch_fill_bytes) {
     for (int i = 0; i < ROWS * WIDTH; i++) raw[i] = (uint8_t)(i * 7);
     nn_dataset d = {
         .rows = ROWS,
-        .shape = {1,          {WIDTH}},
-        .samples = raw,
         .labels = labels,
-        .norm = {1.0f / 255, 0.5f   }
+    };
+    nn_block b = {
+        .shape = {1,          {WIDTH}},
+          .stride = WIDTH, .data = raw, .norm = {1.0f / 255, 0.5f   }
     };
     const uint32_t index[] = {2, 0, 2, 1};
     float x[4 * WIDTH + 1];
     int32_t y[4];
     x[4 * WIDTH] = -77;
-    nn_batch_fill(&d, index, 4, x, y, NULL);
+    nn_err err;
+    CHECK_OK(nn_batch_fill(&b, index, 4, x, &err), &err);
+    nn_batch_targets(&d, index, 4, y, NULL);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(y[i], labels[index[i]]);
         for (int j = 0; j < WIDTH; j++) {
@@ -125,17 +128,19 @@ TEST(batch_fill_floats_and_values) {
     float raw[] = {1, 2, 3, 4, 5, 6}, targets[] = {10, 11, 20, 21, 30, 31};
     nn_dataset d = {
         .rows = 3,
-        .shape = {1, {2}},
-        .type = NN_ROWS_F32,
-        .samples = raw,
         .targets = targets,
         .target_width = 2,
-        .norm = {2, -1 }
+    };
+    nn_block b = {
+        .shape = {1, {2}},
+          .type = NN_ROWS_F32, .stride = 2, .data = raw, .norm = {2, -1 }
     };
     const uint32_t index[] = {1, 2};
     float x[4], v[4];
     int32_t y[2] = {-9, -9};
-    nn_batch_fill(&d, index, 2, x, y, v);
+    nn_err err;
+    CHECK_OK(nn_batch_fill(&b, index, 2, x, &err), &err);
+    nn_batch_targets(&d, index, 2, y, v);
     const float want_x[] = {5, 7, 9, 11}, want_v[] = {20, 21, 30, 31};
     assert_memory_equal(x, want_x, sizeof x);
     assert_memory_equal(v, want_v, sizeof v);
