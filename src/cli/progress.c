@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 
 #include "cli/cli.h"
+#include "engine/summary.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,6 +56,11 @@ void nn_progress_end(nn_progress *p) {
     p->drawn = false;
 }
 
+static void other_metric(void *ctx, const char *name, double value) {
+    nn_progress *p = ctx;
+    fprintf(p->out, "  %s %.4f", name, value);
+}
+
 static void epoch_line(nn_progress *p, const nn_train_event *e) {
     char rate[32], took[32];
     nn_progress_end(p);
@@ -62,9 +68,17 @@ static void epoch_line(nn_progress *p, const nn_train_event *e) {
             e->loss, e->accuracy);
     if (!isnan(e->val_loss))
         fprintf(p->out, "  validation loss %.4f  accuracy %.4f", e->val_loss, e->val_accuracy);
+    nn_metric_values_each(&e->metrics, "", other_metric, p);
+    nn_metric_values_each(&e->val_metrics, "val_", other_metric, p);
     fprintf(p->out, "  %s samples/s  %s\n", nn_print_count((int64_t)e->rate, rate),
             print_time(e->seconds, took));
     fflush(p->out);
+}
+
+static void other_number(void *ctx, const char *name, double value) {
+    nn_jw *w = ctx;
+    nn_jw_key(w, name);
+    nn_jw_num(w, value);
 }
 
 static void json_line(nn_progress *p, const nn_train_event *e) {
@@ -105,6 +119,8 @@ static void json_line(nn_progress *p, const nn_train_event *e) {
         nn_jw_key(&w, numbers[i].key);
         nn_jw_num(&w, numbers[i].value);
     }
+    nn_metric_values_each(&e->metrics, "", other_number, &w);
+    nn_metric_values_each(&e->val_metrics, "val_", other_number, &w);
     if (e->path) {
         nn_jw_key(&w, "path");
         nn_jw_str(&w, e->path);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "engine/summary.h"
 #include "jobs/train_run.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ static nn_status read_options(const nn_args *a, nn_train_job *job, nn_json **ret
     job->dataset = nn_opt(a, "data");
     job->engine = nn_opt(a, "engine");
     job->resume = nn_opt_given(a, "resume");
+    job->best = nn_opt_given(a, "best");
     if (nn_opt(a, "seed")) {
         *ret_hyper = nn_json_new_object();
         nn_json_set(*ret_hyper, "seed", nn_json_new_int(seed));
@@ -54,6 +56,14 @@ static void on_warning(void *ctx, const char *text) {
 
 static void set_num(nn_json *o, const char *key, double v) {
     nn_json_set(o, key, nn_json_new_num(v)); /* NAN, not measured, becomes null */
+}
+
+static void set_other(void *o, const char *key, double v) {
+    set_num(o, key, v);
+}
+
+static void put_other(void *out, const char *name, double v) {
+    nn_buf_printf(out, ", %s %.4f", name, v);
 }
 
 static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o, bool json,
@@ -75,6 +85,11 @@ static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o
         set_num(v, "val_accuracy", r->val_accuracy);
         set_num(v, "test_loss", r->test_loss);
         set_num(v, "test_accuracy", r->test_accuracy);
+        nn_metric_values_each(&r->metrics, "", set_other, v);
+        nn_metric_values_each(&r->val_metrics, "val_", set_other, v);
+        nn_metric_values_each(&r->test_metrics, "test_", set_other, v);
+        if (r->best_epoch) nn_json_set(v, "best_epoch", nn_json_new_int(r->best_epoch));
+        nn_json_set(v, "stopped_early", nn_json_new_bool(r->stopped_early));
         set_num(v, "seconds", r->seconds);
         set_num(v, "samples_per_s", r->samples_per_s);
         nn_json_dump(v, 0, &out);
@@ -83,7 +98,16 @@ static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o
     }
     char rate[32];
     if (!isnan(r->test_accuracy))
-        nn_buf_printf(&out, "test accuracy %.4f, loss %.4f\n", r->test_accuracy, r->test_loss);
+        nn_buf_printf(&out, "test accuracy %.4f, loss %.4f", r->test_accuracy, r->test_loss);
+    else if (!isnan(r->test_loss))
+        nn_buf_printf(&out, "test loss %.4f", r->test_loss);
+    nn_metric_values_each(&r->test_metrics, "", put_other, &out);
+    if (out.n) nn_buf_putc(&out, '\n');
+    if (r->stopped_early)
+        nn_buf_printf(&out, "stopped early after epoch %lld\n", (long long)r->epochs);
+    if (r->best_epoch)
+        nn_buf_printf(&out, "these are the weights of epoch %lld, the best one\n",
+                      (long long)r->best_epoch);
     nn_buf_printf(&out, "wrote %s: %s, %ld epoch%s of %s in %.1f s, %s samples/s\n", job->output,
                   o->model->graph->name, (long)r->epochs, r->epochs == 1 ? "" : "s", o->data_name,
                   r->seconds, nn_print_count((int64_t)r->samples_per_s, rate));
@@ -154,6 +178,7 @@ static const nn_option options[] = {
     {"engine",           0,   "NAME", "what trains (default: native, and reference for what native lacks)", "native|reference"},
     {"checkpoint",       0,   "FILE", "written after each epoch (default: the model file with .checkpoint, removed at the end)", NULL},
     {"resume",           0,   NULL,   "go on from the checkpoint", NULL},
+    {"best",             0,   NULL,   "keep the weights of the best epoch (default: of the last, unless early_stopping says so)", NULL},
     NN_CLI_SET,
     NN_CLI_AUTO_FLATTEN,
     {"json",             0,   NULL,   "print progress and result as JSON lines", NULL},

@@ -32,21 +32,37 @@ static void hash_graph(const nn_graph *g, char ret[NN_SHA256_HEX]) {
     nn_sha256_hex(nn_buf_str(&text), text.n, ret);
 }
 
-static void hash_contents(const char *record, const void *weights, size_t n_weights,
-                          const void *state, size_t n_state, char ret[NN_SHA256_HEX]) {
+/* A slab, or several after each other. */
+typedef struct part {
+    const char *name;
+    const void *data; /* NULL: left out */
+    size_t floats;
+} part;
+enum { PARTS = 3 };
+
+static void hash_contents(const char *record, const part *parts, char ret[NN_SHA256_HEX]) {
     nn_hash *h = nn_hash_new();
     nn_hash_add(h, record, strlen(record));
-    nn_hash_add(h, weights, n_weights * sizeof(float));
-    nn_hash_add(h, state, n_state * sizeof(float));
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].data) nn_hash_add(h, parts[i].data, parts[i].floats * sizeof(float));
     nn_hash_end_hex(h, ret);
+}
+
+static void name_parts(const nn_graph *g, part ret[PARTS]) {
+    size_t slab = (size_t)g->slab, slots = (size_t)nn_exec_slots(g);
+    ret[0] = (part){"weights", NULL, slab};
+    ret[1] = (part){"state", NULL, slab * slots};
+    ret[2] = (part){"best", NULL, slab};
 }
 
 /* ---- the record as JSON; one list serves both directions ---- */
 
 /* clang-format off */
+#define SUM(m) D(sums.m)
 #define RECORD_MEMBERS(I, D, T)                                                                    \
     I(epoch) I(step) D(loss_sum) I(correct) I(counted) I(rows) I(updates) I(threads) I(winograd) T(engine)    \
-    D(loss) D(accuracy) D(val_loss) D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)
+    D(loss) D(accuracy) D(val_loss) D(val_accuracy) D(seconds) D(busy) I(samples) T(data_sha256)         \
+    D(best) I(best_epoch) I(waited) NN_METRIC_SUMS(SUM)
 /* clang-format on */
 
 /* Doubles as hexadecimal text: exact, and a NaN has a spelling. */
@@ -92,37 +108,40 @@ static bool read_record(const nn_json *v, nn_checkpoint *ret) {
 #undef T
     *ret = c;
     return c.epoch >= 0 && c.step >= 0 && c.rows >= 0 && c.correct >= 0 && c.correct <= c.counted &&
-           c.updates >= 0 && c.threads >= 1 && c.samples >= 0 && isfinite(c.loss_sum) &&
-           isfinite(c.seconds) && isfinite(c.busy);
+           c.waited >= 0 && c.best_epoch >= 0 && c.updates >= 0 && c.threads >= 1 &&
+           c.samples >= 0 && isfinite(c.loss_sum) && isfinite(c.seconds) && isfinite(c.busy);
 }
 
 /* ---- the file ---- */
 
 nn_status nn_checkpoint_save(const char *path, const nn_graph *g, const nn_checkpoint *c,
-                             const float *weights, const float *state, nn_err *err) {
-    size_t n_weights = (size_t)g->slab, n_state = n_weights * (size_t)nn_exec_slots(g);
+                             const nn_checkpoint_slabs *slabs, nn_err *err) {
     char contents[NN_SHA256_HEX], file[65];
     NN_BUF record = {0};
     record_text(c, g, &record);
     if (nn_buf_failed(&record))
         return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory to save '%s'", path);
-    hash_contents(nn_buf_str(&record), weights, n_weights, state, n_state, contents);
+    part parts[PARTS];
+    name_parts(g, parts);
+    parts[0].data = slabs->weights;
+    parts[1].data = parts[1].floats ? slabs->state : NULL;
+    parts[2].data = slabs->best;
+    hash_contents(nn_buf_str(&record), parts, contents);
     NN_JSON *metadata = nn_json_new_object();
     nn_json_set(metadata, "checkpoint", nn_json_new_str(nn_buf_str(&record)));
     nn_json_set(metadata, "contents_sha256", nn_json_new_str(contents));
-    const nn_tensor tensors[] = {
-        {.name = "weights",
-         .dtype = "F32",
-         .shape = {.rank = 1, .dim = {g->slab}},
-         .data = weights,
-         .bytes = n_weights * sizeof *weights},
-        {.name = "state",
-         .dtype = "F32",
-         .shape = {.rank = 1, .dim = {(int64_t)n_state}},
-         .data = state,
-         .bytes = n_state * sizeof *state    },
-    };
-    return nn_safetensors_write(path, tensors, n_state ? 2 : 1, metadata, file, err);
+    nn_tensor tensors[PARTS];
+    int n = 0;
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].data)
+            tensors[n++] = (nn_tensor){
+                .name = parts[i].name,
+                .dtype = "F32",
+                .shape = {.rank = 1, .dim = {(int64_t)parts[i].floats}},
+                .data = parts[i].data,
+                .bytes = parts[i].floats * sizeof(float)
+            };
+    return nn_safetensors_write(path, tensors, n, metadata, file, err);
 }
 
 static nn_status damaged(const char *path, const char *what, nn_err *err) {
@@ -166,8 +185,8 @@ static nn_status check_origin(const char *path, const nn_json *v, const nn_graph
 }
 
 static nn_status load_open(const char *path, const nn_safetensors *s, const nn_graph *g,
-                           const char *data_sha256, nn_checkpoint *ret, float *weights,
-                           float *state, nn_err *err) {
+                           const char *data_sha256, nn_checkpoint *ret,
+                           const nn_checkpoint_slabs *slabs, nn_err *err) {
     const char *record = nn_safetensors_meta(s, "checkpoint");
     const char *claimed = nn_safetensors_meta(s, "contents_sha256");
     if (!record || !claimed) return damaged(path, "it is not a checkpoint", err);
@@ -176,24 +195,29 @@ static nn_status load_open(const char *path, const nn_safetensors *s, const nn_g
     if (nn_json_parse(record, strlen(record), &v, &at) != NN_OK) return damaged(path, at.msg, err);
     nn_status st = check_origin(path, v, g, data_sha256, err);
     if (st != NN_OK) return st;
-    size_t n_weights = (size_t)g->slab, n_state = n_weights * (size_t)nn_exec_slots(g);
-    const void *w = floats(s, "weights", n_weights);
-    const void *m = n_state ? floats(s, "state", n_state) : w;
-    if (!w || !m) return damaged(path, "its tensors are not those of this network", err);
+    float *to[PARTS] = {slabs->weights, slabs->state, slabs->best};
+    part parts[PARTS];
+    name_parts(g, parts);
+    for (int i = 0; i < PARTS; i++) {
+        bool wanted = to[i] && parts[i].floats;
+        if (!wanted) continue;
+        parts[i].data = floats(s, parts[i].name, parts[i].floats);
+        if (!parts[i].data) return damaged(path, "its tensors are not those of this network", err);
+    }
     char contents[NN_SHA256_HEX];
-    hash_contents(record, w, n_weights, m, n_state, contents);
+    hash_contents(record, parts, contents);
     if (strcmp(contents, claimed) != 0)
         return damaged(path, "its contents do not have the checksum that it names", err);
     nn_checkpoint c;
     if (!read_record(v, &c)) return damaged(path, "its record holds impossible values", err);
-    memcpy(weights, w, n_weights * sizeof *weights);
-    memcpy(state, m, n_state * sizeof *state);
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].data) memcpy(to[i], parts[i].data, parts[i].floats * sizeof(float));
     *ret = c;
     return NN_OK;
 }
 
 nn_status nn_checkpoint_load(const char *path, const nn_graph *g, const char *data_sha256,
-                             nn_checkpoint *ret, float *weights, float *state, nn_err *err) {
+                             nn_checkpoint *ret, const nn_checkpoint_slabs *slabs, nn_err *err) {
     if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
         nn_status s =
             nn_fail(err, NN_E_NOT_FOUND, "there is no checkpoint '%s' to resume from", path);
@@ -205,7 +229,7 @@ nn_status nn_checkpoint_load(const char *path, const nn_graph *g, const char *da
         nn_err_prefix(err, "checkpoint '%s' cannot be used", path);
         return s;
     }
-    s = load_open(path, file, g, data_sha256, ret, weights, state, err);
+    s = load_open(path, file, g, data_sha256, ret, slabs, err);
     nn_safetensors_close(file);
     return s;
 }

@@ -42,7 +42,8 @@ static const nn_train_support supported = {
     .ignore_class = true,
     .optimizers = (1u << NN_OPTIMIZER_COUNT) - 1,
     .schedules = (1u << NN_SCHEDULE_COUNT) - 1,
-    .metrics = NN_METRIC_ACCURACY | NN_METRIC_LOSS,
+    .metrics = (1u << NN_TRAIN_METRIC_COUNT) - 1,
+    .early_stopping = true,
     .precisions = 1 << NN_PRECISION_FLOAT32,
 };
 

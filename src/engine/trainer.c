@@ -9,8 +9,9 @@
 #include "base/clock.h"
 #include "engine/checkpoint.h"
 #include "engine/fit.h"
-#include "engine/loss.h"
 #include "engine/optimizer.h"
+#include "engine/summary.h"
+#include "engine/watch.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -23,14 +24,18 @@ typedef struct trainer {
     const nn_train_options *o;
     nn_exec *exec;
     nn_fit fit, test_fit;
-    int64_t outputs, batch, steps; /* elements of an output row; rows of a batch; steps an epoch */
-    bool has_accuracy;             /* of continuous targets there is none */
-    nn_order train, valid, order;  /* row numbers; order: of the running epoch */
-    uint32_t *index;               /* the rows of one batch of the test set */
+    nn_loss_plan plan;
+    int64_t batch, steps;         /* rows of a batch; steps an epoch */
+    bool has_accuracy;            /* of continuous targets there is none */
+    nn_order train, valid, order; /* row numbers; order: of the running epoch */
+    uint32_t *index;              /* the rows of one batch of the test set */
     int32_t *labels;
     float *values;
-    float *weights, *state; /* slabs on their way to and from files */
+    nn_checkpoint_slabs slabs; /* on their way to and from files */
     nn_checkpoint at;
+    nn_watch watch;
+    nn_meter *meter, *eval;                   /* of the training rows; of others */
+    nn_metric_values metrics, val_metrics;    /* of the last epoch of this run */
     int64_t run_start, run_done, run_samples; /* of this run: clock, batches, rows */
     double run_busy;                          /* seconds in steps */
     double earlier;                           /* seconds of runs before this one */
@@ -45,8 +50,11 @@ static void trainer_done(trainer *t) {
     free(t->index);
     free(t->labels);
     free(t->values);
-    free(t->weights);
-    free(t->state);
+    free(t->slabs.weights);
+    free(t->slabs.state);
+    free(t->slabs.best);
+    nn_meter_free(t->meter);
+    nn_meter_free(t->eval);
 }
 
 static double seconds_since(int64_t start) {
@@ -72,6 +80,8 @@ static nn_train_event event_of(const trainer *t) {
                                      : at->accuracy,
         .val_loss = NAN,
         .val_accuracy = NAN,
+        .metrics = nn_metric_values_none(),
+        .val_metrics = nn_metric_values_none(),
         .rate = t->run_busy > 0 ? (double)t->run_samples / t->run_busy : 0,
         .eta_s = NAN,
         .seconds = t->earlier + run,
@@ -95,8 +105,12 @@ static void emit_progress(trainer *t) {
 }
 
 /* The epoch that at.epoch counts as done has just been finished. */
-static void emit_epoch(const trainer *t) {
+static void emit_epoch(const trainer *t, const nn_metric_values *metrics,
+                       const nn_metric_values *val_metrics) {
     nn_train_event e = event_of(t);
+    e.metrics = *metrics;
+    e.val_metrics = *val_metrics;
+    e.best = t->at.best_epoch == t->at.epoch;
     e.epoch = t->at.epoch;
     e.step = t->steps;
     e.loss = t->at.loss;
@@ -111,10 +125,11 @@ static void emit_epoch(const trainer *t) {
 static nn_status save(trainer *t, nn_err *err) {
     if (!t->o->checkpoint) return NN_OK;
     const nn_engine *engine = t->exec->engine;
-    engine->get_weights(t->exec, t->weights);
-    engine->get_state(t->exec, t->state, &t->at.updates);
+    engine->get_weights(t->exec, t->slabs.weights);
+    engine->get_state(t->exec, t->slabs.state, &t->at.updates);
     t->at.seconds = t->earlier + seconds_since(t->run_start);
-    nn_status s = nn_checkpoint_save(t->o->checkpoint, t->graph, &t->at, t->weights, t->state, err);
+    t->at.sums = nn_meter_sums(t->meter);
+    nn_status s = nn_checkpoint_save(t->o->checkpoint, t->graph, &t->at, &t->slabs, err);
     if (s != NN_OK) return s;
     nn_train_event e = event_of(t);
     e.path = t->o->checkpoint;
@@ -126,10 +141,14 @@ static bool stop_wanted(const trainer *t) {
     return t->o->stop && *t->o->stop;
 }
 
+static bool stopped_early(const trainer *t) {
+    return t->at.step == 0 && nn_watch_stops(&t->watch, t->at.waited);
+}
+
 static nn_status cancel(trainer *t, nn_err *err) {
     nn_status s = save(t, err);
     if (s != NN_OK) return s;
-    if (t->at.epoch < t->graph->train.epochs)
+    if (t->at.epoch < t->graph->train.epochs && !stopped_early(t))
         s = nn_fail(err, NN_E_CANCELLED,
                     "training was stopped in epoch %" PRId64 " after step %" PRId64 " of %" PRId64,
                     t->at.epoch + 1, t->at.step, t->steps);
@@ -182,10 +201,16 @@ static nn_status fill(const trainer *t, const nn_dataset *d, const uint32_t *ind
                                     t->exec->engine->input(t->exec, i), err);
         if (s != NN_OK) return s;
     }
-    nn_feed_fill(fit->feed, d, index, n, t->outputs, t->labels, t->values);
+    nn_feed_fill(fit->feed, d, index, n, t->plan.outputs, t->labels, t->values);
     bool labels = fit->feed == NN_FEED_LABEL;
     *ret = (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
     return NN_OK;
+}
+
+static nn_status measure(const trainer *t, nn_meter *m, int64_t rows, const nn_targets *targets,
+                         nn_err *err) {
+    if (!nn_meter_wants(m)) return NN_OK;
+    return nn_meter_add(m, rows, t->exec->engine->output(t->exec, 0), targets, err);
 }
 
 static nn_status train_step(trainer *t, nn_err *err) {
@@ -199,6 +224,8 @@ static nn_status train_step(trainer *t, nn_err *err) {
     if (s == NN_OK) s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
+    s = measure(t, t->meter, rows, &targets, err);
+    if (s != NN_OK) return s;
     double spent = seconds_since(start);
     t->at.step++;
     t->at.updates++;
@@ -219,6 +246,7 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
                           double *ret_loss, double *ret_accuracy, nn_err *err) {
     double loss = 0;
     int64_t correct = 0, counted = 0;
+    nn_meter_reset(t->eval);
     for (int64_t begin = 0; begin < n; begin += t->batch) {
         if (stop_wanted(t)) return cancel(t, err);
         int64_t rows = n - begin < t->batch ? n - begin : t->batch;
@@ -227,6 +255,7 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
         nn_step step;
         nn_status s = fill(t, d, index ? index + begin : t->index, rows, &targets, err);
         if (s == NN_OK) s = t->exec->engine->evaluate(t->exec, rows, &targets, &step, err);
+        if (s == NN_OK) s = measure(t, t->eval, rows, &targets, err);
         if (s != NN_OK) return s;
         loss += step.loss * (double)rows;
         correct += step.correct;
@@ -237,13 +266,32 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
     return NN_OK;
 }
 
+/* The value that the training is judged by. */
+static double watched(const trainer *t, const nn_metric_values *metrics,
+                      const nn_metric_values *val_metrics) {
+    const nn_watch *w = &t->watch;
+    if (w->metric == NN_TRAIN_METRIC_LOSS) return w->valid ? t->at.val_loss : t->at.loss;
+    if (w->metric == NN_TRAIN_METRIC_ACCURACY)
+        return w->valid ? t->at.val_accuracy : t->at.accuracy;
+    return (w->valid ? val_metrics : metrics)->of[w->metric];
+}
+
+static void judge(trainer *t, double value) {
+    nn_checkpoint *at = &t->at;
+    if (!nn_watch_take(&t->watch, value, &at->best, &at->waited)) return;
+    at->best_epoch = at->epoch;
+    if (t->slabs.best) t->exec->engine->get_weights(t->exec, t->slabs.best);
+}
+
 static nn_status finish_epoch(trainer *t, nn_err *err) {
     nn_checkpoint *at = &t->at;
     double val_loss = NAN, val_accuracy = NAN;
+    nn_metric_values metrics = nn_meter_values(t->meter), val_metrics = nn_metric_values_none();
     if (t->valid.n > 0) {
         nn_status s =
             evaluate(t, t->o->train, t->valid.index, t->valid.n, &val_loss, &val_accuracy, err);
         if (s != NN_OK) return s;
+        val_metrics = nn_meter_values(t->eval);
     }
     at->loss = at->loss_sum / (double)at->rows;
     at->accuracy = t->has_accuracy && at->counted ? (double)at->correct / (double)at->counted : NAN;
@@ -253,7 +301,11 @@ static nn_status finish_epoch(trainer *t, nn_err *err) {
     at->step = 0;
     at->loss_sum = 0;
     at->correct = at->counted = at->rows = 0;
-    emit_epoch(t);
+    nn_meter_reset(t->meter);
+    judge(t, watched(t, &metrics, &val_metrics));
+    t->metrics = metrics;
+    t->val_metrics = val_metrics;
+    emit_epoch(t, &metrics, &val_metrics);
     return save(t, err);
 }
 
@@ -278,9 +330,8 @@ static nn_status out_of_memory(nn_err *err) {
 
 static nn_status check(trainer *t, nn_err *err) {
     const nn_graph *g = t->graph;
-    nn_loss_plan plan; /* refuses outputs that no loss can be taken of */
     nn_status s = nn_trainer_supports(&g->train, err);
-    if (s == NN_OK) s = nn_loss_plan_make(g, &plan, err);
+    if (s == NN_OK) s = nn_loss_plan_make(g, &t->plan, err); /* refuses outputs without a loss */
     if (s == NN_OK) s = nn_fit_check(g, t->o->train, &t->fit, err);
     if (s == NN_OK && t->o->test) {
         s = nn_fit_check(g, t->o->test, &t->test_fit, err);
@@ -294,36 +345,44 @@ static nn_status check(trainer *t, nn_err *err) {
     for (int i = 0; i < g->n_weights; i++) trainable |= g->weights[i].trainable;
     if (!trainable)
         return nn_fail(err, NN_E_DSL_ERROR, "network '%s' has no weights to train", g->name);
-    t->outputs = plan.outputs;
     t->has_accuracy = g->train.loss != NN_LOSS_MSE || t->fit.feed != NN_FEED_VALUES;
     return NN_OK;
+}
+
+/* Whether epochs are compared: where something asks for the best one, or can tell it apart. */
+static bool keeps_best(const trainer *t) {
+    const nn_train_spec *spec = &t->graph->train;
+    return t->o->best || spec->early_stopping.on || spec->validation_split > 0;
 }
 
 /* Slabs, and what the checkpoint says when resuming. */
 static nn_status prepare_weights(trainer *t, const float *ready, nn_err *err) {
     const nn_graph *g = t->graph;
     size_t slots = (size_t)nn_exec_slots(g);
-    t->weights = calloc((size_t)g->slab + 1, sizeof *t->weights);
-    t->state = calloc((size_t)g->slab * slots + 1, sizeof *t->state);
-    if (!t->weights || !t->state) return out_of_memory(err);
+    t->slabs.weights = calloc((size_t)g->slab + 1, sizeof(float));
+    t->slabs.state = calloc((size_t)g->slab * slots + 1, sizeof(float));
+    if (keeps_best(t)) t->slabs.best = calloc((size_t)g->slab + 1, sizeof(float));
+    if (!t->slabs.weights || !t->slabs.state || (keeps_best(t) && !t->slabs.best))
+        return out_of_memory(err);
     t->at = (nn_checkpoint){.seed = t->o->seed,
                             .threads = t->o->threads,
                             .winograd = t->o->winograd,
                             .loss = NAN,
                             .accuracy = NAN,
                             .val_loss = NAN,
-                            .val_accuracy = NAN};
+                            .val_accuracy = NAN,
+                            .best = NAN};
     memcpy(t->at.data_sha256, t->o->train->sha256, sizeof t->at.data_sha256);
-    nn_state_init(g, t->state);
+    nn_state_init(g, t->slabs.state);
     if (!t->o->resume) {
-        if (!ready) return nn_weights_init(g, t->at.seed, t->weights, err);
-        memcpy(t->weights, ready, (size_t)g->slab * sizeof *ready);
+        if (!ready) return nn_weights_init(g, t->at.seed, t->slabs.weights, err);
+        memcpy(t->slabs.weights, ready, (size_t)g->slab * sizeof *ready);
         return NN_OK;
     }
     if (!t->o->checkpoint)
         return nn_fail(err, NN_E_INTERNAL, "asked to resume without the path of a checkpoint");
-    nn_status s = nn_checkpoint_load(t->o->checkpoint, g, t->o->train->sha256, &t->at, t->weights,
-                                     t->state, err);
+    nn_status s =
+        nn_checkpoint_load(t->o->checkpoint, g, t->o->train->sha256, &t->at, &t->slabs, err);
     t->earlier = t->at.seconds;
     if (t->o->threads > 0) t->at.threads = t->o->threads;
     return s;
@@ -348,7 +407,7 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
         t->steps = spec->steps_per_epoch;
     t->index = calloc((size_t)t->batch, sizeof *t->index);
     t->labels = calloc((size_t)t->batch, sizeof *t->labels);
-    t->values = calloc((size_t)t->batch, (size_t)t->outputs * sizeof *t->values);
+    t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
     return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
 }
 
@@ -367,9 +426,29 @@ static nn_status prepare_exec(trainer *t, nn_err *err) {
     if (s != NN_OK) return s;
     t->at.threads = t->exec->options.threads;
     snprintf(t->at.engine, sizeof t->at.engine, "%s", engine->name);
-    engine->set_weights(t->exec, t->weights);
-    engine->set_state(t->exec, t->state, t->at.updates);
+    engine->set_weights(t->exec, t->slabs.weights);
+    engine->set_state(t->exec, t->slabs.state, t->at.updates);
     return NN_OK;
+}
+
+/* Training rows have no confusion matrix: no checkpoint keeps one. Others have one as soon as there
+ * are classes, so that each can be told apart in the summary. */
+static nn_status prepare_metrics(trainer *t, nn_err *err) {
+    enum { FEW_CLASSES = 1000 };
+    const nn_train_spec *spec = &t->graph->train;
+    nn_status s = nn_watch_make(spec, t->valid.n > 0, &t->watch, err);
+    if (s != NN_OK) return s;
+    unsigned wanted = spec->metrics | 1u << t->watch.metric;
+    bool classes = t->o->train->labels && t->o->train->classes <= FEW_CLASSES;
+    s = nn_meter_new(t->graph, &t->plan, wanted & ~(unsigned)NN_METRIC_CONFUSION_MATRIX, &t->meter,
+                     err);
+    if (s == NN_OK)
+        s = nn_meter_new(t->graph, &t->plan,
+                         wanted | (classes ? (unsigned)NN_METRIC_CONFUSION_MATRIX : 0), &t->eval,
+                         err);
+    if (s == NN_OK && t->at.rows > 0) nn_meter_set_sums(t->meter, &t->at.sums);
+    t->metrics = t->val_metrics = nn_metric_values_none();
+    return s;
 }
 
 static nn_status prepare(trainer *t, const float *ready, nn_err *err) {
@@ -377,56 +456,11 @@ static nn_status prepare(trainer *t, const float *ready, nn_err *err) {
     if (s == NN_OK) s = prepare_weights(t, ready, err);
     if (s == NN_OK) s = prepare_rows(t, err);
     if (s == NN_OK) s = prepare_exec(t, err);
+    if (s == NN_OK) s = prepare_metrics(t, err);
     return s;
 }
 
 /* ---- the trained model ---- */
-
-static void set_metric(nn_json *metrics, const char *name, double v) {
-    if (!isnan(v)) nn_json_set(metrics, name, nn_json_new_num(v));
-}
-
-static nn_json *dataset_json(const nn_dataset *d) {
-    nn_json *v = nn_json_new_object();
-    nn_json_set(v, "name", nn_json_new_str(d->name));
-    nn_json_set(v, "sha256", nn_json_new_str(d->sha256));
-    nn_json_set(v, "rows", nn_json_new_int(d->rows));
-    return v;
-}
-
-static nn_json *metrics_json(const nn_train_result *r) {
-    nn_json *v = nn_json_new_object();
-    set_metric(v, "loss", r->loss);
-    set_metric(v, "accuracy", r->accuracy);
-    set_metric(v, "val_loss", r->val_loss);
-    set_metric(v, "val_accuracy", r->val_accuracy);
-    set_metric(v, "test_loss", r->test_loss);
-    set_metric(v, "test_accuracy", r->test_accuracy);
-    return v;
-}
-
-static nn_json *summary_json(const trainer *t, const nn_train_result *r) {
-    const nn_train_spec *spec = &t->graph->train;
-    char seed[32];
-    snprintf(seed, sizeof seed, "%" PRIu64, t->at.seed);
-    nn_json *v = nn_json_new_object(), *optimizer = nn_json_new_object();
-    nn_json_set(optimizer, "type", nn_json_new_str(nn_optimizer_name(spec->optimizer.kind)));
-    nn_json_set(optimizer, "learning_rate", nn_json_new_num(spec->optimizer.learning_rate));
-    nn_json_set(v, "dataset", dataset_json(t->o->train));
-    nn_json_set(v, "epochs", nn_json_new_int(t->at.epoch));
-    nn_json_set(v, "batch_size", nn_json_new_int(spec->batch_size));
-    nn_json_set(v, "updates", nn_json_new_int(t->at.updates));
-    nn_json_set(v, "loss", nn_json_new_str(nn_loss_name(spec->loss)));
-    nn_json_set(v, "optimizer", optimizer);
-    nn_json_set(v, "seed", nn_json_new_str(seed)); /* 64 bits: more than a JSON reader keeps */
-    nn_json_set(v, "threads", nn_json_new_int(t->at.threads));
-    nn_json_set(v, "engine", nn_json_new_str(t->at.engine));
-    nn_json_set(v, "metrics", metrics_json(r));
-    nn_json_set(v, "seconds", nn_json_new_num(r->seconds));
-    nn_json_set(v, "samples_per_second", nn_json_new_num(r->samples_per_s));
-    nn_json_set(v, "version", nn_json_new_str(NN_VERSION));
-    return v;
-}
 
 static void free_names(char **names, int n) {
     for (int i = 0; names && i < n; i++) free(names[i]);
@@ -461,20 +495,34 @@ static nn_status hand_over(trainer *t, const nn_train_result *r, nn_model *m, nn
     m->n_classes = t->o->train->labels ? t->o->train->classes : 0;
     m->scale = t->o->train->block[t->fit.block[0]].norm.scale;
     m->offset = t->o->train->block[t->fit.block[0]].norm.offset;
-    m->summary = summary_json(t, r);
+    m->summary = nn_train_summary(t->graph, t->o->train, &t->at, &t->watch, r, t->eval);
     t->exec->engine->get_weights(t->exec, m->weights);
     return NN_OK;
 }
 
+/* Puts the weights of the best epoch into the engine, where they are wanted. */
+static int64_t take_best(trainer *t) {
+    const nn_early_stopping *e = &t->graph->train.early_stopping;
+    bool wanted = t->o->best || (e->on && e->restore_best);
+    if (!wanted || !t->slabs.best || t->at.best_epoch == 0) return 0;
+    t->exec->engine->set_weights(t->exec, t->slabs.best);
+    return t->at.best_epoch;
+}
+
 static nn_status finish(trainer *t, nn_train_result *ret, nn_err *err) {
     const nn_checkpoint *at = &t->at;
-    t->exec->engine->get_state(t->exec, t->state, &t->at.updates);
+    t->exec->engine->get_state(t->exec, t->slabs.state, &t->at.updates);
     nn_train_result r = {.loss = at->loss,
                          .accuracy = at->accuracy,
                          .val_loss = at->val_loss,
                          .val_accuracy = at->val_accuracy,
                          .test_loss = NAN,
                          .test_accuracy = NAN,
+                         .metrics = t->metrics,
+                         .val_metrics = t->val_metrics,
+                         .test_metrics = nn_metric_values_none(),
+                         .best_epoch = take_best(t),
+                         .stopped_early = stopped_early(t),
                          .epochs = at->epoch,
                          .updates = at->updates,
                          .memory = t->exec->engine->memory(t->exec)};
@@ -482,6 +530,7 @@ static nn_status finish(trainer *t, nn_train_result *ret, nn_err *err) {
         nn_status s =
             evaluate(t, t->o->test, NULL, t->o->test->rows, &r.test_loss, &r.test_accuracy, err);
         if (s != NN_OK) return s;
+        r.test_metrics = nn_meter_values(t->eval);
     }
     r.seconds = t->earlier + seconds_since(t->run_start);
     r.samples_per_s = at->busy > 0 ? (double)at->samples / at->busy : 0;
@@ -493,7 +542,8 @@ static nn_status run(trainer *t, nn_model *model, nn_train_result *ret, nn_err *
     nn_train_event e = event_of(t);
     emit(t, &e, NN_TRAIN_STARTED);
     nn_status s = t->o->resume ? NN_OK : save(t, err);
-    while (s == NN_OK && t->at.epoch < t->graph->train.epochs) s = run_epoch(t, err);
+    while (s == NN_OK && t->at.epoch < t->graph->train.epochs && !stopped_early(t))
+        s = run_epoch(t, err);
     nn_train_result r;
     if (s == NN_OK) s = finish(t, &r, err);
     if (s == NN_OK) s = hand_over(t, &r, model, err);

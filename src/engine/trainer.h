@@ -8,7 +8,7 @@
 #ifndef NN_ENGINE_TRAINER_H
 #define NN_ENGINE_TRAINER_H
 #include "data/dataset.h"
-#include "engine/engine.h"
+#include "engine/metrics.h"
 #include "model/model.h"
 
 #include <signal.h>
@@ -28,7 +28,9 @@ typedef struct nn_train_event {
     double val_loss, val_accuracy; /* EPOCH, when there are validation rows; else NAN */
     double rate, eta_s, seconds;   /* samples a second; seconds left (NAN until two units are done);
                                       seconds since start */
-    const char *path;              /* CHECKPOINT */
+    nn_metric_values metrics, val_metrics; /* EPOCH: those beside loss and accuracy; else none */
+    bool best;                             /* EPOCH: the best so far (watch.h) */
+    const char *path;                      /* CHECKPOINT */
 } nn_train_event;
 
 typedef struct nn_train_options {
@@ -44,6 +46,7 @@ typedef struct nn_train_options {
                     another network or data, NN_E_MODEL_FILE_ERROR if it is damaged. Seed, winograd
                     and, with threads 0, the thread count are then the checkpoint's */
     bool winograd;
+    bool best; /* hand over the weights of the best epoch, not of the last */
     const volatile sig_atomic_t *stop; /* set from a signal handler: finish the step, write the
                                           checkpoint, return NN_E_CANCELLED */
     void (*on_event)(void *ctx, const nn_train_event *e); /* PROGRESS at most 10 a second */
@@ -52,6 +55,10 @@ typedef struct nn_train_options {
 
 typedef struct nn_train_result {
     double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy; /* NAN: not measured */
+    nn_metric_values metrics, val_metrics, test_metrics;                     /* beside these */
+    int64_t best_epoch; /* whose weights were handed over with options.best or restore_best; 0: the
+                           last one's */
+    bool stopped_early;
     double seconds, samples_per_s;
     int64_t epochs, updates;
     size_t memory;
@@ -62,7 +69,8 @@ typedef struct nn_train_result {
  * trained network. NN_E_NAN_LOSS: err names the step, the layer and what to try. NN_E_DSL_ERROR /
  * NN_E_DATA_ERROR: network and data do not fit (shapes, number of classes), both named. On failure
  * the model is as it was. NN_E_UNSUPPORTED: see nn_trainer_supports. Losses over values also take
- * data with classes: as 0 and 1 for one output, else one-hot. */
+ * data with classes: as 0 and 1 for one output, else one-hot. early_stopping and the best epoch
+ * are judged by watch.h; metrics by metrics.h, each class apart in model->summary. */
 nn_status nn_train(nn_model *model, bool weights_ready, const nn_train_options *o,
                    nn_train_result *ret, nn_err *err);
 #endif

@@ -227,6 +227,7 @@ static nn_status fit(const nn_train_job *job, nn_model *m, bool has_weights, dat
                      nn_train_outcome *out, nn_err *err) {
     bool resume = can_resume(job);
     nn_train_options o = {.train = d->train,
+                          .best = job->best,
                           .test = d->test,
                           .threads = threads_of(job, resume),
                           .checkpoint = job->checkpoint,

@@ -27,6 +27,7 @@ typedef struct nn_train_job {
     int threads;
     const char *checkpoint; /* NULL: none is written */
     bool resume;            /* from the checkpoint; when it is not there, from the start */
+    bool best;              /* the weights of the best epoch are handed over */
     const char *output;     /* the model file; NULL: not written */
     const volatile sig_atomic_t *stop;
     void (*on_event)(void *ctx, const nn_train_event *e);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "codegen/backend.h"
+#include "engine/summary.h"
 #include "jobs/jobs_impl.h"
 #include "jobs/metric_log.h"
 #include "jobs/train_run.h"
@@ -165,6 +166,16 @@ static void metric(training *t, const char *name, int64_t step, double value) {
         t->log_err.code = nn_metric_log_add(t->log, name, step, value, &t->log_err);
 }
 
+typedef struct epoch_metrics {
+    training *t;
+    int64_t epoch;
+} epoch_metrics;
+
+static void other_metric(void *ctx, const char *name, double value) {
+    epoch_metrics *m = ctx;
+    metric(m->t, name, m->epoch, value);
+}
+
 static void on_epoch(training *t, const nn_train_event *e) {
     const nn_run *r = t->run;
     char text[200];
@@ -172,6 +183,9 @@ static void on_epoch(training *t, const nn_train_event *e) {
     metric(t, "accuracy", e->epoch, e->accuracy);
     metric(t, "val_loss", e->epoch, e->val_loss);
     metric(t, "val_accuracy", e->epoch, e->val_accuracy);
+    epoch_metrics others = {t, e->epoch};
+    nn_metric_values_each(&e->metrics, "", other_metric, &others);
+    nn_metric_values_each(&e->val_metrics, "val_", other_metric, &others);
     int n = snprintf(text, sizeof text, "epoch %lld/%lld: loss %.4f", (long long)e->epoch,
                      (long long)e->epochs, e->loss);
     if (!isnan(e->accuracy))
@@ -216,21 +230,6 @@ static int count_layers(const nn_graph *g) {
     return last + 1;
 }
 
-static void set_metric(nn_json *o, const char *name, double v) {
-    if (!isnan(v)) nn_json_set(o, name, nn_json_new_num(v));
-}
-
-static nn_json *final_metrics(const nn_train_result *r) {
-    nn_json *m = nn_json_new_object();
-    set_metric(m, "loss", r->loss);
-    set_metric(m, "accuracy", r->accuracy);
-    set_metric(m, "val_loss", r->val_loss);
-    set_metric(m, "val_accuracy", r->val_accuracy);
-    set_metric(m, "test_loss", r->test_loss);
-    set_metric(m, "test_accuracy", r->test_accuracy);
-    return m;
-}
-
 static nn_json *inputs_of(const nn_train_outcome *o) {
     nn_json *list = nn_json_new_array(), *set = nn_json_new_object();
     nn_json_set(set, "name", nn_json_new_str(o->data_name));
@@ -260,7 +259,7 @@ static nn_json *result_of(const nn_run *r, const nn_train_outcome *o) {
     nn_json_set(v, "status", nn_json_new_str("completed"));
     nn_json_set(v, "experiment_id", nn_json_new_str(r->id));
     nn_json_set(v, "summary_path", nn_json_new_str(path));
-    nn_json_set(v, "final_metrics", final_metrics(&o->result));
+    nn_json_set(v, "final_metrics", nn_train_metrics_json(&o->result));
     nn_json_set(v, "engine", nn_json_new_str(o->engine));
     nn_json_set(v, "seconds", nn_json_new_num(o->result.seconds));
     nn_json_set(v, "samples_per_s", nn_json_new_num(o->result.samples_per_s));

@@ -321,6 +321,58 @@ TEST(resume_of_a_resume_and_more_epochs) {
     unlink(path);
 }
 
+/* Two good epochs, then a learning rate that ruins the weights: patience 2 ends it after the fourth
+ * and gives back the second, whose bytes are those of a training of two. */
+static nn_graph *ruined(int64_t epochs) {
+    nn_graph *g = cnn(epochs);
+    nn_schedule *s = &g->train.optimizer.schedule;
+    *s = (nn_schedule){
+        .kind = NN_SCHEDULE_PIECEWISE, .n_values = 2, .boundaries = {11},
+                .values = { 0.01, 3}
+    };
+    g->train.metrics |= NN_METRIC_F1;
+    g->train.early_stopping = nn_early_stopping_default();
+    g->train.early_stopping.patience = 2;
+    g->train.early_stopping.restore_best = true;
+    snprintf(g->train.early_stopping.monitor, sizeof g->train.early_stopping.monitor, "val_loss");
+    return g;
+}
+
+TEST(stops_early_and_gives_back_the_best) {
+    char path[64], two[NN_SHA256_HEX], hash[NN_SHA256_HEX];
+    scratch_path(path);
+    for (unsigned i = 0; nn_engine_at(i); i++) {
+        if (!running(i)) continue;
+        nn_dataset *d = dataset(SET, NN_SPLIT_TRAIN);
+        nn_train_result r, r2;
+        nn_err err;
+        nn_train_options o = {.engine = running(i), .train = d, .threads = 1, .seed = 5};
+        CHECK_OK(train(ruined(2), &o, &r, two, &err), &err);
+        CHECK_OK(train(ruined(20), &o, &r, hash, &err), &err);
+        assert_string_equal(two, hash);
+        CHECK(r.stopped_early && r.epochs == 4 && r.best_epoch == 2);
+        CHECK(!isnan(r.metrics.of[NN_TRAIN_METRIC_F1]) && isnan(r.metrics.of[NN_TRAIN_METRIC_AUC]));
+        static const int stops[] = {3, 6, 14, 20, 23}; /* steps; an epoch has 6 */
+        for (int k = 0; k < 5; k++) {
+            watch w = {0};
+            nn_train_options part = o;
+            part.engine = stop_after(running(i), stops[k], &w);
+            part.checkpoint = path;
+            part.stop = &w.stop;
+            assert_int_equal(train(ruined(20), &part, &r2, NULL, &err), NN_E_CANCELLED);
+            part = o;
+            part.checkpoint = path;
+            part.resume = true;
+            CHECK_OK(train(ruined(20), &part, &r2, hash, &err), &err);
+            assert_string_equal(two, hash);
+            CHECK(r2.epochs == 4 && r2.best_epoch == 2);
+            CHECK(r2.metrics.of[NN_TRAIN_METRIC_F1] == r.metrics.of[NN_TRAIN_METRIC_F1]);
+        }
+        nn_dataset_free(d);
+    }
+    unlink(path);
+}
+
 /* ---- checkpoints that cannot be used ---- */
 
 typedef struct bytes {

@@ -34,9 +34,8 @@ TEST(the_engine_trains_what_it_says) {
     }
     t = nn_train_default();
     for (int k = 0; k < NN_TRAIN_METRIC_COUNT; k++) {
-        bool ours = k == NN_TRAIN_METRIC_ACCURACY || k == NN_TRAIN_METRIC_LOSS;
         t.metrics = 1u << k;
-        check(&t, ours ? NULL : nn_train_metric_name((nn_train_metric)k));
+        check(&t, NULL);
     }
 }
 
