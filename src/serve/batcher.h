@@ -12,6 +12,8 @@
 
 typedef struct nn_batcher nn_batcher;
 
+enum { NN_SERVE_ENDS = 8 }; /* inputs, and outputs, of a graph at most */
+
 typedef struct nn_batcher_options {
     const char *name; /* of the deployment, for its metrics */
     const nn_engine *engine;
@@ -26,8 +28,9 @@ typedef struct nn_batcher_options {
 typedef struct nn_prediction nn_prediction;
 struct nn_prediction {
     int64_t rows;
-    const float *x; /* rows x input elements, normalised */
-    float *y;       /* rows x output elements, filled before done */
+    const float *x[NN_SERVE_ENDS]; /* by input: rows x its elements, normalised */
+    float
+        *y[NN_SERVE_ENDS]; /* by output: rows x its elements, filled before done; NULL: unwanted */
     void (*done)(nn_prediction *p);
     void *ctx;
     nn_err err;                      /* code NN_OK: y is filled */

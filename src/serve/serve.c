@@ -150,8 +150,3 @@ nn_batcher *nn_live_batcher(const nn_live *l) {
 const nn_live_spec *nn_live_spec_of(const nn_live *l) {
     return &l->spec;
 }
-
-const nn_shape *nn_live_output_shape(const nn_live *l) {
-    const nn_graph *g = l->model->graph;
-    return &g->nodes[g->outputs[0]].shape;
-}

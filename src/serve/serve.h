@@ -42,5 +42,4 @@ void nn_live_unref(nn_live *l); /* NULL allowed */
 const nn_model *nn_live_model(const nn_live *l);
 nn_batcher *nn_live_batcher(const nn_live *l);
 const nn_live_spec *nn_live_spec_of(const nn_live *l);
-const nn_shape *nn_live_output_shape(const nn_live *l);
 #endif

@@ -39,7 +39,7 @@ static void on_done(nn_prediction *p) {
     nn_predict_answer a = {.model = nn_live_model(j->live),
                            .deployment = nn_live_spec_of(j->live),
                            .request = &j->in,
-                           .y = p->y,
+                           .y = (const float *const *)p->y,
                            .duration_ms = (double)(p->ended - p->began) / 1e6};
     if (!s) s = nn_predict_answer_write(&w, &a, &err);
     if (!s) s = nn_reply_written(q, 200, &err);
@@ -57,22 +57,29 @@ static nn_status refuse(nn_request *q, const nn_predict_request *in) {
     return NN_E_VALIDATION_ERROR;
 }
 
+/* Room for the rows of output `output`. */
+static nn_status make_room(job *j, int output, nn_err *err) {
+    const nn_graph *g = nn_live_model(j->live)->graph;
+    const nn_node *n = &g->nodes[g->outputs[output]];
+    int64_t width = nn_shape_elements(&n->shape);
+    size_t elements;
+    bool huge = __builtin_mul_overflow((size_t)j->in.rows, (size_t)width, &elements);
+    j->p.y[output] = huge ? NULL : NN_NEW_N(nn_request_arena(j->q), float, elements);
+    if (j->p.y[output]) return NN_OK;
+    return nn_fail(err, NN_E_LIMIT,
+                   "%lld rows at once are too many for a model with %lld numbers in '%.60s'",
+                   (long long)j->in.rows, (long long)width, n->layer_name);
+}
+
 static nn_status read_job(job *j, nn_err *err) {
     nn_request *q = j->q;
-    int64_t width = nn_shape_elements(nn_live_output_shape(j->live));
     nn_status s = nn_predict_request_read(q->http->body.p, q->http->body.n, nn_live_model(j->live),
                                           &j->in, err);
     if (s) return s == NN_E_VALIDATION_ERROR ? refuse(q, &j->in) : s;
-    size_t outputs;
-    bool huge = __builtin_mul_overflow((size_t)j->in.rows, (size_t)width, &outputs);
-    float *y = huge ? NULL : NN_NEW_N(nn_request_arena(q), float, outputs);
-    if (!y)
-        return nn_fail(err, NN_E_LIMIT,
-                       "%lld rows at once are too many for a model with %lld outputs",
-                       (long long)j->in.rows, (long long)width);
-    j->p = (nn_prediction){
-        .rows = j->in.rows, .x = nn_predict_request_x(&j->in), .y = y, .done = on_done, .ctx = j};
-    return NN_OK;
+    j->p = (nn_prediction){.rows = j->in.rows, .done = on_done, .ctx = j};
+    for (int i = 0; i < NN_SERVE_ENDS; i++) j->p.x[i] = nn_predict_request_x(&j->in, i);
+    for (int i = 0; i < j->in.n_outputs && !s; i++) s = make_room(j, j->in.outputs[i], err);
+    return s;
 }
 
 /* Takes live. */
@@ -125,26 +132,31 @@ static nn_status post_predict(nn_request *q, nn_err *err) {
 
 static const nn_member request_members[] = {
     {"inputs",          NN_ANY, .required = true,
-     .help = "rows of numbers before normalisation, each nested as the model's input or flat, or "
-             "one row alone; or an object {name: rows}. \"instances\" is a synonym"},
-    {"outputs", NN_ARRAY, .items = NN_STRING, .help = "names of outputs (default: all)"},
+     .help =
+         "rows of numbers before normalisation, each nested as the model's input or flat, or "
+         "one row alone; or an object {name: rows}, which a model of several inputs needs, with as "
+         "many rows of each. \"instances\" is a synonym"},
+    {"outputs", NN_ARRAY, .items = NN_STRING,
+     .help = "names of outputs, in the order wanted (default: all)"},
     {"top_k",                 NN_INTEGER, .min = 1, .max = INFINITY,
      .help = "also answer the best classes of each row"},
     {0        }
 };
 static const nn_schema request = {"PredictRequest", request_members, .help = "rows to predict"};
 static const nn_member answer_members[] = {
-    {"predictions",                            NN_ARRAY, .items = NN_ANY, .required = true, .help = "a row each"},
-    {"outputs",                         NN_MAP, .items = NN_ANY, .required = true, .help = "the same by the output's name"},
-    {"model_id",                    NN_STRING, .required = true, .help = "what answered"},
-    {"model_version",                                NN_INTEGER, .required = true, .help = "which version of it"},
-    {"deployment_id",                         NN_STRING, .required = true, .help = "where"},
+    {"predictions",                                 NN_ARRAY, .items = NN_ANY, .required = true,
+     .help = "a row each, of the first output"},
+    {"outputs",                              NN_MAP, .items = NN_ANY, .required = true,
+     .help = "the rows of each output by its name"},
+    {"model_id",     NN_STRING, .required = true, .help = "what answered"},
+    {"model_version",                                     NN_INTEGER, .required = true, .help = "which version of it"},
+    {"deployment_id",                              NN_STRING, .required = true, .help = "where"},
     {"duration_ms", NN_NUMBER, .required = true, .help = "the engine's time for the batch"},
-    {"top",                               NN_ARRAY, .items = NN_ANY,
+    {"top",                                    NN_ARRAY, .items = NN_ANY,
      .help = "with top_k: for each row the best classes as {class, score}, best first"},
-    {"warnings",                        NN_ARRAY, .items = NN_STRING, .required = true,
+    {"warnings",                             NN_ARRAY, .items = NN_STRING, .required = true,
      .help = "fields of the request that were ignored"},
-    {0                                       }
+    {0                                            }
 };
 static const nn_schema answer = {"PredictAnswer", answer_members, .help = "what the model says"};
 static const nn_status errors[] = {NN_E_NOT_FOUND, NN_E_CONFLICT, NN_E_QUEUE_FULL, NN_E_NOT_READY,
