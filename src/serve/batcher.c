@@ -148,12 +148,18 @@ static void *replica_main(void *arg) {
     return NULL;
 }
 
+static nn_status open_exec(const nn_batcher_options *o, const nn_model *m, nn_exec **ret,
+                           nn_err *err) {
+    nn_exec_options plan = {.batch = o->max_batch, .threads = 1};
+    nn_status s = o->engine->open(m->graph, &plan, ret, err);
+    if (!s) o->engine->set_weights(*ret, m->weights);
+    return s;
+}
+
 static nn_status open_replica(nn_batcher *b, const nn_model *m, replica *r, nn_err *err) {
-    nn_exec_options o = {.batch = b->o.max_batch, .threads = 1};
     r->batcher = b;
-    nn_status s = b->o.engine->open(m->graph, &o, &r->exec, err);
+    nn_status s = open_exec(&b->o, m, &r->exec, err);
     if (s) return s;
-    b->o.engine->set_weights(r->exec, m->weights);
     if (pthread_create(&r->thread, NULL, replica_main, r) != 0)
         return nn_fail(err, NN_E_LIMIT, "cannot start a thread for a replica of %s", b->o.name);
     r->running = true;
@@ -187,20 +193,21 @@ static nn_status measure(const nn_graph *g, const int *nodes, int n, int64_t *re
     return NN_OK;
 }
 
+static nn_status measure_model(const nn_graph *g, nn_batcher *ret, nn_err *err) {
+    ret->n_in = g->n_inputs;
+    ret->n_out = g->n_outputs;
+    nn_status s = measure(g, g->inputs, g->n_inputs, ret->in, err);
+    return s ? s : measure(g, g->outputs, g->n_outputs, ret->out, err);
+}
+
 nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batcher **ret,
                          nn_err *err) {
-    const nn_graph *g = m->graph;
-    int64_t in[NN_SERVE_ENDS], out[NN_SERVE_ENDS];
-    nn_status st = measure(g, g->inputs, g->n_inputs, in, err);
-    if (!st) st = measure(g, g->outputs, g->n_outputs, out, err);
+    nn_batcher sizes = {.o = *o};
+    nn_status st = measure_model(m->graph, &sizes, err);
     if (st) return st;
     nn_batcher *b = calloc(1, sizeof *b + (size_t)o->replicas * sizeof b->replicas[0]);
     if (!b) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for %d replicas", o->replicas);
-    b->o = *o;
-    b->n_in = g->n_inputs;
-    b->n_out = g->n_outputs;
-    memcpy(b->in, in, sizeof in);
-    memcpy(b->out, out, sizeof out);
+    *b = sizes;
     b->batch_rows = nn_metric_series(NN_METRIC_DEPLOYMENT_BATCH, o->name);
     b->queue_time = nn_metric_series(NN_METRIC_DEPLOYMENT_QUEUE, o->name);
     b->duration = nn_metric_series(NN_METRIC_DEPLOYMENT_DURATION, o->name);
@@ -235,6 +242,21 @@ nn_status nn_batcher_submit(nn_batcher *b, nn_prediction *p, nn_err *err) {
     }
     pthread_mutex_unlock(&b->lock);
     return s;
+}
+
+nn_status nn_prediction_run(const nn_model *m, const nn_batcher_options *o, nn_prediction *p,
+                            nn_err *err) {
+    nn_batcher b = {.o = *o};
+    __attribute__((cleanup(nn_exec_closep))) nn_exec *x = NULL;
+    nn_status s = measure_model(m->graph, &b, err);
+    if (!s) s = open_exec(o, m, &x, err);
+    if (s) return s;
+    p->err.code = NN_OK;
+    p->began = nn_clock_mono();
+    run_large(&b, x, p);
+    p->ended = nn_clock_mono();
+    if (p->err.code && err) *err = p->err;
+    return p->err.code;
 }
 
 int64_t nn_batcher_waiting(nn_batcher *b) {

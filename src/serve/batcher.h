@@ -44,6 +44,10 @@ nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batc
 /* Queues p. NN_E_QUEUE_FULL, or NN_E_NOT_READY once stopping: then done is not called. */
 nn_status nn_batcher_submit(nn_batcher *b, nn_prediction *p, nn_err *err);
 int64_t nn_batcher_waiting(nn_batcher *b);
+/* Runs p on the caller's thread, without a queue: name, replicas and max_queue do not matter, done
+ * is not called, and what fails is returned. */
+nn_status nn_prediction_run(const nn_model *m, const nn_batcher_options *o, nn_prediction *p,
+                            nn_err *err);
 /* Answers what is queued, ends the threads, frees. NULL allowed. */
 void nn_batcher_free(nn_batcher *b);
 #endif

@@ -34,7 +34,7 @@ static inline const float *nn_predict_request_x(const nn_predict_request *r, int
 
 typedef struct nn_predict_answer {
     const nn_model *model;
-    const nn_live_spec *deployment;
+    const nn_live_spec *deployment; /* its id is NULL for a model without one */
     const nn_predict_request *request;
     const float *const *y; /* by output of the model: rows x its elements; NULL: not asked for */
     double duration_ms;

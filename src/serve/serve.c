@@ -131,6 +131,15 @@ nn_live *nn_live_find(nn_serve *s, const char *id_or_name) {
     return l;
 }
 
+nn_live *nn_live_find_model(nn_serve *s, const char *model_id) {
+    pthread_mutex_lock(&s->lock);
+    nn_live *l = s->first;
+    while (l && strcmp(l->spec.model_id, model_id) != 0) l = l->next;
+    if (l) l->users++;
+    pthread_mutex_unlock(&s->lock);
+    return l;
+}
+
 void nn_live_unref(nn_live *l) {
     if (!l) return;
     nn_serve *s = l->serve;

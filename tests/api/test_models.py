@@ -163,6 +163,29 @@ def test_truncated_and_doubled(face, asked, two):
     assert face.ask("POST", path, whole, key=None).status == 401
 
 
+def test_a_model_that_is_not_deployed(face, folder, two):
+    """Loaded for the request, it says the same; where a deployment has it, that one answers."""
+    id_ = stored(face, folder, "add", "two.safetensors", "--name", "idle")["model_id"]
+    inputs = draw(75, seed=3)
+    want = reference(folder, inputs)
+    for ref in (id_, "idle", "idle@1"):
+        answer = face.json("POST", f"/api/v1/models/{ref}/predict", {"inputs": inputs})
+        assert answer["model_id"] == id_ and answer["deployment_id"] is None and answer["model_version"] == 1
+        close(answer, want, 75)
+    error = face.json("POST", "/api/v1/models/idle/predict", {"inputs": {**GOOD, "mask": [[1, 2, 3, 4], [1, 2, "x", 4]]}}, 422)
+    assert error["errors"][0]["field"] == "inputs.mask.1.2"
+    d = face.deploy("busy", id_)
+    answer = face.json("POST", "/api/v1/models/idle/predict", {"inputs": inputs})
+    assert answer["deployment_id"] == d
+    close(answer, want, 75)
+    assert face.json("POST", f"/api/v1/models/{NOBODY}/predict", {"inputs": inputs}, 404)["code"] == "model_not_found"
+    bare = face.json("POST", "/compile/sync", {"dsl_code": PLAIN, "backend": "pytorch", "name": "unweighted"})["model_id"]
+    assert "train it first" in face.json("POST", f"/api/v1/models/{bare}/predict", {"inputs": [0] * 128}, 409)["hint"]
+    for body in (b"", b"[", b"7", b"{}", b'{"inputs":'):
+        assert face.ask("POST", "/api/v1/models/idle/predict", body).status in (400, 422)
+    assert face.ask("POST", "/api/v1/models/idle/predict", {"inputs": inputs}, key=None).status == 401
+
+
 # ---- certificates ----
 
 def test_a_model_without_a_certificate(face, two):
