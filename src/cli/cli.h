@@ -134,6 +134,19 @@ nn_status nn_cli_errors(const nn_diags *d, nn_err *err);
 nn_json *nn_cli_unit_json(const nn_unit *u);
 /* `neural import FILE --into PROGRAM|MODEL` for a PyTorch state_dict (weights.c). */
 nn_status nn_cli_import_weights(const nn_args *a, nn_err *err);
+/* `neural verify` of the model file at path, printed as `name`; the file stays as it is (verify.c).
+ * a: of a command that has the options of verify. *ret_certificate (taken by the caller) is set
+ * also where something differs, which is NN_E_CONFLICT, and NULL where it failed before. */
+nn_status nn_cli_verify_file(const nn_args *a, const char *path, const char *name,
+                             nn_json **ret_certificate, nn_err *err);
+#define NN_CLI_VERIFY                                                                              \
+    {"backends", 'b', "LIST", "all (default), or some of reference,native,pytorch,onnx,tfjs",      \
+     NULL},                                                                                        \
+        {"batch", 0, "N", "rows (default 4)", NULL},                                               \
+        {"seed", 's', "N", "of the inputs and, for a program, of the weights (default 1)", NULL},  \
+        {"layers", 0, NULL, "compare every layer, not only those before a difference", NULL}, {    \
+        "dry-run", 0, NULL, "leave the model as it is", NULL                                       \
+    }
 /* Replaces a file's text: the one behind a symbolic link, whose mode stays. NN_E_STORAGE_ERROR
  * also for a file that may not be written. */
 nn_status nn_cli_rewrite(const char *path, const void *p, size_t n, nn_err *err);

@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* key.c - API keys in the store, with or without a running server. */
 #include "api/auth.h"
-#include "base/config.h"
-#include "base/file.h"
 #include "cli/settings.h"
-#include "store/store.h"
 
 #include <string.h>
-
-static nn_status open_store(const nn_args *a, bool *ret_json, nn_store **ret, nn_err *err) {
-    nn_config *c = NULL;
-    nn_status s = nn_cli_settings(a, ret_json, &c, err);
-    if (s) return s;
-    s = nn_mkdirs(nn_config_str(c, NN_CFG_PATHS_STORAGE), err);
-    nn_store_options o = {.url = nn_config_str(c, NN_CFG_STORE_URL), .readers = 1};
-    if (!s) s = nn_store_open(&o, ret, err);
-    nn_config_free(c);
-    return s;
-}
 
 static nn_status create(nn_store *store, const char *name, const char *role, nn_err *err) {
     char key[NN_KEY_TEXT], id[37];
@@ -67,7 +53,7 @@ static nn_status run_key(const nn_args *a, nn_err *err) {
     }
     nn_store *store = NULL;
     bool json = false;
-    nn_status s = open_store(a, &json, &store, err);
+    nn_status s = nn_cli_store(a, &json, NULL, &store, NULL, err);
     if (s) return s;
     s = lists     ? list(store, json, err)
         : creates ? create(store, what, role, err)

@@ -3,6 +3,7 @@
  * base/config.def. */
 #include "api/app.h"
 #include "base/config.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
@@ -101,6 +102,20 @@ nn_status nn_cli_settings(const nn_args *a, bool *ret_json, nn_config **ret, nn_
     NN_BUF problems = {0};
     s = nn_config_load(&in, ret, &problems, err);
     if (s) fputs(nn_buf_str(&problems), stderr);
+    return s;
+}
+
+nn_status nn_cli_store(const nn_args *a, bool *ret_json, nn_arena *arena, nn_store **ret,
+                       const char **ret_storage, nn_err *err) {
+    nn_config *c = NULL;
+    nn_status s = nn_cli_settings(a, ret_json, &c, err);
+    if (s) return s;
+    const char *storage = nn_config_str(c, NN_CFG_PATHS_STORAGE);
+    s = nn_mkdirs(storage, err);
+    if (ret_storage) *ret_storage = nn_arena_strdup(arena, storage);
+    nn_store_options o = {.url = nn_config_str(c, NN_CFG_STORE_URL), .readers = 1};
+    if (!s) s = nn_store_open(&o, ret, err);
+    nn_config_free(c);
     return s;
 }
 

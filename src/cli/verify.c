@@ -17,6 +17,7 @@ typedef struct asking {
     const nn_verifier *by[MOST];
     nn_verify_options o;
     bool json, dry;
+    bool single;       /* one file is asked about */
     int bad, compared; /* backends that differ or failed; results that are a comparison */
 } asking;
 
@@ -121,7 +122,7 @@ static nn_status print_text(const asking *a, const char *path, const nn_verifica
         "backend", "result", "output", "relative L2", "worst element", "first layer that differs"};
     NN_BUF out = {0};
     nn_grid t = {.align = "lllrll"};
-    if (a->args->n_operands > 1) nn_buf_printf(&out, "%s\n", path);
+    if (!a->single) nn_buf_printf(&out, "%s\n", path);
     nn_buf_printf(&out,
                   "%s: %" PRId64 " rows by seed %" PRIu64 ", weights %s; against the reference "
                   "engine, within %g relative L2\n",
@@ -138,7 +139,7 @@ static nn_status print_text(const asking *a, const char *path, const nn_verifica
 /* One file: a document; several: a line each. */
 static nn_status print_object(const asking *a, const char *path, nn_json *o, nn_err *err) {
     nn_json_set(o, "file", nn_json_new_str(path));
-    if (a->args->n_operands == 1) return nn_print_json(o, err);
+    if (a->single) return nn_print_json(o, err);
     NN_BUF line = {0};
     nn_json_dump(o, 0, &line);
     nn_buf_putc(&line, '\n');
@@ -162,18 +163,25 @@ static nn_status print(asking *a, const char *path, const nn_verification *v, nn
 static nn_status show(const asking *a, const char *path, const nn_model *m, nn_err *err) {
     if (!m->certificate)
         return nn_fail(err, NN_E_NOT_FOUND, "%s has no certificate: it was never verified", path);
-    return print_object(a, path, nn_json_copy(m->certificate), err);
+    nn_json *o = nn_json_copy(m->certificate);
+    if (!nn_certificate_fits(o, m->graph, m->weights))
+        nn_json_set(o, "stale", nn_json_new_bool(true)); /* of weights that were there before */
+    return print_object(a, path, o, err);
+}
+
+static nn_status verify_loaded(asking *a, nn_model *m, nn_verification **ret, nn_err *err) {
+    nn_verify_options o = a->o;
+    o.weights = m->weights;
+    return nn_verify(a->host, m->graph, &o, ret, err);
 }
 
 static nn_status verify_model(asking *a, const char *path, nn_err *err) {
     __attribute__((cleanup(nn_model_freep))) nn_model *m = NULL;
     __attribute__((cleanup(nn_verification_freep))) nn_verification *v = NULL;
-    nn_verify_options o = a->o;
     nn_status s = nn_model_load(path, &m, err);
     if (s) return s;
     if (nn_opt_given(a->args, "show")) return show(a, path, m, err);
-    o.weights = m->weights;
-    s = nn_verify(a->host, m->graph, &o, &v, err);
+    s = verify_loaded(a, m, &v, err);
     if (!s && !a->dry) {
         nn_json_unref(m->certificate);
         m->certificate = nn_verification_certificate(v);
@@ -207,7 +215,7 @@ static bool is_model(const char *path) {
 static nn_status verify_file(asking *a, const char *path, nn_err *err) {
     nn_err why = {0};
     nn_status s = (is_model(path) ? verify_model : verify_program)(a, path, &why);
-    if (s && a->json && a->args->n_operands > 1) {
+    if (s && a->json && !a->single) {
         nn_json *o = nn_json_new_object();
         nn_json_set(o, "error", nn_json_new_str(why.msg));
         nn_json_set(o, "code", nn_json_new_str(nn_status_code(s)));
@@ -215,9 +223,19 @@ static nn_status verify_file(asking *a, const char *path, nn_err *err) {
     }
     if (s && err) {
         *err = why;
-        if (a->args->n_operands > 1) nn_err_prefix(err, "%s", path);
+        if (!a->single) nn_err_prefix(err, "%s", path);
     }
     return s;
+}
+
+/* What the exit status says of everything that was looked at. */
+static nn_status judge(const asking *a, nn_err *err) {
+    if (a->bad)
+        return nn_fail(err, NN_E_CONFLICT, "%d result%s not those of the reference engine", a->bad,
+                       a->bad == 1 ? " is" : "s are");
+    if (!a->compared)
+        return nn_fail(err, NN_E_UNSUPPORTED, "nothing was compared: every backend was skipped");
+    return NN_OK;
 }
 
 static nn_status verify_all(asking *a, nn_err *err) {
@@ -230,12 +248,25 @@ static nn_status verify_all(asking *a, nn_err *err) {
         s = st;
         *err = why;
     }
-    if (!s && a->bad)
-        s = nn_fail(err, NN_E_CONFLICT, "%d result%s not those of the reference engine", a->bad,
-                    a->bad == 1 ? " is" : "s are");
-    if (!s && !a->compared && !nn_opt_given(a->args, "show"))
-        s = nn_fail(err, NN_E_UNSUPPORTED, "nothing was compared: every backend was skipped");
-    return s;
+    return s || nn_opt_given(a->args, "show") ? s : judge(a, err);
+}
+
+nn_status nn_cli_verify_file(const nn_args *args, const char *path, const char *name,
+                             nn_json **ret_certificate, nn_err *err) {
+    asking a = {0};
+    __attribute__((cleanup(nn_model_freep))) nn_model *m = NULL;
+    __attribute__((cleanup(nn_verification_freep))) nn_verification *v = NULL;
+    __attribute__((cleanup(nn_verify_host_freep))) nn_verify_host *host = nn_verify_host_new();
+    nn_status s = read_options(args, &a, err);
+    a.host = host;
+    *ret_certificate = NULL;
+    if (!s) s = nn_model_load(path, &m, err);
+    if (!s) s = verify_loaded(&a, m, &v, err);
+    if (s) return s;
+    *ret_certificate = nn_verification_certificate(v);
+    a.single = true;
+    s = print(&a, name, v, err);
+    return s ? s : judge(&a, err);
 }
 
 static nn_status run_verify(const nn_args *args, nn_err *err) {
@@ -244,17 +275,14 @@ static nn_status run_verify(const nn_args *args, nn_err *err) {
     if (s) return s;
     __attribute__((cleanup(nn_verify_host_freep))) nn_verify_host *host = nn_verify_host_new();
     a.host = host;
+    a.single = args->n_operands == 1;
     return verify_all(&a, err);
 }
 
 /* clang-format off */
 static const nn_option options[] = {
-    {"backends", 'b', "LIST", "all (default), or some of reference,native,pytorch,onnx,tfjs", NULL},
-    {"batch",    0,   "N",    "rows (default 4)", NULL},
-    {"seed",     's', "N",    "of the inputs and, for a program, of the weights (default 1)", NULL},
-    {"layers",   0,   NULL,   "compare every layer, not only those before a difference", NULL},
+    NN_CLI_VERIFY,
     {"show",     0,   NULL,   "print what a model file keeps of the last time, run nothing", NULL},
-    {"dry-run",  0,   NULL,   "leave the model file as it is", NULL},
     NN_CLI_SET,
     NN_CLI_AUTO_FLATTEN,
     {"json",     0,   NULL,   "print JSON: an object, or one a line for several files", NULL},

@@ -43,16 +43,10 @@ nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_op
     return s;
 }
 
-const nn_backend *nn_backend_text(const char *name, nn_buf *ret_list) {
-    const nn_backend *found = nn_backend_find(name), *last = NULL, *b;
-    if (found && !found->weights) return found;
-    for (unsigned i = 0; (b = nn_backend_at(i)); i++)
-        if (!b->weights) last = b;
-    bool first = true;
-    for (unsigned i = 0; (b = nn_backend_at(i)); i++) {
-        if (b->weights) continue;
-        nn_buf_printf(ret_list, "%s'%s'", first ? "" : b == last ? " or " : ", ", b->name);
-        first = false;
-    }
-    return NULL;
+const nn_backend *nn_backend_choose(const char *name, nn_buf *ret_list) {
+    const nn_backend *found = nn_backend_find(name);
+    enum { LAST = sizeof all / sizeof *all - 1 };
+    for (unsigned i = 0; !found && i <= LAST; i++)
+        nn_buf_printf(ret_list, "%s'%s'", i == 0 ? "" : i == LAST ? " or " : ", ", all[i]->name);
+    return found;
 }

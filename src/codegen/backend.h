@@ -27,6 +27,8 @@ typedef struct nn_backend {
     bool weights; /* wants options.weights: a slab, trained or initial */
     nn_status (*generate)(const nn_graph *g, const nn_codegen_options *opt, nn_buf *out,
                           nn_err *err);
+    /* The main file in a form for people, appended; NULL: it is a text itself. */
+    nn_status (*text)(const void *file, size_t n, nn_buf *out, nn_err *err);
 } nn_backend;
 
 /* Expands to the emit table of a backend file: emit_<op> for every op, or it does not compile. */
@@ -34,9 +36,8 @@ typedef struct nn_backend {
 
 const nn_backend *nn_backend_at(unsigned i);
 const nn_backend *nn_backend_find(const char *name); /* name or alias; NULL if there is none */
-/* The same of those that write a text and nothing else, which an answer over HTTP can hold; lists
- * them, 'a', 'b' or 'c', where it finds none. */
-const nn_backend *nn_backend_text(const char *name, nn_buf *ret_list);
+/* The same; lists all of them, 'a', 'b' or 'c', where it finds none. */
+const nn_backend *nn_backend_choose(const char *name, nn_buf *ret_list);
 /* Generates into out (appended). NN_E_UNSUPPORTED names the layer and the op that the backend
  * cannot express. */
 nn_status nn_codegen(const nn_backend *b, const nn_graph *g, const nn_codegen_options *opt,

@@ -309,4 +309,5 @@ const nn_backend nn_backend_onnx = {.name = "onnx",
                                     .extension = "onnx",
                                     .media_type = "application/octet-stream",
                                     .weights = true,
-                                    .generate = generate};
+                                    .generate = generate,
+                                    .text = nn_onnx_text};

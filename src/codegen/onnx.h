@@ -154,6 +154,8 @@ static inline const nn_shape *nn_onnx_in(const nn_emit *e, const nn_node *n) {
 /* ---- ops ---- */
 
 nn_status nn_onnx_emit(nn_emit *e, const nn_node *n, nn_err *err);
+/* onnx_text.c: a file that this backend wrote, in the text form of onnx.parser. */
+nn_status nn_onnx_text(const void *file, size_t n, nn_buf *out, nn_err *err);
 value *nn_onnx_activate(nn_emit *e, nn_act kind, double alpha, value *x);
 
 #define NN_OP(N, n, lo, hi, w) nn_emit_fn nn_onnx_emit_##n;

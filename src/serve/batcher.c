@@ -19,7 +19,8 @@ typedef struct replica {
 
 struct nn_batcher {
     nn_batcher_options o;
-    int64_t inputs, outputs; /* elements of a row */
+    int n_in, n_out;
+    int64_t in[NN_SERVE_ENDS], out[NN_SERVE_ENDS]; /* elements of a row, by input and output */
     nn_series *batch_rows, *queue_time, *duration;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t arrived;
@@ -82,35 +83,42 @@ static nn_status forward(nn_exec *x, int64_t rows, nn_err *err) {
     return x->engine->forward(x, rows, err);
 }
 
+/* n rows of p from its row `from` on, as rows of the executor from `to` on; and back. */
+static void put_rows(const nn_batcher *b, nn_exec *x, const nn_prediction *p, int64_t from,
+                     int64_t to, int64_t n) {
+    for (int i = 0; i < b->n_in; i++)
+        memcpy(x->engine->input(x, i) + to * b->in[i], p->x[i] + from * b->in[i],
+               (size_t)(n * b->in[i]) * sizeof **p->x);
+}
+
+static void take_rows(const nn_batcher *b, nn_exec *x, const nn_prediction *p, int64_t from,
+                      int64_t to, int64_t n) {
+    for (int i = 0; i < b->n_out; i++)
+        if (p->y[i])
+            memcpy(p->y[i] + to * b->out[i], x->engine->output(x, i) + from * b->out[i],
+                   (size_t)(n * b->out[i]) * sizeof **p->y);
+}
+
 /* One request larger than a batch, in pieces. */
 static void run_large(nn_batcher *b, nn_exec *x, nn_prediction *p) {
     for (int64_t at = 0; at < p->rows && !p->err.code; at += b->o.max_batch) {
         int64_t n = p->rows - at < b->o.max_batch ? p->rows - at : b->o.max_batch;
-        memcpy(x->engine->input(x, 0), p->x + at * b->inputs,
-               (size_t)(n * b->inputs) * sizeof *p->x);
-        if (forward(x, n, &p->err) == NN_OK)
-            memcpy(p->y + at * b->outputs, x->engine->output(x, 0),
-                   (size_t)(n * b->outputs) * sizeof *p->y);
+        put_rows(b, x, p, at, 0, n);
+        if (forward(x, n, &p->err) == NN_OK) take_rows(b, x, p, 0, at, n);
     }
 }
 
 static void run_together(nn_batcher *b, nn_exec *x, nn_prediction *batch) {
-    int64_t rows = 0;
-    for (nn_prediction *p = batch; p; p = p->next) {
-        memcpy(x->engine->input(x, 0) + rows * b->inputs, p->x,
-               (size_t)(p->rows * b->inputs) * sizeof *p->x);
-        rows += p->rows;
-    }
+    int64_t rows = 0, at = 0;
+    for (nn_prediction *p = batch; p; rows += p->rows, p = p->next)
+        put_rows(b, x, p, 0, rows, p->rows);
     nn_err err = {0};
     nn_status s = forward(x, rows, &err);
-    const float *y = x->engine->output(x, 0);
-    for (nn_prediction *p = batch; p; p = p->next) {
+    for (nn_prediction *p = batch; p; at += p->rows, p = p->next)
         if (s)
             p->err = err;
         else
-            memcpy(p->y, y, (size_t)(p->rows * b->outputs) * sizeof *p->y);
-        y += p->rows * b->outputs;
-    }
+            take_rows(b, x, p, at, 0, p->rows);
 }
 
 static void run(replica *r, nn_prediction *batch) {
@@ -140,12 +148,18 @@ static void *replica_main(void *arg) {
     return NULL;
 }
 
+static nn_status open_exec(const nn_batcher_options *o, const nn_model *m, nn_exec **ret,
+                           nn_err *err) {
+    nn_exec_options plan = {.batch = o->max_batch, .threads = 1};
+    nn_status s = o->engine->open(m->graph, &plan, ret, err);
+    if (!s) o->engine->set_weights(*ret, m->weights);
+    return s;
+}
+
 static nn_status open_replica(nn_batcher *b, const nn_model *m, replica *r, nn_err *err) {
-    nn_exec_options o = {.batch = b->o.max_batch, .threads = 1};
     r->batcher = b;
-    nn_status s = b->o.engine->open(m->graph, &o, &r->exec, err);
+    nn_status s = open_exec(&b->o, m, &r->exec, err);
     if (s) return s;
-    b->o.engine->set_weights(r->exec, m->weights);
     if (pthread_create(&r->thread, NULL, replica_main, r) != 0)
         return nn_fail(err, NN_E_LIMIT, "cannot start a thread for a replica of %s", b->o.name);
     r->running = true;
@@ -162,26 +176,38 @@ static void init_queue(nn_batcher *b) {
     b->tail = &b->head;
 }
 
+_Static_assert(sizeof((nn_graph){0}.inputs) == NN_SERVE_ENDS * sizeof(int) &&
+                   sizeof((nn_graph){0}.outputs) == NN_SERVE_ENDS * sizeof(int),
+               "a prediction has room for every end");
+
+/* Elements of a row of each node; one of unknown size cannot be served. */
+static nn_status measure(const nn_graph *g, const int *nodes, int n, int64_t *ret, nn_err *err) {
+    for (int i = 0; i < n; i++) {
+        const nn_node *node = &g->nodes[nodes[i]];
+        ret[i] = nn_shape_elements(&node->shape);
+        if (ret[i] < 1)
+            return nn_fail(err, NN_E_UNSUPPORTED,
+                           "model %s cannot be served: '%s' needs known sizes", g->name,
+                           node->layer_name);
+    }
+    return NN_OK;
+}
+
+static nn_status measure_model(const nn_graph *g, nn_batcher *ret, nn_err *err) {
+    ret->n_in = g->n_inputs;
+    ret->n_out = g->n_outputs;
+    nn_status s = measure(g, g->inputs, g->n_inputs, ret->in, err);
+    return s ? s : measure(g, g->outputs, g->n_outputs, ret->out, err);
+}
+
 nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batcher **ret,
                          nn_err *err) {
-    const nn_graph *g = m->graph;
-    int64_t in = nn_shape_elements(&g->nodes[g->inputs[0]].shape),
-            out = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
-    if (g->n_inputs != 1 || g->n_outputs != 1) {
-        nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
-                              "model %s cannot be served: it has %d inputs and %d outputs, a "
-                              "deployment queues rows of one input and one output",
-                              g->name, g->n_inputs, g->n_outputs);
-        return nn_err_hint(err, s, "ask it with `neural predict MODEL --input NAME=FILE ...`");
-    }
-    if (in < 1 || out < 1)
-        return nn_fail(err, NN_E_UNSUPPORTED,
-                       "model %s cannot be served: its input and output need known sizes", g->name);
+    nn_batcher sizes = {.o = *o};
+    nn_status st = measure_model(m->graph, &sizes, err);
+    if (st) return st;
     nn_batcher *b = calloc(1, sizeof *b + (size_t)o->replicas * sizeof b->replicas[0]);
     if (!b) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for %d replicas", o->replicas);
-    b->o = *o;
-    b->inputs = in;
-    b->outputs = out;
+    *b = sizes;
     b->batch_rows = nn_metric_series(NN_METRIC_DEPLOYMENT_BATCH, o->name);
     b->queue_time = nn_metric_series(NN_METRIC_DEPLOYMENT_QUEUE, o->name);
     b->duration = nn_metric_series(NN_METRIC_DEPLOYMENT_DURATION, o->name);
@@ -216,6 +242,21 @@ nn_status nn_batcher_submit(nn_batcher *b, nn_prediction *p, nn_err *err) {
     }
     pthread_mutex_unlock(&b->lock);
     return s;
+}
+
+nn_status nn_prediction_run(const nn_model *m, const nn_batcher_options *o, nn_prediction *p,
+                            nn_err *err) {
+    nn_batcher b = {.o = *o};
+    __attribute__((cleanup(nn_exec_closep))) nn_exec *x = NULL;
+    nn_status s = measure_model(m->graph, &b, err);
+    if (!s) s = open_exec(o, m, &x, err);
+    if (s) return s;
+    p->err.code = NN_OK;
+    p->began = nn_clock_mono();
+    run_large(&b, x, p);
+    p->ended = nn_clock_mono();
+    if (p->err.code && err) *err = p->err;
+    return p->err.code;
 }
 
 int64_t nn_batcher_waiting(nn_batcher *b) {

@@ -12,6 +12,8 @@
 
 typedef struct nn_batcher nn_batcher;
 
+enum { NN_SERVE_ENDS = 8 }; /* inputs, and outputs, of a graph at most */
+
 typedef struct nn_batcher_options {
     const char *name; /* of the deployment, for its metrics */
     const nn_engine *engine;
@@ -26,8 +28,9 @@ typedef struct nn_batcher_options {
 typedef struct nn_prediction nn_prediction;
 struct nn_prediction {
     int64_t rows;
-    const float *x; /* rows x input elements, normalised */
-    float *y;       /* rows x output elements, filled before done */
+    const float *x[NN_SERVE_ENDS]; /* by input: rows x its elements, normalised */
+    float
+        *y[NN_SERVE_ENDS]; /* by output: rows x its elements, filled before done; NULL: unwanted */
     void (*done)(nn_prediction *p);
     void *ctx;
     nn_err err;                      /* code NN_OK: y is filled */
@@ -41,6 +44,10 @@ nn_status nn_batcher_new(const nn_model *m, const nn_batcher_options *o, nn_batc
 /* Queues p. NN_E_QUEUE_FULL, or NN_E_NOT_READY once stopping: then done is not called. */
 nn_status nn_batcher_submit(nn_batcher *b, nn_prediction *p, nn_err *err);
 int64_t nn_batcher_waiting(nn_batcher *b);
+/* Runs p on the caller's thread, without a queue: name, replicas and max_queue do not matter, done
+ * is not called, and what fails is returned. */
+nn_status nn_prediction_run(const nn_model *m, const nn_batcher_options *o, nn_prediction *p,
+                            nn_err *err);
 /* Answers what is queued, ends the threads, frees. NULL allowed. */
 void nn_batcher_free(nn_batcher *b);
 #endif

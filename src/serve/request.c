@@ -18,19 +18,38 @@ typedef struct reading {
     nn_jr r;
     const nn_model *m;
     nn_predict_request *q;
-    const char *rows_from; /* the field that gave the rows */
+    const char *rows_from;       /* the field that gave the rows */
+    int64_t rows[NN_SERVE_ENDS]; /* by input */
+    double top_k;                /* 0: not asked for */
     int warnings;
     nn_err *err;
 } reading;
 
 typedef nn_status (*read_field)(reading *d, const char *name, const nn_jr_token *t);
 
-static const nn_node *input_of(const nn_model *m) {
-    return &m->graph->nodes[m->graph->inputs[0]];
+static const nn_node *input_of(const nn_model *m, int i) {
+    return &m->graph->nodes[m->graph->inputs[i]];
 }
 
-static const nn_node *output_of(const nn_model *m) {
-    return &m->graph->nodes[m->graph->outputs[0]];
+static const nn_node *output_of(const nn_model *m, int i) {
+    return &m->graph->nodes[m->graph->outputs[i]];
+}
+
+/* The one of nodes[0..n) that the token names; -1: none. */
+static int find_end(const nn_model *m, const int *nodes, int n, const nn_jr_token *t) {
+    for (int i = 0; i < n; i++)
+        if (nn_jr_is(t, m->graph->nodes[nodes[i]].layer_name)) return i;
+    return -1;
+}
+
+/* "'image', 'meta'" */
+static const char *list_ends(const nn_model *m, const int *nodes, int n, char buf[100]) {
+    int at = 0;
+    buf[0] = 0;
+    for (int i = 0; i < n && at < 100; i++)
+        at += snprintf(buf + at, (size_t)(100 - at), "%s'%.40s'", i ? ", " : "",
+                       m->graph->nodes[nodes[i]].layer_name);
+    return buf;
 }
 
 /* ---- what is wrong ---- */
@@ -58,13 +77,15 @@ violate(reading *d, const char *path, const char *type, const char *fmt, ...) {
 
 /* ---- inputs ---- */
 
-static nn_status read_rows(reading *d, const char *name, const nn_jr_token *t) {
-    nn_tensor_form f = {
-        .name = name, .shape = input_of(d->m)->shape, .scale = d->m->scale, .offset = d->m->offset};
+static nn_status read_rows(reading *d, const char *name, int input, const nn_jr_token *t) {
+    nn_tensor_form f = {.name = name,
+                        .shape = input_of(d->m, input)->shape,
+                        .scale = d->m->scale,
+                        .offset = d->m->offset};
     nn_violation bad;
     nn_err why = {0};
-    nn_buf_clear(&d->q->x);
-    nn_status s = nn_tensor_read(&d->r, t, &f, &d->q->x, &d->q->rows, &bad, &why);
+    nn_buf_clear(&d->q->x[input]);
+    nn_status s = nn_tensor_read(&d->r, t, &f, &d->q->x[input], &d->rows[input], &bad, &why);
     if (s == NN_E_VALIDATION_ERROR) {
         note(d, &bad, why.msg);
         return NN_OK;
@@ -73,54 +94,81 @@ static nn_status read_rows(reading *d, const char *name, const nn_jr_token *t) {
     return s;
 }
 
-/* {name: rows}: all members are looked at, one of them must be the model's input. */
-static nn_status read_named(reading *d, const char *field) {
-    const char *name = input_of(d->m)->layer_name;
+/* Each input is there, with as many rows as the first. */
+static void check_named(reading *d, const char *field, const bool *found) {
+    const nn_graph *g = d->m->graph;
     char path[160];
-    bool found = false;
+    for (int i = 0; i < g->n_inputs; i++) {
+        const char *name = input_of(d->m, i)->layer_name;
+        snprintf(path, sizeof path, "%s.%s", field, name);
+        if (!found[i])
+            violate(d, path, "missing", "is required");
+        else if (d->rows[i] && d->rows[0] && d->rows[i] != d->rows[0])
+            violate(d, path, "conflict", "has %" PRId64 " rows, '%.60s' has %" PRId64, d->rows[i],
+                    input_of(d->m, 0)->layer_name, d->rows[0]);
+    }
+}
+
+/* {name: rows}: all members are looked at, and each input of the model must be one. */
+static nn_status read_named(reading *d, const char *field) {
+    const nn_graph *g = d->m->graph;
+    char path[160], names[100];
+    bool found[NN_SERVE_ENDS] = {0};
     for (;;) {
         nn_jr_token key, t;
         nn_status s = nn_jr_next(&d->r, &key, d->err);
-        if (s || key.type == NN_JR_END_OBJECT) {
-            if (s || found) return s;
-            snprintf(path, sizeof path, "%s.%s", field, name);
-            violate(d, path, "missing", "is required");
-            return NN_OK;
-        }
+        if (s) return s;
+        if (key.type == NN_JR_END_OBJECT) break;
+        int input = find_end(d->m, g->inputs, g->n_inputs, &key);
         snprintf(path, sizeof path, "%s.%.*s", field, key.n < 100 ? (int)key.n : 100, key.text);
         s = nn_jr_next(&d->r, &t, d->err);
-        if (s) return s;
-        if (nn_jr_is(&key, name)) {
-            found = true;
-            s = read_rows(d, path, &t);
-        } else {
-            violate(d, path, "unknown_value", "is not an input of this model, which has '%.60s'",
-                    name);
+        if (!s && input >= 0) {
+            found[input] = true;
+            s = read_rows(d, path, input, &t);
+        } else if (!s) {
+            violate(d, path, "unknown_value", "is not an input of this model, which has %s",
+                    list_ends(d->m, g->inputs, g->n_inputs, names));
             s = nn_jr_skip(&d->r, &t, d->err);
         }
         if (s) return s;
     }
+    check_named(d, field, found);
+    return NN_OK;
 }
 
 static nn_status read_inputs(reading *d, const char *name, const nn_jr_token *t) {
+    const nn_graph *g = d->m->graph;
+    char names[100];
     if (d->rows_from) {
         violate(d, name, "conflict", "says the same as %s, send one of them", d->rows_from);
         return nn_jr_skip(&d->r, t, d->err);
     }
     d->rows_from = name;
-    return t->type == NN_JR_OBJECT ? read_named(d, name) : read_rows(d, name, t);
+    if (t->type == NN_JR_OBJECT) return read_named(d, name);
+    if (g->n_inputs == 1) return read_rows(d, name, 0, t);
+    violate(d, name, "wrong_type", "is %s, expected an object with the rows of %s",
+            nn_jr_type_name(t->type), list_ends(d->m, g->inputs, g->n_inputs, names));
+    return nn_jr_skip(&d->r, t, d->err);
 }
 
 /* ---- outputs, top_k ---- */
 
-static void check_output(reading *d, const char *path, const nn_jr_token *t) {
-    const char *name = output_of(d->m)->layer_name;
-    if (t->type != NN_JR_STRING)
+static void read_output(reading *d, const char *path, const nn_jr_token *t) {
+    const nn_graph *g = d->m->graph;
+    nn_predict_request *q = d->q;
+    char names[100];
+    int output = t->type == NN_JR_STRING ? find_end(d->m, g->outputs, g->n_outputs, t) : -1;
+    if (t->type != NN_JR_STRING) {
         violate(d, path, "wrong_type", "is %s, expected the name of an output",
                 nn_jr_type_name(t->type));
-    else if (!nn_jr_is(t, name))
-        violate(d, path, "unknown_value", "is not an output of this model, which has '%.60s'",
-                name);
+        return;
+    }
+    if (output < 0)
+        violate(d, path, "unknown_value", "is not an output of this model, which has %s",
+                list_ends(d->m, g->outputs, g->n_outputs, names));
+    for (int i = 0; i < q->n_outputs; i++)
+        if (q->outputs[i] == output) return; /* said twice: given once */
+    if (output >= 0) q->outputs[q->n_outputs++] = output;
 }
 
 static nn_status read_outputs(reading *d, const char *name, const nn_jr_token *first) {
@@ -139,26 +187,34 @@ static nn_status read_outputs(reading *d, const char *name, const nn_jr_token *f
             return NN_OK;
         }
         snprintf(path, sizeof path, "%s.%" PRId64, name, i);
-        check_output(d, path, &t);
+        read_output(d, path, &t);
         s = nn_jr_skip(&d->r, &t, d->err);
         if (s) return s;
     }
 }
 
 static nn_status read_top_k(reading *d, const char *name, const nn_jr_token *t) {
-    const nn_shape *y = &output_of(d->m)->shape;
-    char shape[96];
     bool whole = t->type == NN_JR_INT || (t->type == NN_JR_REAL && t->number == floor(t->number));
     if (!whole)
         violate(d, name, "wrong_type", "is %s, expected an integer", nn_jr_type_name(t->type));
     else if (t->number < 1)
         violate(d, name, "out_of_range", "must be at least 1");
-    else if (y->rank != 1)
-        violate(d, name, "conflict", "needs a model that tells classes apart, this one answers %s",
+    else
+        d->top_k = t->number;
+    return nn_jr_skip(&d->r, t, d->err);
+}
+
+/* Which output the best classes are of is known only at the end. */
+static void check_top_k(reading *d) {
+    const nn_shape *y = &output_of(d->m, d->q->outputs[0])->shape;
+    char shape[96];
+    if (d->top_k < 1) return;
+    if (y->rank != 1)
+        violate(d, "top_k", "conflict",
+                "needs a model that tells classes apart, this one answers %s",
                 nn_shape_print(y, false, shape, sizeof shape));
     else /* more than there are classes means all of them */
-        d->q->top_k = t->number < (double)y->dim[0] ? (int64_t)t->number : y->dim[0];
-    return nn_jr_skip(&d->r, t, d->err);
+        d->q->top_k = d->top_k < (double)y->dim[0] ? (int64_t)d->top_k : y->dim[0];
 }
 
 /* ---- the body ---- */
@@ -213,6 +269,15 @@ static nn_status read_body(reading *d) {
     return s;
 }
 
+static void finish(reading *d) {
+    nn_predict_request *q = d->q;
+    q->rows = d->rows[0];
+    if (!q->n_outputs)
+        for (; q->n_outputs < d->m->graph->n_outputs; q->n_outputs++)
+            q->outputs[q->n_outputs] = q->n_outputs;
+    check_top_k(d);
+}
+
 nn_status nn_predict_request_read(const char *text, size_t n, const nn_model *m,
                                   nn_predict_request *ret, nn_err *err) {
     reading d = {.m = m, .q = ret, .err = err};
@@ -222,6 +287,7 @@ nn_status nn_predict_request_read(const char *text, size_t n, const nn_model *m,
         nn_jr_done(&d.r);
         if (s) return s;
         if (!d.rows_from && !ret->n_bad) violate(&d, "inputs", "missing", "is required");
+        finish(&d);
     } else {
         violate(&d, "", "missing", "a body is required");
     }
@@ -229,7 +295,7 @@ nn_status nn_predict_request_read(const char *text, size_t n, const nn_model *m,
 }
 
 void nn_predict_request_done(nn_predict_request *r) {
-    nn_buf_done(&r->x);
+    for (int i = 0; i < NN_SERVE_ENDS; i++) nn_buf_done(&r->x[i]);
     nn_buf_done(&r->warnings);
 }
 
@@ -256,7 +322,7 @@ static void write_class(nn_jw *w, const nn_model *m, int32_t class) {
 }
 
 static void write_top(nn_jw *w, const nn_predict_answer *a, int64_t classes, candidate *c) {
-    const float *y = a->y;
+    const float *y = a->y[a->request->outputs[0]];
     nn_jw_arr(w);
     for (int64_t r = 0; r < a->request->rows; r++, y += classes) {
         for (int64_t i = 0; i < classes; i++) c[i] = (candidate){y[i], (int32_t)i};
@@ -275,21 +341,31 @@ static void write_top(nn_jw *w, const nn_predict_answer *a, int64_t classes, can
     nn_jw_end_arr(w);
 }
 
-/* The rows under both their names: written once and copied. */
+static void write_output(nn_jw *w, const nn_predict_answer *a, int output) {
+    nn_tensor_write(w, a->y[output], a->request->rows, &output_of(a->model, output)->shape);
+}
+
+/* The rows of the first output under both their names: written once and copied. */
 static void write_outputs(nn_jw *w, const nn_predict_answer *a) {
+    const nn_predict_request *q = a->request;
     nn_jw_key(w, "predictions");
     size_t from = w->out->n;
-    nn_tensor_write(w, a->y, a->request->rows, &output_of(a->model)->shape);
+    write_output(w, a, q->outputs[0]);
     size_t n = w->out->n - from;
     nn_jw_key(w, "outputs");
     nn_jw_obj(w);
-    nn_jw_key(w, output_of(a->model)->layer_name);
-    if (nn_buf_reserve(w->out, n)) nn_jw_raw(w, w->out->p + from, n);
+    for (int i = 0; i < q->n_outputs; i++) {
+        nn_jw_key(w, output_of(a->model, q->outputs[i])->layer_name);
+        if (i)
+            write_output(w, a, q->outputs[i]);
+        else if (nn_buf_reserve(w->out, n))
+            nn_jw_raw(w, w->out->p + from, n);
+    }
     nn_jw_end_obj(w);
 }
 
 nn_status nn_predict_answer_write(nn_jw *w, const nn_predict_answer *a, nn_err *err) {
-    int64_t classes = nn_shape_elements(&output_of(a->model)->shape);
+    int64_t classes = nn_shape_elements(&output_of(a->model, a->request->outputs[0])->shape);
     NN_LARGE candidate *c = NULL;
     if (a->request->top_k && !(c = nn_alloc_large((size_t)classes * sizeof *c, false)))
         return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory to order the classes");

@@ -131,6 +131,15 @@ nn_live *nn_live_find(nn_serve *s, const char *id_or_name) {
     return l;
 }
 
+nn_live *nn_live_find_model(nn_serve *s, const char *model_id) {
+    pthread_mutex_lock(&s->lock);
+    nn_live *l = s->first;
+    while (l && strcmp(l->spec.model_id, model_id) != 0) l = l->next;
+    if (l) l->users++;
+    pthread_mutex_unlock(&s->lock);
+    return l;
+}
+
 void nn_live_unref(nn_live *l) {
     if (!l) return;
     nn_serve *s = l->serve;
@@ -149,9 +158,4 @@ nn_batcher *nn_live_batcher(const nn_live *l) {
 
 const nn_live_spec *nn_live_spec_of(const nn_live *l) {
     return &l->spec;
-}
-
-const nn_shape *nn_live_output_shape(const nn_live *l) {
-    const nn_graph *g = l->model->graph;
-    return &g->nodes[g->outputs[0]].shape;
 }

@@ -38,9 +38,10 @@ void nn_serve_stop(nn_serve *s, const char *id);
 
 /* By id or name; NULL if none is live. The caller unrefs it, from any thread; that never waits. */
 nn_live *nn_live_find(nn_serve *s, const char *id_or_name);
+/* One that answers for this model, whatever it is called. */
+nn_live *nn_live_find_model(nn_serve *s, const char *model_id);
 void nn_live_unref(nn_live *l); /* NULL allowed */
 const nn_model *nn_live_model(const nn_live *l);
 nn_batcher *nn_live_batcher(const nn_live *l);
 const nn_live_spec *nn_live_spec_of(const nn_live *l);
-const nn_shape *nn_live_output_shape(const nn_live *l);
 #endif

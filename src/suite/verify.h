@@ -114,4 +114,6 @@ nn_status nn_verify_weights(const nn_graph *g, uint64_t seed, float *slab, nn_er
 nn_json *nn_verification_json(const nn_verification *v);
 /* What a model file keeps: the same without layers, with the time and our version. */
 nn_json *nn_verification_certificate(const nn_verification *v);
+/* Whether a certificate is of these weights (a slab of the graph), not of earlier ones. */
+bool nn_certificate_fits(const nn_json *certificate, const nn_graph *g, const float *weights);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* verify_json.c - results for programs, and the certificate of a model file. */
 #include "base/clock.h"
+#include "base/hash.h"
 #include "suite/verify.h"
 
 #include <string.h>
@@ -116,4 +117,10 @@ nn_json *nn_verification_certificate(const nn_verification *v) {
     nn_json *list = nn_json_get(o, "backends");
     for (size_t i = 0; i < nn_json_size(list); i++) nn_json_del(nn_json_at(list, i), "layers");
     return o;
+}
+
+bool nn_certificate_fits(const nn_json *certificate, const nn_graph *g, const float *weights) {
+    char sha[65];
+    nn_sha256_hex(weights, (size_t)g->slab * sizeof *weights, sha);
+    return strcmp(nn_json_str(nn_json_get(certificate, "weights_sha256"), ""), sha) == 0;
 }

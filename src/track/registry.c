@@ -288,7 +288,11 @@ static nn_status json_fn(nn_txn *t, void *ctx, nn_err *err) {
 nn_status nn_registry_json(nn_track *t, nn_row model, nn_json **ret, nn_err *err) {
     reading r = {model, NULL};
     nn_status s = nn_store_read(t->store, json_fn, &r, err);
-    if (s == NN_OK) *ret = r.value;
+    if (s == NN_OK) s = nn_track_certificate(t, r.value, err);
+    if (s == NN_OK)
+        *ret = r.value;
+    else
+        nn_json_unref(r.value);
     return s;
 }
 
@@ -304,7 +308,15 @@ nn_status nn_registry_list(nn_track *t, const nn_registry_filter *f, nn_json **r
                   .limit = f->limit,
                   .offset = f->offset,
                   .after = f->cursor};
-    return nn_track_page(t, q, read_model, ret_items, ret_total, ret_cursor, err);
+    nn_json *items = NULL;
+    nn_status s = nn_track_page(t, q, read_model, &items, ret_total, ret_cursor, err);
+    for (size_t i = 0; s == NN_OK && i < nn_json_size(items); i++)
+        s = nn_track_certificate(t, nn_json_at(items, i), err);
+    if (s == NN_OK)
+        *ret_items = items;
+    else
+        nn_json_unref(items);
+    return s;
 }
 
 /* Files. */

@@ -116,8 +116,8 @@ const char *nn_artifact_media_type(const char *name);
 
 /* Models. */
 typedef struct nn_registry_file {
-    const char *name, *kind; /* kind: rendering weights */
-    const char *backend;     /* NULL for weights */
+    const char *name, *kind; /* kind: rendering weights certificate */
+    const char *backend;     /* of a rendering; else NULL */
     const char *media_type;
     const char *sha256; /* of an artifact that is in the folder */
     int64_t size;
@@ -162,6 +162,11 @@ nn_status nn_registry_file_find(nn_track *t, const char *model_id, const char *f
                                 const char *backend, nn_arena *a, nn_row *ret, nn_err *err);
 /* Absolute path of the model's weights file. NN_E_CONFLICT ("train it first") when it has none. */
 nn_status nn_registry_weights(nn_track *t, nn_row model, nn_arena *a, const char **ret_path,
+                              nn_err *err);
+/* Keeps what `neural verify` found (nn_verification_certificate) with a model of nn_registry_find:
+ * its file certificate.json, in place of an earlier one. The M shows it in short, as stale once
+ * the model has another weights file. NN_E_CONFLICT for a model without weights. */
+nn_status nn_registry_certify(nn_track *t, nn_row model, const nn_json *certificate, int64_t now,
                               nn_err *err);
 /* NN_E_CONFLICT while a live deployment uses it. */
 nn_status nn_registry_delete(nn_track *t, const char *id, nn_err *err);

@@ -30,4 +30,6 @@ nn_status nn_track_artifacts(nn_txn *t, const char *column, const char *id, nn_a
                              nn_rows *ret, nn_err *err);
 /* Whether row i is the newest version of its name in rows that are sorted by name and version. */
 bool nn_track_newest(const nn_rows *r, int64_t i);
+/* Sets `certificate` of an M: what its certificate.json says in short, or null. */
+nn_status nn_track_certificate(const nn_track *t, nn_json *model, nn_err *err);
 #endif

@@ -191,7 +191,7 @@ def test_generate_code(face):
 
 
 def test_backends(face):
-    for backend in ("onnx", "keras-json", "jax", "", "x" * 5000):
+    for backend in ("jax", "c", "", "x" * 5000):
         have = "'pytorch'"
         for path, body in [("/api/generate-code", {"model_data": MNIST_DATA}), ("/api/compile", {"dsl_code": MNIST})]:
             answer = post(face, path, backend=backend, **body)
@@ -247,7 +247,7 @@ def test_best_params(face):
     base = fixed(64, 0.1, 64, 0.0001, 16)
     answer = code_of(face)
     assert answer["code"] == base
-    assert "layers[1].rate: no value was chosen, the code uses 0.1" in answer["warnings"]
+    assert any(w.startswith("'layers[1].rate' has no value yet: the code is written with 0.1") for w in answer["warnings"])
     assert len(answer["warnings"]) == 5
     assert code_of(face, dense_units=128, dropout_rate=0.3, learning_rate=0.001, batch_size=32)["code"] == fixed(128, 0.3, 128, 0.001, 32)
     by_path = {"layers[2].units": 128, "optimizer.learning_rate": 0.005}

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import BIN, NET, ROOT
 
-COMMANDS = ["check", "shapes", "fmt", "parse", "diff", "search-space", "visualize", "compile", "train", "predict", "data", "serve", "key", "config", "operation", "doctor",
+COMMANDS = ["check", "shapes", "fmt", "parse", "diff", "search-space", "visualize", "compile", "train", "predict", "data", "serve", "key", "model", "config", "operation", "doctor",
             "completion", "reference", "version", "help"]
 
 
@@ -315,7 +315,7 @@ def test_a_name_with_a_foreign_letter_is_one_mistake(neural, tmp_path):
 
 
 def test_help_and_completion_name_the_settings(neural):
-    for command in "serve", "config", "key":
+    for command in "serve", "config", "key", "model":
         text = neural(command, "--help").out
         assert "--port VALUE" in text and "--config FILE" in text and "--demo" in text, text
     (row,) = [line for line in neural("completion", "bash").out.splitlines() if "*:serve)" in line]

@@ -13,9 +13,9 @@ typedef struct linear {
     const float *kernel;        /* [in, out]; NULL: zeros */
 } linear;
 
-static inline nn_model *linear_model(linear l) {
+/* Adds it to the graph; its kernel is the graph's next weight. */
+static inline void add_linear(nn_graph *g, linear l) {
     nn_err err = {0};
-    nn_graph *g = nn_graph_new(NULL, "linear");
     int x, y;
     nn_node_spec input = {
         .op = NN_OP_INPUT,
@@ -40,9 +40,23 @@ static inline nn_model *linear_model(linear l) {
     };
     CHECK_OK(nn_graph_add_weight(g, y, "kernel", &w, &err), &err);
     CHECK_OK(nn_graph_add_output(g, y, &err), &err);
+}
+
+/* Several side by side: a model of n inputs and n outputs. */
+static inline nn_model *linear_models(const linear *l, int n) {
+    nn_err err = {0};
+    nn_graph *g = nn_graph_new(NULL, "linear");
     nn_model *m = NULL;
+    for (int i = 0; i < n; i++) add_linear(g, l[i]);
     CHECK_OK(nn_model_new(g, &m, &err), &err);
-    if (l.kernel) memcpy(m->weights, l.kernel, (size_t)(l.in * l.out) * sizeof *l.kernel);
+    for (int i = 0; i < n; i++)
+        if (l[i].kernel)
+            memcpy(m->weights + m->graph->weights[i].offset, l[i].kernel,
+                   (size_t)(l[i].in * l[i].out) * sizeof *l[i].kernel);
     return m;
+}
+
+static inline nn_model *linear_model(linear l) {
+    return linear_models(&l, 1);
 }
 #endif

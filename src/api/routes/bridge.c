@@ -12,6 +12,7 @@
 #include "compile/model_data.h"
 #include "compile/space.h"
 #include "jobs/kinds.h"
+#include "jobs/render.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -235,7 +236,11 @@ static void put_model_data(const work *w, nn_jw *jw) {
 #define MEMBER_MODEL_DATA                                                                          \
     { "model_data", NN_OBJECT, .required = true, .help = "a network as /api/parse gives it" }
 #define MEMBER_BACKEND                                                                             \
-    { "backend", NN_STRING, .preset = "tensorflow", .help = "what to generate" }
+    {                                                                                              \
+        "backend", NN_STRING,                                                                      \
+            .preset = "tensorflow",                                                                \
+            .help = "what to generate: tensorflow, pytorch, onnx (its text form) or keras-json"    \
+    }
 #define MEMBER_AUTO_FLATTEN                                                                        \
     {                                                                                              \
         "auto_flatten_output", NN_BOOLEAN,                                                         \
@@ -372,7 +377,7 @@ static const nn_schema code_answer = {"BridgeCodeAnswer", code_answer_members,
 static const nn_backend *find_backend(const work *w, nn_buf *error) {
     const char *name = text_of(w, "backend");
     NN_BUF list = {0};
-    const nn_backend *found = nn_backend_text(name, &list);
+    const nn_backend *found = nn_backend_choose(name, &list);
     if (!found)
         nn_buf_printf(error, "Unsupported backend: %.60s. Choose %s.", name, nn_buf_str(&list));
     return found;
@@ -393,20 +398,21 @@ static nn_status compile_chosen(work *w, nn_err *err) {
 
 /* Code for a search space uses the first value of each point (12.2): said, so that nobody wonders.
  */
-static void tell_open_points(const work *w) {
-    enum { MOST = 20 };
-    const nn_space *space = w->unit->space;
-    for (int i = 0, n = 0; i < space->n && n < MOST; i++) {
-        const nn_search_point *p = &space->points[i];
-        if (p->set || !p->active) continue;
-        NN_JSON *value = nn_value_json(p->chosen);
-        NN_BUF text = {0};
-        nn_buf_printf(&text, "%.200s: no value was chosen, the code uses ", p->path);
-        nn_json_dump(value, 0, &text);
-        cut(&text);
-        nn_json_push(w->q->warnings, nn_json_new_str(nn_buf_str(&text)));
-        n++;
-    }
+static void tell_defaults(work *w) {
+    nn_unit_defaults(w->unit, w->diags);
+    free(w->sorted);
+    w->sorted = nn_diags_sorted(w->diags, &w->n_sorted);
+}
+
+/* What an answer of one text leaves out. */
+static void tell_files(const work *w, const nn_backend *b) {
+    NN_BUF text = {0};
+    if (!b->weights) return;
+    nn_buf_printf(&text,
+                  "backend '%s' is a file with weights, of which this is the text: POST "
+                  "/api/compile keeps the file%s as artifacts of its operation",
+                  b->name, b->text ? "" : "s");
+    nn_json_push(w->q->warnings, nn_json_new_str(nn_buf_str(&text)));
 }
 
 static nn_status post_code(nn_request *q, nn_err *err) {
@@ -418,12 +424,14 @@ static nn_status post_code(nn_request *q, nn_err *err) {
     if (!has_shape(&w)) return refuse(&w, no_shape, err);
     if (compile_chosen(&w, &why)) return refuse_error(&w, &why, err);
     if (nn_unit_whole(w.unit, &why)) return refuse_error(&w, &why, err);
+    NN_RENDERING files = {0};
     nn_codegen_options opt = {.dataset = text_of(&w, "dataset")};
-    if (nn_codegen(b, w.unit->graph, &opt, &text, &why)) return refuse_error(&w, &why, err);
-    tell_open_points(&w);
+    if (nn_render(b, w.unit->graph, &opt, &files, &why)) return refuse_error(&w, &why, err);
+    tell_defaults(&w);
+    tell_files(&w, b);
     nn_jw jw = accept(&w);
     nn_jw_key(&jw, "code");
-    nn_jw_strn(&jw, nn_buf_str(&text), text.n);
+    nn_jw_strn(&jw, nn_buf_str(&files.text), files.text.n);
     return accepted(&w, &jw, err);
 }
 

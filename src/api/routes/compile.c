@@ -10,7 +10,7 @@ static const nn_member answer_members[] = {
      .help = "its state in the words of this path"},
     {"message",                 NN_STRING, .required = true, .help = "a sentence"},
     {"compiled_code",                                      NN_STRING, .required = true, .nullable = true,
-     .help = "the text of the main file"},
+     .help = "the text of the main file; of onnx its text form, the file is an artifact"},
     {"errors",                             NN_ARRAY, .required = true, .nullable = true, .items = NN_STRING,
      .help = "one sentence each, with line and column"},
     {"created_at", NN_STRING, .required = true, .format = "date-time",
@@ -19,10 +19,12 @@ static const nn_member answer_members[] = {
     {"warnings",                             NN_ARRAY, .required = true, .items = NN_STRING, .help = "what was odd"},
     {"diagnostics",                                             NN_ARRAY, .required = true, .items = NN_OBJECT,
      .help = "errors and warnings with places and fixes"},
-    {"search_space",NN_OBJECT,
+    {"artifacts",NN_ARRAY, .required = true, .items = NN_OBJECT,
+     .help = "the files that it kept: id, name, size, sha256, href …"},
+    {"search_space",                             NN_OBJECT,
      .help = "with enable_hpo: the points, as neural search-space --json"},
     NN_MEMBER_OPERATION,
-    {0                            }
+    {0                                            }
 };
 static const nn_schema answer = {"CompileAnswer", answer_members, .help = "a compilation"};
 
@@ -31,7 +33,12 @@ static nn_status compile(nn_request *q, bool now, nn_err *err) {
     nn_status s = nn_view_create(q, NN_KIND_COMPILE, now, &op, err);
     if (s) return s;
     if (!now) nn_supervisor_wake(q->app->supervisor);
-    return nn_reply_json(q, now ? 200 : 202, nn_view_compile(op), err);
+    nn_json *artifacts = NULL;
+    s = nn_artifact_list(q->app->track, op->id, &artifacts, err);
+    if (s) return s;
+    nn_json *o = nn_view_compile(op);
+    nn_json_set(o, "artifacts", artifacts);
+    return nn_reply_json(q, now ? 200 : 202, o, err);
 }
 
 static nn_status compile_sync(nn_request *q, nn_err *err) {

@@ -171,6 +171,18 @@ static nn_status get_result(nn_request *q, nn_err *err) {
     return nn_reply_json(q, 200, op->result ? nn_json_copy(op->result) : nn_json_new_object(), err);
 }
 
+static nn_status list_artifacts(nn_request *q, nn_err *err) {
+    NN_AUTO(nn_operation) *op = NULL;
+    nn_json *items = NULL;
+    nn_status s = find(q, &op, err);
+    if (!s) s = nn_artifact_list(q->app->track, op->id, &items, err);
+    if (s) return s;
+    nn_json *o = nn_json_new_object();
+    nn_json_set(o, "items", items);
+    nn_json_set(o, "total", nn_json_new_int((int64_t)nn_json_size(items)));
+    return nn_reply_json(q, 200, o, err);
+}
+
 static nn_status get_artifact(nn_request *q, nn_err *err) {
     nn_row row;
     nn_arena *a = nn_request_arena(q);
@@ -221,6 +233,27 @@ static const nn_member list_members[] = {
 static const nn_schema list_answer = {"OperationList", list_members,
                                       .help = "a page of operations"};
 static const nn_schema result_answer = {"OperationResult", NULL, .help = "what came of it"};
+static const nn_member artifact_members[] = {
+    {"id",                                              NN_STRING, .required = true, .format = "uuid", .help = "its id"},
+    {"name",                                 NN_STRING, .required = true, .help = "its file name"},
+    {"kind",                                 NN_STRING, .required = true, .help = "checkpoint model code log report other"},
+    {"size",                                            NN_INTEGER, .required = true, .help = "bytes"},
+    {"sha256",                                 NN_STRING, .required = true, .help = "of the bytes, in hex"},
+    {"media_type",                                                 NN_STRING, .required = true, .help = "by its name"},
+    {"created_at",        NN_STRING, .required = true, .format = "date-time", .help = "when it was kept"},
+    {"href", NN_STRING, .required = true, .help = "where its bytes are"},
+    {0                                           }
+};
+static const nn_schema artifact = {"Artifact", artifact_members,
+                                   .help = "a file that an operation left"};
+static const nn_member artifacts_members[] = {
+    {"items",           NN_ARRAY, .required = true, .items = NN_OBJECT, .of = &artifact,
+     .help = "the newest version of each name, by name"},
+    {"total", NN_INTEGER, .required = true, .help = "how many there are"},
+    {0 }
+};
+static const nn_schema artifacts_answer = {"ArtifactList", artifacts_members,
+                                           .help = "the files of an operation"};
 static const nn_schema bytes_answer = {"Bytes", NULL, .help = "the bytes",
                                        .media = "application/octet-stream"};
 
@@ -230,23 +263,26 @@ static const nn_status delete_errors[] = {NN_E_NOT_FOUND, NN_E_CONFLICT, 0};
 static const nn_status result_errors[] = {NN_E_NOT_FOUND, NN_E_NOT_COMPLETED, 0};
 
 const nn_route nn_routes_operations[] = {
-    {NN_HTTP_GET,                "/api/v1/operations", list_operations, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_GET,                                                             "/api/v1/operations", list_operations, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_READ, .summary = "Operations, newest first", .query = &list_query,
      .response = &list_answer},
-    {NN_HTTP_GET,           "/api/v1/operations/{id}", get_operation, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_GET,                                                        "/api/v1/operations/{id}", get_operation, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_READ, .summary = "One operation; ?wait= holds the answer until it has ended",
      .query = &wait_query, .response = &nn_schema_operation, .errors = one_errors},
-    {NN_HTTP_DELETE,     "/api/v1/operations/{id}", delete_operation, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_DELETE,                                                  "/api/v1/operations/{id}", delete_operation, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_DATA, .status = 204, .summary = "Forget an operation that has ended",
      .errors = delete_errors},
-    {NN_HTTP_POST,      "/api/v1/operations/{id}/cancel", cancel_operation, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_POST,                                                   "/api/v1/operations/{id}/cancel", cancel_operation, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_TRAIN, .status = 202, .summary = "Begin to cancel an operation",
      .response = &nn_schema_operation, .errors = cancel_errors},
-    {NN_HTTP_GET,                          "/api/v1/operations/{id}/result", get_result, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_GET,                                                                       "/api/v1/operations/{id}/result", get_result, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_READ, .summary = "The result of an operation that has ended",
      .response = &result_answer, .errors = result_errors},
-    {NN_HTTP_GET,"/api/v1/artifacts/{id}", get_artifact, .face = NN_TAG_CANONICAL,
+    {NN_HTTP_GET,"/api/v1/operations/{id}/artifacts", list_artifacts, .face = NN_TAG_CANONICAL,
+     .scope = NN_SCOPE_READ, .summary = "The files that an operation left",
+     .response = &artifacts_answer, .errors = one_errors},
+    {NN_HTTP_GET,                                               "/api/v1/artifacts/{id}", get_artifact, .face = NN_TAG_CANONICAL,
      .scope = NN_SCOPE_READ, .summary = "The bytes of an artifact, with Range and ETag",
      .response = &bytes_answer, .errors = one_errors},
-    {0 }
+    {0}
 };

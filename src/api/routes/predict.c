@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* predict.c - /api/v1/deployments/{deployment_id}/predict (rest-api.md 12.5): the hot path.
+/* predict.c - /api/v1/deployments/{deployment_id}/predict (rest-api.md 12.5): the hot path; and
+ * /api/v1/models/{model_id}/predict, which a deployment of the model answers where there is one.
+ * Without one the model is loaded for this one request.
  *
  * A small body is read on the loop's thread, the batcher's thread runs the model and writes the
  * answer, the loop sends it: two changes of thread. A large body is read on the pool. What is not
@@ -11,6 +13,7 @@
 #include "serve/request.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +42,7 @@ static void on_done(nn_prediction *p) {
     nn_predict_answer a = {.model = nn_live_model(j->live),
                            .deployment = nn_live_spec_of(j->live),
                            .request = &j->in,
-                           .y = p->y,
+                           .y = (const float *const *)p->y,
                            .duration_ms = (double)(p->ended - p->began) / 1e6};
     if (!s) s = nn_predict_answer_write(&w, &a, &err);
     if (!s) s = nn_reply_written(q, 200, &err);
@@ -57,22 +60,28 @@ static nn_status refuse(nn_request *q, const nn_predict_request *in) {
     return NN_E_VALIDATION_ERROR;
 }
 
-static nn_status read_job(job *j, nn_err *err) {
+/* Room for the rows of output `output`. */
+static nn_status make_room(job *j, const nn_model *m, int output, nn_err *err) {
+    const nn_graph *g = m->graph;
+    const nn_node *n = &g->nodes[g->outputs[output]];
+    int64_t width = nn_shape_elements(&n->shape);
+    size_t elements;
+    bool huge = __builtin_mul_overflow((size_t)j->in.rows, (size_t)width, &elements);
+    j->p.y[output] = huge ? NULL : NN_NEW_N(nn_request_arena(j->q), float, elements);
+    if (j->p.y[output]) return NN_OK;
+    return nn_fail(err, NN_E_LIMIT,
+                   "%lld rows at once are too many for a model with %lld numbers in '%.60s'",
+                   (long long)j->in.rows, (long long)width, n->layer_name);
+}
+
+static nn_status read_job(job *j, const nn_model *m, nn_err *err) {
     nn_request *q = j->q;
-    int64_t width = nn_shape_elements(nn_live_output_shape(j->live));
-    nn_status s = nn_predict_request_read(q->http->body.p, q->http->body.n, nn_live_model(j->live),
-                                          &j->in, err);
+    nn_status s = nn_predict_request_read(q->http->body.p, q->http->body.n, m, &j->in, err);
     if (s) return s == NN_E_VALIDATION_ERROR ? refuse(q, &j->in) : s;
-    size_t outputs;
-    bool huge = __builtin_mul_overflow((size_t)j->in.rows, (size_t)width, &outputs);
-    float *y = huge ? NULL : NN_NEW_N(nn_request_arena(q), float, outputs);
-    if (!y)
-        return nn_fail(err, NN_E_LIMIT,
-                       "%lld rows at once are too many for a model with %lld outputs",
-                       (long long)j->in.rows, (long long)width);
-    j->p = (nn_prediction){
-        .rows = j->in.rows, .x = nn_predict_request_x(&j->in), .y = y, .done = on_done, .ctx = j};
-    return NN_OK;
+    j->p = (nn_prediction){.rows = j->in.rows, .done = on_done, .ctx = j};
+    for (int i = 0; i < NN_SERVE_ENDS; i++) j->p.x[i] = nn_predict_request_x(&j->in, i);
+    for (int i = 0; i < j->in.n_outputs && !s; i++) s = make_room(j, m, j->in.outputs[i], err);
+    return s;
 }
 
 /* Takes live. */
@@ -84,7 +93,7 @@ static nn_status predict_live(nn_request *q, nn_live *live, nn_err *err) {
     }
     j->q = q;
     j->live = live;
-    nn_status s = read_job(j, err);
+    nn_status s = read_job(j, nn_live_model(live), err);
     if (!s) s = nn_request_defer(q, err);
     if (!s) s = nn_batcher_submit(nn_live_batcher(live), &j->p, err);
     if (s) job_done(j);
@@ -121,39 +130,110 @@ static nn_status post_predict(nn_request *q, nn_err *err) {
     return s ? s : nn_pool_submit(q->app->pool, tell_why_not_live, q, err);
 }
 
-/* ---- the row ---- */
+/* ---- a model without a deployment ---- */
+
+/* Each loads a model of its own: so many at a time. */
+enum { MOST_LOADED = 2, ROWS_TOGETHER = 32 };
+static atomic_int loaded;
+
+static nn_status run_once(job *j, const nn_live_spec *spec, const nn_model *m, nn_err *err) {
+    nn_engine_choice choice;
+    nn_status s = read_job(j, m, err);
+    if (!s) s = nn_engine_choose(NULL, m->graph, false, &choice, err);
+    if (s) return s;
+    nn_batcher_options o = {.engine = choice.engine,
+                            .max_batch = j->in.rows < ROWS_TOGETHER ? j->in.rows : ROWS_TOGETHER};
+    s = nn_prediction_run(m, &o, &j->p, err);
+    if (s) return s;
+    nn_jw w = nn_reply_writer(j->q);
+    nn_predict_answer a = {.model = m,
+                           .deployment = spec,
+                           .request = &j->in,
+                           .y = (const float *const *)j->p.y,
+                           .duration_ms = (double)(j->p.ended - j->p.began) / 1e6};
+    s = nn_predict_answer_write(&w, &a, err);
+    return s ? s : nn_reply_written(j->q, 200, err);
+}
+
+static nn_status load_and_run(nn_request *q, nn_row row, nn_err *err) {
+    job j = {.q = q};
+    NN_AUTO(nn_model) *m = NULL;
+    nn_live_spec spec = {.model_id = nn_row_text(row, "id"),
+                         .model_version = nn_row_int(row, "version", 0)};
+    nn_status s =
+        nn_registry_weights(q->app->track, row, nn_request_arena(q), &spec.model_path, err);
+    if (!s) s = nn_model_load(spec.model_path, &m, err);
+    if (!s) s = run_once(&j, &spec, m, err);
+    nn_predict_request_done(&j.in);
+    return s;
+}
+
+static nn_status ask_model(nn_request *q, nn_err *err) {
+    nn_row row;
+    const char *id = nn_request_param(q, "model_id");
+    nn_status s = nn_registry_find(q->app->track, id, true, nn_request_arena(q), &row, err);
+    if (s == NN_E_MODEL_NOT_FOUND) return nn_view_missing(q, s, "Model", id, err);
+    if (s) return s;
+    nn_live *live = nn_live_find_model(q->app->serve, nn_row_text(row, "id"));
+    if (live) return predict_live(q, live, err);
+    if (atomic_fetch_add(&loaded, 1) < MOST_LOADED) {
+        s = load_and_run(q, row, err);
+    } else {
+        s = nn_fail(err, NN_E_QUEUE_FULL, "%d models are being asked without a deployment already",
+                    MOST_LOADED);
+        s = nn_err_hint(err, s, "POST /deployments/ keeps a model loaded");
+    }
+    atomic_fetch_sub(&loaded, 1);
+    return s;
+}
+
+/* ---- the rows ---- */
 
 static const nn_member request_members[] = {
     {"inputs",          NN_ANY, .required = true,
-     .help = "rows of numbers before normalisation, each nested as the model's input or flat, or "
-             "one row alone; or an object {name: rows}. \"instances\" is a synonym"},
-    {"outputs", NN_ARRAY, .items = NN_STRING, .help = "names of outputs (default: all)"},
+     .help =
+         "rows of numbers before normalisation, each nested as the model's input or flat, or "
+         "one row alone; or an object {name: rows}, which a model of several inputs needs, with as "
+         "many rows of each. \"instances\" is a synonym"},
+    {"outputs", NN_ARRAY, .items = NN_STRING,
+     .help = "names of outputs, in the order wanted (default: all)"},
     {"top_k",                 NN_INTEGER, .min = 1, .max = INFINITY,
      .help = "also answer the best classes of each row"},
     {0        }
 };
 static const nn_schema request = {"PredictRequest", request_members, .help = "rows to predict"};
 static const nn_member answer_members[] = {
-    {"predictions",                            NN_ARRAY, .items = NN_ANY, .required = true, .help = "a row each"},
-    {"outputs",                         NN_MAP, .items = NN_ANY, .required = true, .help = "the same by the output's name"},
-    {"model_id",                    NN_STRING, .required = true, .help = "what answered"},
-    {"model_version",                                NN_INTEGER, .required = true, .help = "which version of it"},
-    {"deployment_id",                         NN_STRING, .required = true, .help = "where"},
+    {"predictions",                                 NN_ARRAY, .items = NN_ANY, .required = true,
+     .help = "a row each, of the first output"},
+    {"outputs",                              NN_MAP, .items = NN_ANY, .required = true,
+     .help = "the rows of each output by its name"},
+    {"model_id",     NN_STRING, .required = true, .help = "what answered"},
+    {"model_version",                                     NN_INTEGER, .required = true, .help = "which version of it"},
+    {"deployment_id",                              NN_STRING, .required = true, .nullable = true,
+     .help = "where; null: the model was loaded for this request"},
     {"duration_ms", NN_NUMBER, .required = true, .help = "the engine's time for the batch"},
-    {"top",                               NN_ARRAY, .items = NN_ANY,
+    {"top",                                    NN_ARRAY, .items = NN_ANY,
      .help = "with top_k: for each row the best classes as {class, score}, best first"},
-    {"warnings",                        NN_ARRAY, .items = NN_STRING, .required = true,
+    {"warnings",                             NN_ARRAY, .items = NN_STRING, .required = true,
      .help = "fields of the request that were ignored"},
-    {0                                       }
+    {0                                            }
 };
 static const nn_schema answer = {"PredictAnswer", answer_members, .help = "what the model says"};
 static const nn_status errors[] = {NN_E_NOT_FOUND, NN_E_CONFLICT, NN_E_QUEUE_FULL, NN_E_NOT_READY,
                                    0};
 
+static const nn_status model_errors[] = {NN_E_MODEL_NOT_FOUND, NN_E_AMBIGUOUS_MODEL, NN_E_CONFLICT,
+                                         NN_E_QUEUE_FULL,      NN_E_UNSUPPORTED,     0};
+
 const nn_route nn_routes_predict[] = {
-    {NN_HTTP_POST,  "/api/v1/deployments/{deployment_id}/predict", post_predict,
+    {NN_HTTP_POST,             "/api/v1/deployments/{deployment_id}/predict", post_predict,
      .face = NN_TAG_CANONICAL, .scope = NN_SCOPE_INFER, .group = NN_GROUP_SERVE, .is_inline = true,
      .inline_body = INLINE_BODY, .raw_body = true, .summary = "Ask a deployed model",
      .request = &request, .response = &answer, .errors = errors},
+    {NN_HTTP_POST,            "/api/v1/models/{model_id}/predict", ask_model, .face = NN_TAG_CANONICAL,
+     .scope = NN_SCOPE_INFER, .group = NN_GROUP_SERVE, .raw_body = true,
+     .summary = "Ask a model, deployed or not",
+     .help =
+         "Without a deployment the model is loaded for each request: deploy what is asked often.", .request = &request, .response = &answer, .errors = model_errors},
     {0}
 };

@@ -30,9 +30,9 @@ static void accepts(const char *text, int64_t rows, int64_t top_k, const char *w
     CHECK_OK(read_text(text, strlen(text), &q, &err), &err);
     assert_int_equal(q.rows, rows);
     assert_int_equal(q.top_k, top_k);
-    assert_int_equal(q.x.n, (size_t)rows * 4 * sizeof(float));
+    assert_int_equal(q.x[0].n, (size_t)rows * 4 * sizeof(float));
     for (int i = 0; i < rows * 4; i++) /* the rows are 1, 2, 3, …: raw * 2 - 1 */
-        CHECK(nn_predict_request_x(&q)[i] == (float)(2 * (i + 1) - 1));
+        CHECK(nn_predict_request_x(&q, 0)[i] == (float)(2 * (i + 1) - 1));
     assert_string_equal(nn_buf_str(&q.warnings), warnings);
     nn_predict_request_done(&q);
 }
@@ -156,7 +156,8 @@ static void answers(nn_predict_request *q, bool named, const float *y, const cha
         m->n_classes = 2;
     }
     nn_live_spec d = {.id = "d-1", .model_id = "m-1", .model_version = 7};
-    nn_predict_answer a = {.model = m, .deployment = &d, .request = q, .y = y, .duration_ms = 0.25};
+    nn_predict_answer a = {
+        .model = m, .deployment = &d, .request = q, .y = &y, .duration_ms = 0.25};
     NN_BUF out = {0};
     nn_jw w = {.out = &out};
     nn_err err = {0};
@@ -169,12 +170,12 @@ static void answers(nn_predict_request *q, bool named, const float *y, const cha
 
 TEST(the_answer) {
     const float y[] = {0.25F, 0.5F, 0.125F, 1, 1, 2};
-    nn_predict_request q = {.rows = 2};
+    nn_predict_request q = {.rows = 2, .n_outputs = 1};
     answers(&q, false, y,
             "{\"predictions\":[[0.25,0.5,0.125],[1.0,1.0,2.0]],\"outputs\":{\"scores\":"
             "[[0.25,0.5,0.125],[1.0,1.0,2.0]]},\"model_id\":\"m-1\",\"model_version\":7,"
             "\"deployment_id\":\"d-1\",\"duration_ms\":0.25,\"warnings\":[]}");
-    nn_predict_request best = {.rows = 2, .top_k = 2};
+    nn_predict_request best = {.rows = 2, .n_outputs = 1, .top_k = 2};
     nn_buf_puts(&best.warnings, "\"w\"");
     answers(&best, true, y,
             "{\"predictions\":[[0.25,0.5,0.125],[1.0,1.0,2.0]],\"outputs\":{\"scores\":"
@@ -183,4 +184,91 @@ TEST(the_answer) {
             "\"score\":0.5},{\"class\":\"cat\",\"score\":0.25}],[{\"class\":\"2\",\"score\":2.0},"
             "{\"class\":\"cat\",\"score\":1.0}]],\"warnings\":[\"w\"]}");
     nn_predict_request_done(&best);
+}
+
+/* ---- several inputs and outputs ---- */
+
+static nn_model *pair(void) {
+    const linear parts[] = {
+        {"image", "classes", 2, 3, NULL},
+        {"mask",  "score",   1, 1, NULL}
+    };
+    nn_model *m = linear_models(parts, 2);
+    m->scale = 1;
+    return m;
+}
+
+static nn_status read_pair(const char *text, nn_predict_request *q, nn_err *err) {
+    nn_model *m = pair();
+    nn_status s = nn_predict_request_read(text, strlen(text), m, q, err);
+    nn_model_free(m);
+    return s;
+}
+
+static void pair_refuses(const char *text, const char *path, const char *type, const char *msg) {
+    nn_predict_request q = {0};
+    nn_err err = {0};
+    assert_int_equal(read_pair(text, &q, &err), NN_E_VALIDATION_ERROR);
+    bool found = false;
+    for (int i = 0; i < q.n_bad; i++)
+        found |= !strcmp(q.bad[i].path, path) && !strcmp(q.bad[i].type, type) &&
+                 strstr(q.bad[i].msg, msg);
+    if (!found) fail_msg("%s: no %s at %s with \"%s\": %s", text, type, path, msg, err.msg);
+    nn_predict_request_done(&q);
+}
+
+TEST(inputs_by_name) {
+    nn_predict_request q = {0};
+    nn_err err = {0};
+    CHECK_OK(read_pair("{\"top_k\":9,\"inputs\":{\"mask\":[[7],[8]],\"image\":[[1,2],[3,4]]}}", &q,
+                       &err),
+             &err);
+    CHECK(q.rows == 2 && q.n_outputs == 2 && q.outputs[0] == 0 && q.outputs[1] == 1);
+    CHECK(q.top_k == 3 && nn_predict_request_x(&q, 0)[3] == 4 &&
+          nn_predict_request_x(&q, 1)[1] == 8);
+    nn_predict_request_done(&q);
+    q = (nn_predict_request){0};
+    CHECK_OK(read_pair("{\"top_k\":2,\"outputs\":[\"score\",\"score\"],"
+                       "\"inputs\":{\"image\":[1,2],\"mask\":[7]}}",
+                       &q, &err),
+             &err);
+    CHECK(q.rows == 1 && q.n_outputs == 1 && q.outputs[0] == 1 && q.top_k == 1);
+    nn_predict_request_done(&q);
+}
+
+TEST(what_is_wrong_with_inputs_by_name) {
+    pair_refuses("{\"inputs\":[[1,2]]}", "inputs", "wrong_type",
+                 "is an array, expected an object with the rows of 'image', 'mask'");
+    pair_refuses("{\"inputs\":{}}", "inputs.mask", "missing", "is required");
+    pair_refuses("{\"inputs\":{\"image\":[[1,2]]}}", "inputs.mask", "missing", "is required");
+    pair_refuses("{\"inputs\":{\"image\":[[1,2]],\"masc\":[1]}}", "inputs.masc", "unknown_value",
+                 "which has 'image', 'mask'");
+    pair_refuses("{\"inputs\":{\"image\":[[1,2]],\"mask\":[[1],[\"x\"]]}}", "inputs.mask.1.0",
+                 "wrong_type", "is a text, expected a number");
+    pair_refuses("{\"inputs\":{\"image\":[[1,2]],\"mask\":[[1],[2]]}}", "inputs.mask", "conflict",
+                 "has 2 rows, 'image' has 1");
+    pair_refuses("{\"inputs\":{\"image\":7,\"mask\":{}}}", "inputs.mask", "wrong_type",
+                 "is not an array");
+    pair_refuses("{\"inputs\":{\"image\":[1,2],\"mask\":[1]},\"outputs\":[\"classes\",\"x\"]}",
+                 "outputs.1", "unknown_value", "which has 'classes', 'score'");
+}
+
+TEST(the_answer_of_several_outputs) {
+    const float classes[] = {1, 2, 3}, score[] = {0.5F}, *y[] = {classes, score};
+    nn_model *m = pair();
+    nn_live_spec d = {.id = "d", .model_id = "m", .model_version = 1};
+    nn_predict_request q = {
+        .rows = 1, .outputs = {1, 0},
+             .n_outputs = 2, .top_k = 1
+    };
+    nn_predict_answer a = {.model = m, .deployment = &d, .request = &q, .y = y};
+    NN_BUF out = {0};
+    nn_jw w = {.out = &out};
+    nn_err err = {0};
+    CHECK_OK(nn_predict_answer_write(&w, &a, &err), &err);
+    const char *want = "{\"predictions\":[[0.5]],\"outputs\":{\"score\":[[0.5]],\"classes\":"
+                       "[[1.0,2.0,3.0]]},\"model_id\":\"m\"";
+    assert_int_equal(strncmp(nn_buf_str(&out), want, strlen(want)), 0);
+    CHECK(strstr(nn_buf_str(&out), "\"top\":[[{\"class\":\"0\",\"score\":0.5}]]"));
+    nn_model_free(m);
 }

@@ -401,6 +401,65 @@ TEST(a_model_as_json_its_files_and_its_end) {
     place_done(p);
 }
 
+static const nn_json *certificate_of(place *p, const char *ref, nn_json **ret_model) {
+    nn_row r;
+    nn_json_unref(*ret_model);
+    CHECK_OK(nn_registry_find(p->track, ref, false, p->arena, &r, &p->err), &p->err);
+    CHECK_OK(nn_registry_json(p->track, r, ret_model, &p->err), &p->err);
+    return nn_json_get(*ret_model, "certificate");
+}
+
+static nn_status replace_weights_fn(nn_txn *t, void *ctx, nn_err *err) {
+    nn_registry_file f = {.name = "cnn_file.py", .kind = "weights", .sha256 = "bb", .size = 5};
+    return nn_registry_add_file(t, ctx, &f, 2, err);
+}
+
+TEST(a_certificate_is_stale_once_the_weights_are_others) {
+    place *p = place_new();
+    adding a = add(p, "cnn", "aa", true);
+    add(p, "bare", "cc", false);
+    nn_row r;
+    NN_JSON *m = NULL;
+    NN_JSON *made = parse(
+        "{\"verdict\":\"differs\",\"verified_at\":\"2026-01-05T00:00:00+00:00\",\"neural\":\"1\","
+        "\"backends\":[{\"name\":\"reference\",\"status\":\"agrees\",\"outputs\":[{\"relative_l2\":0}]},"
+        "{\"name\":\"a\",\"status\":\"agrees\",\"outputs\":[{\"relative_l2\":1e-7},{\"relative_l2\":3e-7}]},"
+        "{\"name\":\"b\",\"status\":\"skipped\",\"reason\":\"no\"}]}");
+    CHECK(nn_json_typeof(certificate_of(p, "cnn", &m)) == NN_JSON_NULL);
+    CHECK_OK(nn_registry_find(p->track, "cnn", false, p->arena, &r, &p->err), &p->err);
+    CHECK_OK(nn_registry_certify(p->track, r, made, 2, &p->err), &p->err);
+    const nn_json *c = certificate_of(p, "cnn", &m);
+    CHECK(!nn_json_bool(nn_json_get(c, "stale"), true));
+    CHECK(nn_json_num(nn_json_get(c, "worst_relative_l2"), 0) == 3e-7);
+    const nn_json *skipped = nn_json_at(nn_json_get(c, "backends"), 2);
+    CHECK(nn_json_typeof(nn_json_get(skipped, "relative_l2")) == NN_JSON_NULL);
+    assert_string_equal(nn_json_str(nn_json_get(skipped, "reason"), ""), "no");
+    CHECK_OK(nn_store_write(p->store, replace_weights_fn, a.id, &p->err), &p->err);
+    c = certificate_of(p, "cnn", &m);
+    CHECK(nn_json_bool(nn_json_get(c, "stale"), false));
+    CHECK_OK(nn_registry_certify(p->track, r, made, 3, &p->err), &p->err); /* of the new ones */
+    CHECK(!nn_json_bool(nn_json_get(certificate_of(p, "cnn", &m), "stale"), true));
+    CHECK_OK(nn_registry_find(p->track, "bare", false, p->arena, &r, &p->err), &p->err);
+    assert_int_equal(nn_registry_certify(p->track, r, made, 3, &p->err), NN_E_CONFLICT);
+    place_done(p);
+}
+
+/* What differs by something that is no number (null in JSON) is not told as no difference. */
+TEST(a_distance_that_is_no_number) {
+    place *p = place_new();
+    add(p, "cnn", "aa", true);
+    nn_row r;
+    NN_JSON *m = NULL;
+    NN_JSON *made =
+        parse("{\"verdict\":\"differs\",\"backends\":[{\"name\":\"a\",\"status\":\"differs\","
+              "\"outputs\":[{\"relative_l2\":null},{\"relative_l2\":1}]}]}");
+    CHECK_OK(nn_registry_find(p->track, "cnn", false, p->arena, &r, &p->err), &p->err);
+    CHECK_OK(nn_registry_certify(p->track, r, made, 2, &p->err), &p->err);
+    const nn_json *c = certificate_of(p, "cnn", &m);
+    CHECK(nn_json_typeof(nn_json_get(c, "worst_relative_l2")) == NN_JSON_NULL);
+    place_done(p);
+}
+
 static nn_status deploy_fn(nn_txn *t, void *ctx, nn_err *err) {
     nn_field f[] = {NN_FIELD_TEXT("id", "d"),
                     NN_FIELD_TEXT("name", "d"),
