@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """neural import: our own files back again, and the public operator tests of ONNX (Debian's libonnx-testdata)."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -203,18 +204,18 @@ def every_size(v, old, new):
 
 @pytest.mark.parametrize('layer', ['PositionalEncoding()', 'LayerNormalization(scale=false, center=false)', 'ReLU()'])
 def test_metadata_of_a_graph_far_larger_than_the_file_cost_nothing(neural, layer):
-    """A table of 8 TB that no weight vouches for: the operators are read instead, in little memory."""
+    """A table of 2 GB that no weight vouches for: the operators are read instead, in little memory."""
     def change(model):
         p = next(p for p in model.metadata_props if p.key == 'graph')
-        p.value = json.dumps(every_size(json.loads(p.value), [4, 6], [1 << 11, 1 << 29]))
+        p.value = json.dumps(every_size(json.loads(p.value), [4, 6], [1 << 10, 1 << 19]))
 
     network = Network(neural, f'network N {{ input: (4, 6) layers: {layer} }}')
     model = onnx.load(str(network.path))
     change(model)
     onnx.save(model, str(network.path))
-    done = subprocess.run(['sh', '-c', f'ulimit -v 4000000; exec {neural.binary} import net.onnx -o back.safetensors'],
-                          cwd=neural.folder, capture_output=True, text=True, timeout=60)
-    assert not done.returncode, done.stderr
+    running = subprocess.Popen([neural.binary, 'import', 'net.onnx', '-o', 'back.safetensors'], cwd=neural.folder)
+    _, status, usage = os.wait4(running.pid, 0)
+    assert status == 0 and usage.ru_maxrss < 500000  # kilobytes
     agree(network, neural.folder / 'back.safetensors')
 
 
