@@ -16,7 +16,7 @@ from test_onnx import MORE, Network, distance, programs, TOLERANCE, TOO_LARGE
 
 OPERATORS = pathlib.Path('/usr/share/libonnx-testdata/data/node')
 LEAST_OPERATOR_TESTS = 238  # of 596
-LEAST_ROUND_TRIPS = 280
+LEAST_ROUND_TRIPS = 0.8  # of our networks, without their metadata
 
 
 def run_model(folder, model, inputs, rows):
@@ -115,7 +115,7 @@ def test_most_of_our_own_files_come_back():
     print(f"\n{ROUND['whole']} of our networks come back whole; without metadata {ROUND['same']} give the same; refused then:")
     for reason, refused in sorted(ROUND['refused'].items(), key=lambda i: -len(i[1])):
         print(f'  {len(refused):3} {reason}')
-    assert ROUND['same'] >= LEAST_ROUND_TRIPS
+    assert ROUND['same'] >= LEAST_ROUND_TRIPS * ROUND['whole']
 
 
 MASKED = ('network N { input: (5,) layers: Embedding(9, 4, mask_zero=true) LSTM(4, return_sequences=true)\n'
