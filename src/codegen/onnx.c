@@ -82,9 +82,11 @@ static Onnx__TensorShapeProto *shape_message(nn_emit *e, const value *v) {
         if (v->dim[i].n >= 0) {
             d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
             d->dim_value = v->dim[i].n;
-        } else if (v->dim[i].name) {
+        } else {
+            const char *name = v->dim[i].name;
+            if (!name) name = nn_arena_printf(e->arena, "%s_axis_%d", v->name, i);
             d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
-            d->dim_param = text(v->dim[i].name);
+            d->dim_param = text(name);
         }
         s->dim[s->n_dim++] = d;
     }
@@ -143,6 +145,15 @@ static Onnx__AttributeProto *attribute_message(nn_emit *e, const nn_onnx_attribu
     return m;
 }
 
+/* "Conv2D 'conv2d_1', line 4" */
+static char *about_operator(nn_emit *e, const nn_node *n) {
+    char *s = n->span.line > 0 ? nn_arena_printf(e->arena, "%s '%s', line %d", n->layer,
+                                                 n->layer_name, n->span.line)
+                               : nn_arena_printf(e->arena, "%s '%s'", n->layer, n->layer_name);
+    if (!s) e->failed = true;
+    return s;
+}
+
 static Onnx__NodeProto *operator_message(nn_emit *e, const nn_onnx_operator *o) {
     Onnx__NodeProto *m = NEW(e, Onnx__NodeProto, ONNX__NODE_PROTO__INIT);
     if (!m) return m;
@@ -157,7 +168,7 @@ static Onnx__NodeProto *operator_message(nn_emit *e, const nn_onnx_operator *o) 
         m->attribute[m->n_attribute++] = attribute_message(e, &o->attributes[i]);
     m->name = m->output[o->n_out - 1];
     m->op_type = text(o->type);
-    m->doc_string = text(o->node->layer);
+    m->doc_string = about_operator(e, o->node);
     return m;
 }
 
@@ -192,15 +203,24 @@ static void put_operators(nn_emit *e, Onnx__GraphProto *g, value *const *outputs
     }
 }
 
+/* An input or an output, which people read about first. */
+static Onnx__ValueInfoProto *border_message(nn_emit *e, const value *v) {
+    Onnx__ValueInfoProto *m = info_message(e, v);
+    if (m)
+        m->doc_string = text(v->rank > 2 ? "a sample a row, its last axis the channels or features"
+                                         : "a sample a row");
+    return m;
+}
+
 static void put_border(nn_emit *e, Onnx__GraphProto *g, value *const *outputs) {
     g->input = room(e, (size_t)e->g->n_inputs, sizeof *g->input);
     g->output = room(e, (size_t)e->g->n_outputs, sizeof *g->output);
     g->initializer = room(e, (size_t)e->n_initialisers, sizeof *g->initializer);
     if (e->failed) return;
     for (int i = 0; i < e->g->n_inputs; i++)
-        g->input[g->n_input++] = info_message(e, e->as[e->g->inputs[i]][NN_ONNX_LAST]);
+        g->input[g->n_input++] = border_message(e, e->as[e->g->inputs[i]][NN_ONNX_LAST]);
     for (int i = 0; i < e->g->n_outputs; i++)
-        g->output[g->n_output++] = info_message(e, outputs[i]);
+        g->output[g->n_output++] = border_message(e, outputs[i]);
     for (int i = 0; i < e->n_initialisers; i++)
         g->initializer[g->n_initializer++] = tensor_message(e, e->initialisers[i]);
 }
@@ -250,11 +270,13 @@ static Onnx__ModelProto *model_message(nn_emit *e) {
                                     "Network %s. To make this file again: neural compile %s "
                                     "--backend onnx",
                                     e->g->name, from ? from : "FILE");
+    if (!m->doc_string) e->failed = true;
     put_prop(e, m, "source", from);
     put_prop(e, m, "source_sha256", e->opt->source_sha256);
     put_prop(e, m, "layout", "channels-last inputs and outputs");
     put_prop(e, m, NN_ONNX_GRAPH_KEY, graph_text(e));
     m->graph = graph_message(e);
+    if (m->graph) m->graph->doc_string = m->doc_string;
     return m;
 }
 

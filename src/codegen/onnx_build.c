@@ -368,11 +368,30 @@ static value *target(nn_emit *e, value *x, const nn_onnx_size *to, int rank) {
     return nn_onnx_concat(e, rank, parts, 0);
 }
 
+/* What -1 comes to: the elements of x by the other sizes, those that are copied left out of both.
+ * -1: that is known only when it runs. */
+static int64_t rest_of(const value *x, const nn_onnx_size *to, int rank) {
+    bool copied[NN_ONNX_RANK] = {false};
+    int64_t all = 1, known = 1;
+    for (int i = 0; i < rank; i++) {
+        if (to[i].of == x) copied[to[i].axis] = true;
+        if (to[i].of && to[i].of != x) return -1;
+        if (!to[i].of && to[i].n > 0) known *= to[i].n;
+    }
+    for (int i = 0; i < x->rank; i++) {
+        if (!copied[i] && x->dim[i].n < 0) return -1;
+        if (!copied[i]) all *= x->dim[i].n;
+    }
+    return all % known ? -1 : all / known;
+}
+
 value *nn_onnx_reshape(nn_emit *e, value *x, const nn_onnx_size *to, int rank) {
     value *y = PUT(e, "Reshape", x, target(e, x, to, rank));
     y->rank = rank;
     for (int i = 0; i < rank; i++)
-        y->dim[i] = to[i].of ? to[i].of->dim[to[i].axis] : (nn_onnx_dim){to[i].n, NULL};
+        y->dim[i] = to[i].of       ? to[i].of->dim[to[i].axis]
+                    : to[i].n >= 0 ? (nn_onnx_dim){to[i].n, NULL}
+                                   : (nn_onnx_dim){rest_of(x, to, rank), NULL};
     return y;
 }
 

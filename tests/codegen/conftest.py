@@ -59,24 +59,27 @@ class Neural:
         return load_path(self.generate(program))
 
 
+def forward(*arguments, ok=True, folder=None):
+    """The program of forward.c, which runs an engine of ours."""
+    done = subprocess.run([find_binary().parent / 'forward', *map(str, arguments)], cwd=folder, capture_output=True, text=True,
+                          timeout=120)
+    if ok and done.returncode:
+        pytest.fail(f'forward {arguments}: {done.stdout}{done.stderr}')
+    return done
+
+
 class Reference:
-    """A network as the reference engine runs it, with random weights; see reference.c."""
+    """A network as the reference engine runs it, with random weights."""
 
     def __init__(self, neural, path, seed=0):
-        self.binary, self.path = neural.binary.parent / 'codegen_reference', path
+        self.path, self.model = path, path.with_suffix('.model')
         self.random = np.random.default_rng(seed)
-        about = json.loads(self.call().stdout)
-        self.inputs, self.outputs, self.words = about['inputs'], about['outputs'], about['words']
+        about = json.loads(forward('shapes', path).stdout)
+        self.inputs, self.outputs = ([(t['name'], t['shape']) for t in about[k]] for k in ('inputs', 'outputs'))
+        self.words = [t['tokens'] for t in about['inputs']]
         self.ops = set(about['ops'])
-        self.weights = {name: self.draw(name, shape) for name, shape in about['weights']}
+        self.weights = {w['name']: self.draw(w['name'], w['shape']) for w in about['weights']}
         self.file = write_safetensors(path.with_suffix('.safetensors'), self.weights)
-
-    def call(self, *arguments, given=b''):
-        done = subprocess.run([self.binary, self.path, *map(str, arguments)], input=given, capture_output=True,
-                              timeout=120)
-        if done.returncode:
-            pytest.fail(f'{self.path.read_text()}\n{done.stderr.decode()}')
-        return done
 
     def draw(self, name, shape):
         if name.endswith('moving_variance'):
@@ -91,14 +94,14 @@ class Reference:
                 for shape, words in zip(shapes, self.words)]
 
     def run(self, samples):
-        rows = len(samples[0])
-        raw = self.call(self.file, rows, given=b''.join(x.tobytes() for x in samples)).stdout
-        flat, outputs = np.frombuffer(raw, '<f4'), []
-        for _, shape in self.outputs:
-            size = rows * int(np.prod(shape))
-            outputs.append(flat[:size].reshape(rows, *shape))
-            flat = flat[size:]
-        return outputs
+        rows, stem = len(samples[0]), str(self.path.with_suffix(''))
+        inputs = [f'{stem}.in.{k}' for k in range(len(samples))]
+        outputs = [f'{stem}.out.{k}' for k in range(len(self.outputs))]
+        for x, path in zip(samples, inputs):
+            x.tofile(path)
+        forward('fill', self.path, self.file, self.model)
+        forward('run', self.model, 'reference', rows, *inputs, *outputs)
+        return [np.fromfile(path, '<f4').reshape(rows, *shape) for path, (_, shape) in zip(outputs, self.outputs)]
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
  *
  *     forward model NET.neural SEED OUT.safetensors   a model with weights drawn around its initial
  *                                                     ones, so that none is 0 or 1 by chance
- *     forward shapes MODEL                            inputs and outputs as JSON
+ *     forward fill NET.neural WEIGHTS.safetensors OUT.safetensors
+ *                                                     a model with the weights of any such file
+ *     forward shapes NET.neural | MODEL               inputs, outputs, weights and ops as JSON
  *     forward run MODEL ENGINE ROWS IN... OUT...      raw floats, a file an input and an output */
 #include "compile/compile.h"
 #include "engine/engine.h"
@@ -42,19 +44,45 @@ static void disturb(const nn_graph *g, float *slab, uint64_t seed) {
     }
 }
 
-static nn_status make_model(char **argv, nn_err *err) {
+/* A model of the program at path, all weights 0. */
+static nn_status new_model(const char *path, nn_model **ret, nn_err *err) {
     NN_AUTO(nn_arena) *arena = nn_arena_new(NULL, "forward", (size_t)1 << 30);
     nn_unit *u;
     nn_graph *g;
+    nn_status s = compile(arena, path, &u, err);
+    if (!s) s = copy_graph(u->graph, &g, err);
+    return s ? s : nn_model_new(g, ret, err);
+}
+
+static nn_status make_model(char **argv, nn_err *err) {
     NN_AUTO(nn_model) *m = NULL;
     uint64_t seed = strtoull(argv[3], NULL, 10);
-    nn_status s = compile(arena, argv[2], &u, err);
-    if (!s) s = copy_graph(u->graph, &g, err);
-    if (!s) s = nn_model_new(g, &m, err);
+    nn_status s = new_model(argv[2], &m, err);
     if (!s) s = nn_weights_init(m->graph, seed, m->weights, err);
     if (s) return s;
     disturb(m->graph, m->weights, seed);
     return nn_model_save(m, argv[4], err);
+}
+
+static nn_status take_weights(nn_model *m, const nn_safetensors *file, nn_err *err) {
+    for (int i = 0; i < m->graph->n_weights; i++) {
+        const nn_weight *w = &m->graph->weights[i];
+        const nn_tensor *t = nn_safetensors_find(file, w->name);
+        if (!t || t->bytes != (size_t)w->elements * sizeof(float))
+            return nn_fail(err, NN_E_USAGE, "no weight %s, or of another size", w->name);
+        memcpy(m->weights + w->offset, t->data, t->bytes);
+    }
+    return NN_OK;
+}
+
+static nn_status fill_model(char **argv, nn_err *err) {
+    NN_AUTO(nn_model) *m = NULL;
+    nn_safetensors *file = NULL;
+    nn_status s = new_model(argv[2], &m, err);
+    if (!s) s = nn_safetensors_open(argv[3], &file, err);
+    if (!s) s = take_weights(m, file, err);
+    if (file) nn_safetensors_close(file);
+    return s ? s : nn_model_save(m, argv[4], err);
 }
 
 /* tokens[id]: the values of that node are whole numbers below it, since they are looked up or mask
@@ -88,20 +116,41 @@ static void put_shapes(const nn_graph *g, const char *key, const int *ids, int n
     free(tokens);
 }
 
+static void put_weights(const nn_graph *g) {
+    printf("\"weights\": [");
+    for (int i = 0; i < g->n_weights; i++) {
+        printf("%s{\"name\": \"%s\", \"shape\": [", i ? ", " : "", g->weights[i].name);
+        for (int a = 0; a < g->weights[i].shape.rank; a++)
+            printf("%s%" PRId64, a ? ", " : "", g->weights[i].shape.dim[a]);
+        printf("]}");
+    }
+    printf("]");
+}
+
+static void put_ops(const nn_graph *g) {
+    bool ops[NN_OP_COUNT] = {false};
+    for (int i = 0; i < g->n_nodes; i++) ops[g->nodes[i].op] = true;
+    printf("\"ops\": [\"input\"");
+    for (int i = NN_OP_INPUT + 1; i < NN_OP_COUNT; i++)
+        if (ops[i]) printf(", \"%s\"", nn_op_name((nn_op)i));
+    printf("]");
+}
+
 static nn_status print_shapes(char **argv, nn_err *err) {
     NN_AUTO(nn_model) *m = NULL;
-    nn_status s = nn_model_load(argv[2], &m, err);
+    const char *end = strrchr(argv[2], '.');
+    bool program = end && strcmp(end, ".neural") == 0;
+    nn_status s = (program ? new_model : nn_model_load)(argv[2], &m, err);
     if (s) return s;
-    bool ops[NN_OP_COUNT] = {false};
     printf("{");
     put_shapes(m->graph, "inputs", m->graph->inputs, m->graph->n_inputs);
     printf(", ");
     put_shapes(m->graph, "outputs", m->graph->outputs, m->graph->n_outputs);
-    for (int i = 0; i < m->graph->n_nodes; i++) ops[m->graph->nodes[i].op] = true;
-    printf(", \"ops\": [\"input\"");
-    for (int i = NN_OP_INPUT + 1; i < NN_OP_COUNT; i++)
-        if (ops[i]) printf(", \"%s\"", nn_op_name((nn_op)i));
-    printf("]}\n");
+    printf(", ");
+    put_weights(m->graph);
+    printf(", ");
+    put_ops(m->graph);
+    printf("}\n");
     return NN_OK;
 }
 
@@ -142,6 +191,7 @@ int main(int argc, char **argv) {
     nn_err err = {0};
     nn_status s = NN_E_USAGE;
     if (argc == 5 && strcmp(argv[1], "model") == 0) s = make_model(argv, &err);
+    if (argc == 5 && strcmp(argv[1], "fill") == 0) s = fill_model(argv, &err);
     if (argc == 3 && strcmp(argv[1], "shapes") == 0) s = print_shapes(argv, &err);
     if (argc > 5 && strcmp(argv[1], "run") == 0) s = run(argv, &err);
     if (s) fprintf(stderr, "forward: %s\n", err.msg);

@@ -9,9 +9,10 @@ import random
 import shutil
 import subprocess
 
+import conftest
 import numpy as np
 import pytest
-from conftest import PYTHON, ROOT, find_binary, toy_images
+from conftest import PYTHON, ROOT, toy_images
 from keras_nets import NETS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -53,13 +54,8 @@ def node():
 
 @pytest.fixture
 def forward(tmp_path):
-    """The program that runs an engine of ours on a model."""
-    def run(*arguments):
-        done = subprocess.run([find_binary().parent / 'forward', *map(str, arguments)], cwd=tmp_path, capture_output=True,
-                              text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-    return run
+    """The program that runs an engine of ours, in the test's folder; what it prints."""
+    return lambda *arguments: conftest.forward(*arguments, folder=tmp_path).stdout
 
 
 def error(a, b):

@@ -15,7 +15,7 @@ import onnx.checker
 import onnx.numpy_helper
 import onnx.shape_inference
 import pytest
-from conftest import ROOT, find_binary
+from conftest import ROOT, forward
 
 NODE = ROOT / 'tests' / 'node'
 TOLERANCE = 5e-5
@@ -54,13 +54,6 @@ def runtime(tmp_path_factory):
     yield r
     r.process.stdin.close()
     r.process.wait(10)
-
-
-def forward(*arguments, ok=True):
-    done = subprocess.run([find_binary().parent / 'forward', *map(str, arguments)], capture_output=True, text=True, timeout=120)
-    if ok and done.returncode:
-        pytest.fail(f'forward {arguments}: {done.stdout}{done.stderr}')
-    return done
 
 
 class Network:
@@ -114,6 +107,15 @@ def check_file(path):
     assert set(made) - outside == infos - outside, 'every value has its shape'
     for v in [*graph.input, *graph.output]:
         assert v.type.tensor_type.shape.dim[0].dim_param == 'batch'
+        assert v.doc_string
+    for v in graph.value_info:  # what a viewer writes at each line between two operators
+        assert all(d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim), v
+    names = [n.name for n in graph.node]
+    assert all(names) and len(set(names)) == len(names) and all(n.doc_string for n in graph.node)
+    assert model.producer_version and model.doc_string and graph.doc_string == model.doc_string
+    told = {p.key: p.value for p in model.metadata_props}
+    assert set(told) == {'source', 'source_sha256', 'layout', 'graph'} and all(told.values())
+    assert json.loads(told['graph'])['name'] == graph.name
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     for v in inferred.graph.value_info:
         assert all(d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim), v

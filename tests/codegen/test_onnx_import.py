@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """neural import: our own files back again, and the public operator tests of ONNX (Debian's libonnx-testdata)."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -10,12 +11,12 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 import pytest
-from conftest import ROOT, find_binary
-from test_onnx import MORE, Network, distance, forward, programs, TOLERANCE, TOO_LARGE
+from conftest import ROOT, find_binary, forward
+from test_onnx import MORE, Network, distance, programs, TOLERANCE, TOO_LARGE
 
 OPERATORS = pathlib.Path('/usr/share/libonnx-testdata/data/node')
 LEAST_OPERATOR_TESTS = 238  # of 596
-LEAST_ROUND_TRIPS = 280
+LEAST_ROUND_TRIPS = 0.8  # of our networks, without their metadata
 
 
 def run_model(folder, model, inputs, rows):
@@ -114,7 +115,7 @@ def test_most_of_our_own_files_come_back():
     print(f"\n{ROUND['whole']} of our networks come back whole; without metadata {ROUND['same']} give the same; refused then:")
     for reason, refused in sorted(ROUND['refused'].items(), key=lambda i: -len(i[1])):
         print(f'  {len(refused):3} {reason}')
-    assert ROUND['same'] >= LEAST_ROUND_TRIPS
+    assert ROUND['same'] >= LEAST_ROUND_TRIPS * ROUND['whole']
 
 
 MASKED = ('network N { input: (5,) layers: Embedding(9, 4, mask_zero=true) LSTM(4, return_sequences=true)\n'
@@ -190,6 +191,44 @@ def test_metadata_that_the_operators_do_not_bear_out_count_for_nothing(neural, c
     _, done = changed(neural, MASKED, change)
     assert done.returncode and 'is not read: ' in done.stderr, done.stderr
     assert not (neural.folder / 'back.safetensors').exists()
+
+
+def every_size(v, old, new):
+    """JSON with each list `old` as `new`."""
+    if v == old:
+        return new
+    if isinstance(v, dict):
+        return {k: every_size(x, old, new) for k, x in v.items()}
+    return [every_size(x, old, new) for x in v] if isinstance(v, list) else v
+
+
+@pytest.mark.parametrize('layer', ['PositionalEncoding()', 'LayerNormalization(scale=false, center=false)', 'ReLU()'])
+def test_metadata_of_a_graph_far_larger_than_the_file_cost_nothing(neural, layer):
+    """A table of 2 GB that no weight vouches for: the operators are read instead, in little memory."""
+    def change(model):
+        p = next(p for p in model.metadata_props if p.key == 'graph')
+        p.value = json.dumps(every_size(json.loads(p.value), [4, 6], [1 << 10, 1 << 19]))
+
+    network = Network(neural, f'network N {{ input: (4, 6) layers: {layer} }}')
+    model = onnx.load(str(network.path))
+    change(model)
+    onnx.save(model, str(network.path))
+    running = subprocess.Popen([neural.binary, 'import', 'net.onnx', '-o', 'back.safetensors'], cwd=neural.folder)
+    _, status, usage = os.wait4(running.pid, 0)
+    assert status == 0 and usage.ru_maxrss < 500000  # kilobytes
+    agree(network, neural.folder / 'back.safetensors')
+
+
+def test_softmax_of_an_older_file_is_not_taken_for_todays(neural):
+    """Before opset 13 it was one over its axis and all axes behind (Changelog.md of ONNX, Softmax-1 and -11)."""
+    image = [onnx.helper.make_tensor_value_info('x', 1, ['batch', 3, 4, 5])]
+    for opset, axis, ok in ((11, 1, False), (11, 3, True), (13, 1, True), (11, None, False), (13, None, True)):
+        model = model_of([NODE('Softmax', ['x'], ['y'], **({} if axis is None else {'axis': axis}))], inputs=image)
+        model.opset_import[0].version = opset
+        (neural.folder / 's.onnx').write_bytes(model.SerializeToString())
+        done = neural.run('import', 's.onnx', ok=False)
+        assert (done.returncode == 0) == ok, (opset, axis, done.stderr)
+        assert ok or 'all behind it at once' in done.stderr
 
 
 def read_tensors(folder, kind):
@@ -313,6 +352,12 @@ def short(name):
     return t
 
 
+def older(node, opset, *initialisers):
+    model = model_of([node], initialisers)
+    model.opset_import[0].version = opset
+    return model
+
+
 NODE = onnx.helper.make_node
 HOSTILE = {
     'a cycle': (model_of([NODE('Add', ['x', 'y'], ['z']), NODE('Relu', ['z'], ['y'])]), 'used before it is computed'),
@@ -322,6 +367,12 @@ HOSTILE = {
     'a size that is not there': (model_of([NODE('MatMul', ['x', 'w'], ['y'])], [short('w')]), 'holds 6 elements'),
     'an operator of another domain': (model_of([NODE('Relu', ['x'], ['y'], domain='evil')]), 'none of our ops'),
     'an attribute that is not known': (model_of([NODE('Relu', ['x'], ['y'], leak=1.0)]), "attribute 'leak'"),
+    'an operator that gave other numbers then': (older(NODE('Dropout', ['x'], ['y']), 6), 'version 6 of it'),
+    'a list in two places': (older(NODE('Split', ['x', 's'], ['y', 'z'], axis=1, split=[1, 2]), 17,
+                                   onnx.numpy_helper.from_array(np.array([1, 2]), 's')), 'as an attribute and as an input'),
+    'parts that overlap': (older(NODE('Split', ['x'], ['y', 'z'], axis=1, split=[2, 2]), 11), 'parts that are not the whole'),
+    'a place that is not there': (older(NODE('Gather', ['x', 'i'], ['y'], axis=1), 17,
+                                        onnx.numpy_helper.from_array(np.array([3]), 'i')), 'place 3'),
     'no output': (model_of([NODE('Relu', ['x'], ['z'])]), "nothing gives output 'y'"),
 }
 
