@@ -221,7 +221,7 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
         return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d inputs and %d outputs", g->name,
                        g->n_inputs, g->n_outputs);
     const nn_node *out = node_at(e, e->out = g->outputs[0]);
-    e->program = g->n_inputs == 1 && g->n_outputs == 1;
+    e->program = g->n_outputs == 1;
     e->skipped = -1;
     e->loss = NN_TORCH_VALUES;
     if (!e->program) return NN_OK;

@@ -53,7 +53,7 @@ struct nn_emit {
     const char *expression;
     const char *remark; /* for its line, beside the shape; NULL: none */
     nn_torch_loss loss;
-    bool program; /* one input and one output: the training program is written too */
+    bool program; /* one output: the training program is written too */
     int out;      /* the (first) output node */
     int skipped;  /* the output's softmax or sigmoid that the loss contains; -1: none */
     bool batch_norm, frozen_norm; /* what the model needs around it */

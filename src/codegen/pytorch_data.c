@@ -369,6 +369,12 @@ static const char to_input[] =
     "    x = x.to(device)\n"
     "    return x.float() / 255 if x.dtype == torch.uint8 else x.float()\n";
 
+static const char to_inputs[] =
+    "def to_input(x, device):\n"
+    "    \"\"\"A batch as the network takes it: bytes become numbers from 0 to 1.\"\"\"\n"
+    "    parts = [part.to(device) for part in x]\n"
+    "    return [part.float() / 255 if part.dtype == torch.uint8 else part.float() for part in parts]\n";
+
 void nn_torch_data(nn_emit *e, nn_buf *out) {
     bool joins = nn_torch_joins(e);
     put_numbers(e, out);
@@ -386,5 +392,5 @@ void nn_torch_data(nn_emit *e, nn_buf *out) {
         nn_buf_puts(out, nn_py_find_data);
         nn_buf_puts(out, load_files);
     }
-    nn_buf_puts(out, to_input);
+    nn_buf_puts(out, joins ? to_inputs : to_input);
 }

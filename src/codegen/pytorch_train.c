@@ -56,12 +56,12 @@ static const char epoch_text[] =
     "|            for group in optimizer.param_groups:\n"
     "|                group['lr'] = rate(step)\n"
     "|        own = batch.tensor_split(world)[rank]\n"
-    "|        inputs, targets = to_input(x[own], device), y[own].to(device)\n"
+    "|        inputs, targets = to_input($own, device), y[own].to(device)\n"
     "|        optimizer.zero_grad()\n"
     "M|        with autocast(device):\n"
-    "M|            output = (net or model)(inputs)\n"
+    "M|            output = (net or model)($inputs)\n"
     "M|        output = output.float()\n"
-    "!M|        output = (net or model)(inputs)\n"
+    "!M|        output = (net or model)($inputs)\n"
     "|        loss = loss_of(output, targets) * (len(own) * world / len(batch))\n"
     "P|        loss = loss + penalties(model)\n"
     "M|        (scaler.scale(loss) if scaler else loss).backward()\n"
@@ -94,10 +94,11 @@ static const char epoch_text[] =
     "|    model.eval()\n"
     "|    loss_sum, outputs = 0.0, []\n"
     "|    for batch in order.split(batch_size):\n"
+    "|        inputs, targets = to_input($batch, device), y[batch].to(device)\n"
     "M|        with autocast(device):\n"
-    "M|            output = model(to_input(x[batch], device))\n"
-    "M|        output, targets = output.float(), y[batch].to(device)\n"
-    "!M|        output, targets = model(to_input(x[batch], device)), y[batch].to(device)\n"
+    "M|            output = model($inputs)\n"
+    "M|        output = output.float()\n"
+    "!M|        output = model($inputs)\n"
     "!P|        loss_sum += loss_of(output, targets).item() * len(batch)\n"
     "P|        loss = loss_of(output, targets) + penalties(model)\n"
     "P|        loss_sum += loss.item() * len(batch)\n"
@@ -170,7 +171,7 @@ static const char train_text[] =
     "|\n"
     "|def train(model, args):\n"
     "|    data = load_data(args.data, 'train')\n"
-    "|    rows, (world, rank) = len(data[0]), processes()\n"
+    "|    rows, (world, rank) = len(data[1]), processes()\n"
     "|    generator = torch.Generator().manual_seed(args.seed)\n"
     "|    held_back = int(rows * args.validation_split)\n"
     "|    order = torch.randperm(rows, generator=generator) if held_back else torch.arange(rows)\n"
@@ -240,7 +241,7 @@ static const char main_text[] =
     "|        train(model, args)\n"
     "|    if rank == 0:\n"
     "|        test = load_data(args.data, 'test')\n"
-    "|        values = evaluate(model, test, torch.arange(len(test[0])))\n"
+    "|        values = evaluate(model, test, torch.arange(len(test[1])))\n"
     "|        report(args.json, 'result', **{f'test_{key}': value for key, value in values.items()})\n"
     "|        if args.save:\n"
     "|            torch.save(model.state_dict(), args.save)\n"
@@ -359,6 +360,12 @@ static void put_dollar(const program *p, const char *name, size_t n, nn_buf *out
     if (strncmp(name, "class", n) == 0) nn_buf_puts(out, p->class_name);
     if (strncmp(name, "steps", n) == 0) nn_buf_printf(out, "%" PRId64, t->steps_per_epoch);
     if (strncmp(name, "monitor", n) == 0) put_monitor(t->early_stopping.monitor, out);
+    bool joins = nn_torch_joins(p->e);
+    if (strncmp(name, "inputs", n) == 0) nn_buf_puts(out, joins ? "*inputs" : "inputs");
+    if (strncmp(name, "own", n) == 0)
+        nn_buf_puts(out, joins ? "[part[own] for part in x]" : "x[own]");
+    if (strncmp(name, "batch", n) == 0)
+        nn_buf_puts(out, joins ? "[part[batch] for part in x]" : "x[batch]");
     if (strncmp(name, "patience", n) == 0)
         nn_buf_printf(out, "%" PRId64, t->early_stopping.patience);
     if (strncmp(name, "delta", n) == 0) nn_py_float(out, t->early_stopping.min_delta);
@@ -411,8 +418,8 @@ void nn_torch_program(nn_emit *e, const char *class_name, nn_buf *out) {
     if (!e->program) {
         nn_buf_puts(
             out, "\n\n# What this network is trained on, and by which loss, is not in it (several "
-                 "inputs or outputs,\n# or scores of classes at several places and no loss): the "
-                 "program that trains it is yours.\n");
+                 "outputs, or scores\n# of classes at several places and no loss): the program "
+                 "that trains it is yours.\n");
         return;
     }
     nn_torch_data(e, out);

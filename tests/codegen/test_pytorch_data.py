@@ -110,6 +110,49 @@ def test_bad_tables_are_refused_by_both(neural, tmp_path, text, reason):
     assert done.returncode and reason in done.stderr
 
 
+JOINED = """network N { input: { left: (3,) right: (4, 4) } layers: Flatten(inputs=right, name=flat)
+  Concatenate(inputs=[left, flat]) Dense(8, activation=relu) Output(3, activation=softmax)
+  loss: sparse_categorical_crossentropy optimizer: Adam(learning_rate=0.01) train { epochs: 8 seed: 1 } }"""
+
+
+def joined(rows, seed=0):
+    """Neither input alone says the class: it is the sum of what both say."""
+    r = np.random.default_rng(seed)
+    a, b = r.integers(0, 3, rows), r.integers(0, 3, rows)
+    left, right = np.eye(3, dtype='f4')[a] + 0.1 * r.normal(size=(rows, 3)), np.zeros((rows, 4, 4), 'u1')
+    right[np.arange(rows), b, b] = 200
+    return {'left': left, 'right': right}, (a + b) % 3
+
+
+def test_several_inputs_train_from_arrays_of_their_names(neural, tmp_path):
+    script = neural.generate(JOINED)
+    (train, y), (test, z) = joined(600), joined(100, 1)
+    np.savez(tmp_path / 'apart.npz', y_train=y, y_test=z, **{f'{k}_train': v for k, v in train.items()},
+             **{f'{k}_test': v for k, v in test.items()})
+    folder = tmp_path / 'together'
+    folder.mkdir()
+    for name, values in {**train, 'targets': y}.items():
+        np.save(folder / f'{name}.npy', values)
+    for source in ('apart.npz', 'together', 'synthetic'):
+        done = lines_of(run_script(script, '--data', source, '--json', '--device', 'cpu'))
+        assert len(done) == 9 and done[-1]['test_accuracy'] > 0.9
+    module = neural.load(JOINED)
+    parts = [module.load_data(str(folder), part) for part in ('train', 'test')]
+    rows = sorted(divided[1].tolist() for divided in parts)
+    assert [len(part[1]) for part in parts] == [480, 120] and sorted(rows[0] + rows[1]) == sorted(y.tolist())
+    for (left, right), target in parts:
+        assert torch.equal((left.argmax(dim=1) + right.flatten(1).argmax(dim=1) // 5) % 3, target)
+
+
+def test_arrays_of_other_names_are_refused(neural, tmp_path):
+    script = neural.generate(JOINED)
+    np.savez(tmp_path / 'a.npz', left_train=np.zeros((3, 3)), y_train=np.zeros(3, int))
+    np.savez(tmp_path / 'b.npz', left_train=np.zeros((3, 3)), right_train=np.zeros((2, 4, 4)), y_train=np.zeros(3, int))
+    done = run_script(script, '--data', 'a.npz', ok=False)
+    assert done.returncode and 'no arrays left_train, right_train and y_train' in done.stderr
+    assert 'differ in their rows' in run_script(script, '--data', 'b.npz', ok=False).stderr
+
+
 def test_bad_recipes_are_refused(neural):
     script = neural.generate(CLASSES)
     done = run_script(script, '--data', 'synthetic:colour=3', ok=False)
