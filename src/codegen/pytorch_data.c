@@ -62,7 +62,9 @@ static const char readers[] =
     "    with zipfile.ZipFile(source) as archive:\n"
     "        return read_npy(archive.read(name + '.npy'), f'{source}: {name}')\n"
     "\n"
-    "\n"
+    "\n";
+
+static const char targets_of_rows[] =
     "def read_targets(source, name):\n"
     "    \"\"\"Whole numbers and one-hot rows are classes, other numbers values.\"\"\"\n"
     "    y = read_array(source, name)\n"
@@ -72,6 +74,14 @@ static const char readers[] =
     "    if not y.is_floating_point() and y.numel() == len(y):\n"
     "        return y.reshape(-1).long()\n"
     "    return y.float().reshape(len(y), -1)\n"
+    "\n"
+    "\n";
+
+static const char targets_of_steps[] =
+    "def read_targets(source, name):\n"
+    "    \"\"\"Rows of classes, each filled up with the blank at its end.\"\"\"\n"
+    "    y = read_array(source, name)\n"
+    "    return (y if y.is_floating_point() else y.long()).reshape(len(y), -1)\n"
     "\n"
     "\n";
 
@@ -199,7 +209,7 @@ static const char make_head_of_one[] =
 
 static const char make_head_of_many[] =
     "def make_data(split, source='synthetic'):\n"
-    "    \"\"\"Points for each class and noise around them, to try the program: synthetic[:rows=1000,seed=1,...].\"\"\"\n"
+    "    \"\"\"Points for each class and noise around them: synthetic[:rows=1000,seed=1,...].\"\"\"\n"
     "    usual = {'rows': 1000, 'seed': 1, 'noise': 0.5, 'pattern': 'blobs', 'type': 'f32',\n";
 
 static const char make_recipe[] =
@@ -273,7 +283,7 @@ static void put_values_of_classes(nn_emit *e, nn_buf *out) {
 static void put_prepare(nn_emit *e, nn_buf *out) {
     nn_buf_puts(out, to_shape);
     bool classes = nn_torch_takes_classes(e), sizes = known(&e->g->nodes[e->out].shape);
-    if (classes || sizes)
+    if (e->g->train.loss != NN_LOSS_CUSTOM && (classes || sizes || e->g->train.loss == NN_LOSS_CTC))
         nn_buf_puts(out,
                     "def check_classes(y, classes):\n"
                     "    if len(y) and not 0 <= y.min() <= y.max() < classes:\n"
@@ -287,7 +297,15 @@ static void put_prepare(nn_emit *e, nn_buf *out) {
             "    x = [to_shape(part, shape) for part, shape in zip(x, INPUT_SHAPES.values())]\n");
     else
         nn_buf_puts(out, "    x = to_shape(x, INPUT_SHAPE)\n");
-    if (classes)
+    if (e->g->train.loss == NN_LOSS_CUSTOM)
+        nn_buf_puts(out, "    return x, y\n\n\n");
+    else if (e->g->train.loss == NN_LOSS_CTC)
+        nn_buf_puts(
+            out, "    if y.is_floating_point():\n"
+                 "        raise ValueError('the network learns classes, but the data has values')\n"
+                 "    check_classes(y, OUTPUT_SHAPE[-1])\n"
+                 "    return x, y.reshape(len(y), -1)\n\n\n");
+    else if (classes)
         nn_buf_puts(
             out, "    if y.is_floating_point():\n"
                  "        raise ValueError('the network learns classes, but the data has values')\n"
@@ -346,10 +364,10 @@ static void put_patterns(const char *deeper, nn_buf *out) {
  */
 static void put_synthetic(nn_emit *e, nn_buf *out) {
     const nn_shape *to = &e->g->nodes[e->out].shape;
-    bool flat = to->rank == 1 && to->dim[0] > 1;
+    bool ctc = e->g->train.loss == NN_LOSS_CTC, flat = (to->rank == 1 && to->dim[0] > 1) || ctc;
     nn_buf_puts(out, make_samples);
     nn_buf_puts(out, nn_torch_joins(e) ? make_head_of_many : make_head_of_one);
-    nn_buf_printf(out, "             'classes': %s}\n", flat ? "OUTPUT_SHAPE[0]" : "2");
+    nn_buf_printf(out, "             'classes': %s}\n", flat ? "OUTPUT_SHAPE[-1]" : "2");
     nn_buf_puts(out, make_recipe);
     if (nn_torch_joins(e)) {
         put_many_samples(e, out);
@@ -363,17 +381,35 @@ static void put_synthetic(nn_emit *e, nn_buf *out) {
     nn_buf_puts(out, "    return prepare(x, y)\n\n\n");
 }
 
-static const char to_input[] =
-    "def to_input(x, device):\n"
-    "    \"\"\"A batch as the network takes it: bytes become numbers from 0 to 1.\"\"\"\n"
-    "    x = x.to(device)\n"
-    "    return x.float() / 255 if x.dtype == torch.uint8 else x.float()\n";
+/* Numbers of the precision that the model computes in; but words are looked up, whatever it is. */
+static const char *cast_of(nn_emit *e, int i) {
+    nn_precision p = e->g->train.precision;
+    if (!nn_torch_pure(e) || words(e, e->g->inputs[i])) return "";
+    return p == NN_PRECISION_FLOAT16 ? ".half()" : ".bfloat16()";
+}
 
-static const char to_inputs[] =
-    "def to_input(x, device):\n"
-    "    \"\"\"A batch as the network takes it: bytes become numbers from 0 to 1.\"\"\"\n"
-    "    parts = [part.to(device) for part in x]\n"
-    "    return [part.float() / 255 if part.dtype == torch.uint8 else part.float() for part in parts]\n";
+static void put_to_input(nn_emit *e, nn_buf *out) {
+    nn_buf_puts(
+        out,
+        "def to_input(x, device):\n"
+        "    \"\"\"A batch as the network takes it: bytes become numbers from 0 to 1.\"\"\"\n");
+    if (!nn_torch_joins(e)) {
+        nn_buf_printf(out,
+                      "    x = x.to(device)\n"
+                      "    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()\n"
+                      "    return x%s\n",
+                      cast_of(e, 0));
+        return;
+    }
+    nn_buf_puts(
+        out,
+        "    x = [part.to(device) for part in x]\n"
+        "    x = [part.float() / 255 if part.dtype == torch.uint8 else part.float() for part in x]\n"
+        "    return [");
+    for (int i = 0; i < e->g->n_inputs; i++)
+        nn_buf_printf(out, "%sx[%d]%s", i ? ",\n            " : "", i, cast_of(e, i));
+    nn_buf_puts(out, "]\n");
+}
 
 void nn_torch_data(nn_emit *e, nn_buf *out) {
     bool joins = nn_torch_joins(e);
@@ -382,6 +418,7 @@ void nn_torch_data(nn_emit *e, nn_buf *out) {
     nn_buf_puts(out, nn_torch_division);
     if (!joins) nn_buf_puts(out, nn_torch_tables);
     nn_buf_puts(out, readers);
+    nn_buf_puts(out, e->g->train.loss == NN_LOSS_CTC ? targets_of_steps : targets_of_rows);
     nn_buf_puts(out, joins ? arrays_of_many : arrays_of_one);
     put_prepare(e, out);
     put_synthetic(e, out);
@@ -392,5 +429,5 @@ void nn_torch_data(nn_emit *e, nn_buf *out) {
         nn_buf_puts(out, nn_py_find_data);
         nn_buf_puts(out, load_files);
     }
-    nn_buf_puts(out, joins ? to_inputs : to_input);
+    put_to_input(e, out);
 }

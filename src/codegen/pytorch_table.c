@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* pytorch_table.c - what src/data does, in Python: the generator behind the division into a training
- * and a test part and behind synthetic sets, and text tables. The same file gives the same rows. */
+/* pytorch_table.c - what src/data does, in Python: the generator behind the division into a
+ * training and a test part and behind synthetic sets, and text tables. The same file gives the same
+ * rows. */
 #include "codegen/pytorch_train.h"
 
 /* clang-format off */
