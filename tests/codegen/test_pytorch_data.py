@@ -64,7 +64,13 @@ def values_folder(path):
     np.save(path / 'target.npy', X[:, 1:2] * 2)
 
 
-SETS = [('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
+def joined_npz(path):
+    train = {'a': X[:, :3], 'b': X[:, 3:], 'targets': np.arange(83) % 3}
+    np.savez(path, **train)
+
+
+JOINT = CLASSES.replace('input: (5,) layers:', 'input: { a: (3,) b: (2,) } layers: Concatenate(inputs=[a, b])')
+SETS = [('g.npz', joined_npz, JOINT), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
         ('d.npz', one_npz, CLASSES), ('e.npz', bytes_npz, CLASSES), ('f', values_folder, VALUES),
         ('synthetic:rows=83,classes=3,shape=5,seed=7,noise=1.5', None, CLASSES),
         ('synthetic:rows=50,classes=3,shape=5,pattern=mirrored,type=u8', None, CLASSES),
