@@ -1,7 +1,7 @@
 #!/usr/bin/env /usr/bin/python3
 """make bench: measure Neural beside its opponents in one run and print ratios against the budgets.
 
-usage: run.py [language | train | start | http] …          (default: all groups)
+usage: run.py [language | train | accuracy | start | http] …          (default: all groups)
 
 Opponents and ours take turns; medians over the repetitions, the spread beside each. Absolute figures are information, the ratios are what
 the budgets are about. Nothing here fails a build: a missed budget is printed as such and the exit status is 1.
@@ -114,6 +114,28 @@ def bench_train():
         ratio = statistics.median(mine) / statistics.median(theirs[winner])
         row(f"{model} batch {batch}, {threads} thread{'s' * (threads > 1)}", spread(mine), f"{spread(theirs[winner])} ({winner})",
             f"{ratio:.2f}", f">= {budget}", ratio >= budget)
+
+
+# ---- what a training comes to, by our engine and by the generated PyTorch program
+
+def last_line(argv, folder, **env):
+    """The result that a training reports as JSON, and how long the training took."""
+    begin = time.perf_counter()
+    out = subprocess.run(argv, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout
+    return json.loads(out.splitlines()[-1])["test_accuracy"], time.perf_counter() - begin
+
+
+def bench_accuracy(name="fashion_cnn", data="fashion-mnist"):
+    print("\naccuracy on the test rows, the same program and seed: our engine beside the PyTorch program that is generated from it\n")
+    source, seed, threads = str(ROOT / f"examples/{name}.neural"), os.environ.get("BENCH_SEED", "1"), str(os.cpu_count())
+    with tempfile.TemporaryDirectory(prefix="neural-bench-") as folder:
+        subprocess.run([str(NEURAL), "compile", source, "--backend", "pytorch", "-o", "net.py"], cwd=folder, check=True, capture_output=True)
+        mine, mine_s = last_line([str(NEURAL), "train", source, "--data", data, "--seed", seed, "--json", "-o", "net.safetensors"], folder)
+        theirs, theirs_s = last_line(["/usr/bin/python3", "net.py", "--data", data, "--seed", seed, "--json", "--device", "cpu"], folder,
+                                     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", threads), LD_LIBRARY_PATH=BLAS)
+    away = 100 * abs(mine - theirs)
+    row(f"{name}, seed {seed}, accuracy in %", f"{100 * mine:.2f} ({mine_s:.0f} s)", f"{100 * theirs:.2f} ({theirs_s:.0f} s) (generated)",
+        f"{away:.2f}", "< 1 point", away < 1)
 
 
 # ---- starting
@@ -258,7 +280,7 @@ def bench_http():
     server.stop()
 
 
-GROUPS = {"language": bench_language, "train": bench_train, "start": bench_start, "http": bench_http}
+GROUPS = {"language": bench_language, "train": bench_train, "accuracy": bench_accuracy, "start": bench_start, "http": bench_http}
 
 
 def main():

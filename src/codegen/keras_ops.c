@@ -586,8 +586,11 @@ static nn_status emit_custom(nn_keras *k, const nn_node *n, nn_err *err) {
         return nn_keras_cannot(
             k, n, "only its name is known, not what it does",
             "replace it by layers of the table, or by a Lambda for --backend tensorflow", err);
+    NN_BUF function = {0};
+    nn_status s = nn_py_lambda(n->attr.custom.text, &function, err);
+    if (s) return s;
     nn_json *c = nn_ka_new();
-    nn_ka_code(c, "function", n->attr.custom.text);
+    nn_ka_code(c, "function", nn_buf_str(&function));
     nn_ka_shape(c, "output_shape", &n->shape);
     add_merge(k, n, "Lambda", c);
     return NN_OK;

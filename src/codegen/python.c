@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "codegen/python.h"
 
-#include "base/json.h"
 #include "base/utf8.h"
 
 #include <ctype.h>
@@ -153,6 +152,66 @@ void nn_py_sizes(nn_buf *out, const int64_t *v, int n) {
     }
     for (int i = 0; i < n; i++) nn_buf_printf(out, "%s%" PRId64, i ? ", " : "(", v[i]);
     nn_buf_putc(out, ')');
+}
+
+/* ---- JSON ---- */
+
+static bool put_member(void *to, const char *key, nn_json *v) {
+    nn_buf *out = to;
+    if (out->p[out->n - 1] != '{') nn_buf_puts(out, ", ");
+    nn_py_string(out, key);
+    nn_buf_puts(out, ": ");
+    nn_py_json(out, v);
+    return true;
+}
+
+static void put_list(nn_buf *out, const nn_json *v) {
+    nn_buf_putc(out, '[');
+    for (size_t i = 0; i < nn_json_size(v); i++) {
+        if (i) nn_buf_puts(out, ", ");
+        nn_py_json(out, nn_json_at(v, i));
+    }
+    nn_buf_putc(out, ']');
+}
+
+void nn_py_json(nn_buf *out, const nn_json *v) {
+    switch (nn_json_typeof(v)) {
+    case NN_JSON_NULL:
+        nn_buf_puts(out, "None");
+        break;
+    case NN_JSON_BOOL:
+        nn_buf_puts(out, nn_json_bool(v, false) ? "True" : "False");
+        break;
+    case NN_JSON_STRING:
+        nn_py_string(out, nn_json_str(v, ""));
+        break;
+    case NN_JSON_ARRAY:
+        put_list(out, v);
+        break;
+    case NN_JSON_OBJECT:
+        nn_buf_putc(out, '{');
+        nn_json_each(v, put_member, out);
+        nn_buf_putc(out, '}');
+        break;
+    default:
+        nn_json_dump(v, 0, out);
+    }
+}
+
+nn_status nn_py_lambda(const char *parameters, nn_buf *out, nn_err *err) {
+    NN_JSON *v = NULL;
+    bool read = !nn_json_parse(parameters, strlen(parameters), &v, NULL);
+    const char *function = read ? nn_json_str(nn_json_get(v, "function"), NULL) : NULL;
+    const nn_json *arguments = read ? nn_json_get(v, "arguments") : NULL;
+    if (!function) return nn_fail(err, NN_E_MODEL_FILE_ERROR, "a Lambda without its function");
+    if (!arguments) {
+        nn_buf_puts(out, function);
+        return NN_OK;
+    }
+    nn_buf_printf(out, "lambda x: (%s)(x, **", function);
+    nn_py_json(out, arguments);
+    nn_buf_putc(out, ')');
+    return NN_OK;
 }
 
 /* ---- parts of programs ---- */

@@ -5,6 +5,8 @@
 #define NN_CODEGEN_PYTHON_H
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
 #include "base/shape.h"
 
 #include <stdbool.h>
@@ -35,6 +37,11 @@ void nn_py_float(nn_buf *out, double v); /* shortest text that reads back as v; 
 void nn_py_shape(nn_buf *out, const nn_shape *s);
 /* `v` itself when all n are equal or there is one, else a tuple. */
 void nn_py_sizes(nn_buf *out, const int64_t *v, int n);
+/* A JSON value as a literal. */
+void nn_py_json(nn_buf *out, const nn_json *v);
+/* The function of a Lambda from its parameters (nn_attr.custom.text), further arguments bound:
+ * "lambda x: (f)(x, **{'k': 2})". NN_E_MODEL_FILE_ERROR where they name none. */
+nn_status nn_py_lambda(const char *parameters, nn_buf *out, nn_err *err);
 /* Lines of load_data(source, split): a name becomes the folder that holds its files,
  * make_data(split) answers for synthetic data. They use glob and os. */
 extern const char nn_py_find_data[];

@@ -3,10 +3,13 @@
  * class. */
 #include "codegen/pytorch.h"
 
+#include "codegen/pytorch_train.h"
 #include "codegen/state.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* What nn.Module and our class already mean by a name. */
 static const char *const module_names[] = {"T_destination",
@@ -87,6 +90,7 @@ static const char *const file_names[] = {"F",
                                          "math",
                                          "os",
                                          "random",
+                                         "re",
                                          "struct",
                                          "time",
                                          "zipfile",
@@ -135,7 +139,21 @@ static const char *const file_names[] = {"F",
                                          "ConvLstm",
                                          "read_idx",
                                          "read_npy",
+                                         "read_array",
                                          "read_arrays",
+                                         "read_targets",
+                                         "read_cells",
+                                         "read_table",
+                                         "find_idx",
+                                         "array_names",
+                                         "as_number",
+                                         "classes_of_labels",
+                                         "check_classes",
+                                         "divide",
+                                         "random_words",
+                                         "normal",
+                                         "make_samples",
+                                         "to_shape",
                                          "prepare",
                                          "make_data",
                                          "load_data",
@@ -157,6 +175,7 @@ static const char *const file_names[] = {"F",
                                          "save_neural_weights",
                                          "NEURAL_WEIGHTS",
                                          "INPUT_SHAPE",
+                                         "INPUT_SHAPES",
                                          "OUTPUT_SHAPE",
                                          "Schedule",
                                          "Keras",
@@ -175,6 +194,12 @@ static const char *const file_names[] = {"F",
                                          "load_checkpoint",
                                          "from_first",
                                          "is_over",
+                                         "watched",
+                                         "reduce_rate",
+                                         "keep_weights",
+                                         "log_epoch",
+                                         "importlib",
+                                         "getattr",
                                          "Lion",
                                          "Metrics",
                                          NULL};
@@ -199,16 +224,92 @@ static void plan_binary_loss(nn_emit *e, const nn_node *out) {
     if (behind) e->skipped = out->id;
 }
 
+/* Metrics compare an output with a target of its shape, or with a class: not with what only the
+ * loss understands. */
+static nn_status check_metrics(const nn_emit *e, nn_err *err) {
+    const nn_train_spec *t = &e->g->train;
+    for (int i = 0; i < NN_TRAIN_METRIC_COUNT; i++) {
+        unsigned bit = nn_torch_metrics(e) & ~(unsigned)(NN_METRIC_ACCURACY | NN_METRIC_LOSS);
+        if (!(bit >> i & 1)) continue;
+        nn_status s =
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    "metric '%s' beside the loss '%s' is not supported by the PyTorch backend",
+                    nn_train_metric_name((nn_train_metric)i),
+                    *t->custom_loss ? t->custom_loss : nn_loss_name(t->loss));
+        return nn_err_hint(err, s, "accuracy and loss are measured");
+    }
+    return NN_OK;
+}
+
+static nn_status plan_ctc(nn_emit *e, const nn_node *out, nn_err *err) {
+    char shape[128];
+    const nn_shape *s = &out->shape;
+    e->loss = NN_TORCH_CTC;
+    if (s->rank == 2 && s->dim[1] > 1 && e->g->train.blank < s->dim[1]) {
+        if (out->op == NN_OP_SOFTMAX) e->skipped = out->id;
+        const nn_node *last = out; /* within TimeDistributed */
+        while (last->op == NN_OP_UNFOLD || last->op == NN_OP_RESHAPE)
+            last = node_at(e, last->inputs[0]);
+        if (last != out && last->op == NN_OP_SOFTMAX && !last->attr.softmax.log)
+            e->loss = NN_TORCH_CTC_PROBS;
+        return check_metrics(e, err);
+    }
+    nn_status st =
+        nn_fail(err, NN_E_UNSUPPORTED,
+                "ctc needs steps of scores for two or more classes, of which %" PRId64
+                " is the blank, '%s' gives %s",
+                e->g->train.blank, out->name, nn_shape_print(s, true, shape, sizeof shape));
+    return nn_err_hint(err, st, "end the network with TimeDistributed(Dense(<classes>))");
+}
+
+static nn_status plan_custom(const nn_emit *e, nn_err *err) {
+    const char *name = e->g->train.custom_loss, *dot = strrchr(name, '.');
+    if (dot && dot > name && dot[1]) return check_metrics(e, err);
+    nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
+                          "the custom loss '%s' is not supported by the PyTorch backend", name);
+    return nn_err_hint(err, s, "name a function in a module: \"my_losses.%s\"", *name ? name : "f");
+}
+
+/* Under torchrun the processes share each batch: what these names ask for. */
+static nn_status check_strategy(const char *name, nn_err *err) {
+    static const char *const shared[] = {"ddp",
+                                         "distributed",
+                                         "distributed_data_parallel",
+                                         "data_parallel",
+                                         "mirrored",
+                                         "multi_worker_mirrored",
+                                         "MirroredStrategy",
+                                         "MultiWorkerMirroredStrategy",
+                                         "auto",
+                                         "default",
+                                         "none"};
+    if (!*name) return NN_OK;
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (strcasecmp(name, shared[i]) == 0) return NN_OK;
+    nn_status s =
+        nn_fail(err, NN_E_UNSUPPORTED,
+                "strategy '%s' of execution is not supported by the PyTorch backend", name);
+    return nn_err_hint(err, s, "write ddp, or leave it out: torchrun starts several processes");
+}
+
+/* What nn_train_check leaves to us. */
+static nn_status check_training(nn_emit *e, nn_err *err) {
+    nn_status s = check_strategy(e->g->train.strategy, err);
+    return s ? s : nn_torch_read_callbacks(&e->g->train, &e->callbacks, err);
+}
+
 static nn_status plan_loss(nn_emit *e, nn_err *err) {
     const nn_graph *g = e->g;
     if (g->n_inputs < 1 || g->n_outputs < 1)
         return nn_fail(err, NN_E_UNSUPPORTED, "network '%s' has %d inputs and %d outputs", g->name,
                        g->n_inputs, g->n_outputs);
     const nn_node *out = node_at(e, e->out = g->outputs[0]);
-    e->program = g->n_inputs == 1 && g->n_outputs == 1;
+    e->program = g->n_outputs == 1;
     e->skipped = -1;
     e->loss = NN_TORCH_VALUES;
     if (!e->program) return NN_OK;
+    if (g->train.loss == NN_LOSS_CTC) return plan_ctc(e, out, err);
+    if (g->train.loss == NN_LOSS_CUSTOM) return plan_custom(e, err);
     bool scores = out->shape.rank == 1 && out->shape.dim[0] != 1;
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS && !scores && !g->train.has_loss) {
         e->program = false; /* nobody asked for this loss: the model alone is of use */
@@ -336,9 +437,9 @@ static bool uses(const char *code, const char *word) {
 }
 
 static void put_imports(const char *code, nn_buf *out) {
-    static const char *const standard[] = {"argparse.", "ast.",    "contextlib.", "copy.",
-                                           "glob.",     "gzip.",   "json.",       "math.",
-                                           "os.",       "struct.", "time.",       "zipfile."};
+    static const char *const standard[] = {
+        "argparse.", "ast.",  "contextlib.", "copy.", "glob.",   "gzip.", "importlib.",
+        "json.",     "math.", "os.",         "re.",   "struct.", "time.", "zipfile."};
     for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
         if (uses(code, standard[i]))
             nn_buf_printf(out, "import %.*s\n", (int)strlen(standard[i]) - 1, standard[i]);
@@ -428,20 +529,21 @@ static void put_class(nn_emit *e, const char *name, const char *returned, nn_buf
     put_predict(e, returned, out);
 }
 
-/* What the training program around the model does. CTC wants targets of another form, a custom loss
- * code that is not here. */
+/* What the training program around the model does. */
 static const nn_train_support supported = {
     .who = "the PyTorch backend",
     .save_instead = "leave save_path out and run the program with --save FILE",
-    .losses = (1U << NN_LOSS_COUNT) - 1 - (1U << NN_LOSS_CTC) - (1U << NN_LOSS_CUSTOM),
+    .losses = (1U << NN_LOSS_COUNT) - 1,
     .optimizers = (1U << NN_OPTIMIZER_COUNT) - 1,
     .schedules = (1U << NN_SCHEDULE_COUNT) - 1,
     .metrics = (1U << NN_TRAIN_METRIC_COUNT) - 1,
-    .precisions = 1 << NN_PRECISION_FLOAT32 | 1 << NN_PRECISION_MIXED,
+    .precisions = (1U << NN_PRECISION_COUNT) - 1,
     .ignore_class = true,
     .early_stopping = true,
     .mixed_precision = true,
     .save_path = true,
+    .callbacks = true,
+    .strategy = true,
 };
 
 /* What forward() returns: one tensor, or several in the order of the network. */
@@ -473,7 +575,8 @@ static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_b
     if (s) return s;
     open_emit(&e, g, opt);
     const char *name = nn_py_class_name(&e.file, g->name);
-    s = plan_loss(&e, err);
+    s = check_training(&e, err);
+    if (!s) s = plan_loss(&e, err);
     if (!s) s = walk(&e, err);
     if (!s) put_file(&e, name, returned_by(&e), out);
     close_emit(&e);

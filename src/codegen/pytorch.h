@@ -16,7 +16,9 @@ typedef enum nn_torch_loss {
     NN_TORCH_CE_LOGITS,
     NN_TORCH_CE_PROBS,
     NN_TORCH_BCE_LOGITS,
-    NN_TORCH_BCE_PROBS
+    NN_TORCH_BCE_PROBS,
+    NN_TORCH_CTC, /* on logits */
+    NN_TORCH_CTC_PROBS
 } nn_torch_loss;
 
 /* Where the channels of a tensor of two axes or more lie: the graph's own order, or PyTorch's. */
@@ -37,6 +39,27 @@ typedef enum nn_torch_part {
     NN_PART_COUNT
 } nn_torch_part;
 
+/* What the training program does after an epoch: pytorch_callbacks.c. */
+typedef struct nn_torch_callbacks {
+    nn_early_stopping stopping; /* the program's own, or the callback's */
+    struct {
+        bool on;
+        double factor, min_delta, min_lr;
+        int64_t patience, cooldown;
+        char monitor[64];
+    } plateau;
+    struct {
+        bool on, best_only;
+        char path[256], monitor[64];
+    } keep;
+    struct {
+        bool on, append;
+        char path[256];
+    } log;
+    bool ends_on_nan;
+    char mode[3][8]; /* of the monitors of the first three */
+} nn_torch_callbacks;
+
 struct nn_emit {
     const nn_graph *g;
     const nn_codegen_options *opt;
@@ -53,12 +76,13 @@ struct nn_emit {
     const char *expression;
     const char *remark; /* for its line, beside the shape; NULL: none */
     nn_torch_loss loss;
-    bool program; /* one input and one output: the training program is written too */
+    bool program; /* one output: the training program is written too */
     int out;      /* the (first) output node */
     int skipped;  /* the output's softmax or sigmoid that the loss contains; -1: none */
     bool batch_norm, frozen_norm; /* what the model needs around it */
-    unsigned parts;               /* bit i: part i is needed */
-    nn_buf own;                   /* functions and classes of the program's own, before the model */
+    nn_torch_callbacks callbacks;
+    unsigned parts; /* bit i: part i is needed */
+    nn_buf own;     /* functions and classes of the program's own, before the model */
     nn_buf init, forward;
 };
 

@@ -9,64 +9,20 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- JSON as Python ---- */
-
-static void put_value(nn_buf *out, const nn_json *v);
-
-static bool put_member(void *to, const char *key, nn_json *v) {
-    nn_buf *out = to;
-    if (out->p[out->n - 1] != '{') nn_buf_puts(out, ", ");
-    nn_py_string(out, key);
-    nn_buf_puts(out, ": ");
-    put_value(out, v);
-    return true;
-}
-
-static void put_items(nn_buf *out, const nn_json *v) {
-    for (size_t i = 0; i < nn_json_size(v); i++) {
-        if (i) nn_buf_puts(out, ", ");
-        put_value(out, nn_json_at(v, i));
-    }
-}
-
-static void put_value(nn_buf *out, const nn_json *v) {
-    switch (nn_json_typeof(v)) {
-    case NN_JSON_NULL:
-        nn_buf_puts(out, "None");
-        break;
-    case NN_JSON_BOOL:
-        nn_buf_puts(out, nn_json_bool(v, false) ? "True" : "False");
-        break;
-    case NN_JSON_STRING:
-        nn_py_string(out, nn_json_str(v, ""));
-        break;
-    case NN_JSON_ARRAY:
-        nn_buf_putc(out, '[');
-        put_items(out, v);
-        nn_buf_putc(out, ']');
-        break;
-    case NN_JSON_OBJECT:
-        nn_buf_putc(out, '{');
-        nn_json_each(v, put_member, out);
-        nn_buf_putc(out, '}');
-        break;
-    default:
-        nn_json_dump(v, 0, out);
-    }
-}
-
 static bool put_keyword(void *to, const char *key, nn_json *v) {
     nn_buf *out = to;
     if (strcmp(key, "args") == 0) return true;
     if (out->n) nn_buf_puts(out, ", ");
-    if (nn_py_is_name(key)) {
+    bool word = nn_py_is_name(key);
+    if (word) {
         nn_buf_printf(out, "%s=", key);
-        put_value(out, v);
-        return true;
+    } else {
+        nn_buf_puts(out, "**{");
+        nn_py_string(out, key);
+        nn_buf_puts(out, ": ");
     }
-    nn_buf_puts(out, "**{");
-    put_member(out, key, v);
-    nn_buf_putc(out, '}');
+    nn_py_json(out, v);
+    if (!word) nn_buf_putc(out, '}');
     return true;
 }
 
@@ -74,7 +30,11 @@ static bool put_keyword(void *to, const char *key, nn_json *v) {
 static void put_arguments(const char *text, nn_buf *out) {
     NN_JSON *v = NULL;
     if (nn_json_parse(text, strlen(text), &v, NULL)) return;
-    put_items(out, nn_json_get(v, "args"));
+    const nn_json *args = nn_json_get(v, "args");
+    for (size_t i = 0; i < nn_json_size(args); i++) {
+        if (i) nn_buf_puts(out, ", ");
+        nn_py_json(out, nn_json_at(args, i));
+    }
     nn_json_each(v, put_keyword, out);
 }
 
@@ -195,11 +155,12 @@ static const char *inputs_of(nn_emit *e, const nn_node *n) {
 }
 
 nn_status nn_torch_emit_custom(nn_emit *e, const nn_node *n, nn_err *err) {
-    (void)err;
     const char *x = inputs_of(e, n), *y;
     NN_BUF b = {0};
     if (strcmp(n->layer, "Lambda") == 0) {
-        const char *function = put_function(e, n, n->attr.custom.text);
+        nn_status s = nn_py_lambda(n->attr.custom.text, &b, err);
+        if (s) return s;
+        const char *function = put_function(e, n, nn_buf_str(&b));
         y = n->n_inputs > 1 ? nn_torch_print(e, "%s([%s])", function, x)
                             : nn_torch_print(e, "%s(%s)", function, x);
     } else {

@@ -76,7 +76,40 @@ static void put_values(nn_emit *e, nn_buf *out) {
     nn_buf_puts(out, ")\n");
 }
 
+/* A function of the user's own, found where Python finds modules: beside the program, for one. */
+static void put_custom(nn_emit *e, nn_buf *out) {
+    const char *name = e->g->train.custom_loss, *dot = strrchr(name, '.');
+    nn_buf_puts(
+        out,
+        "\n\ndef loss_of(outputs, targets):\n    \"\"\"The network's own loss: a function "
+        "of outputs and targets that gives one number.\"\"\"\n    module = importlib.import_module(");
+    nn_py_string(out, nn_torch_print(e, "%.*s", (int)(dot - name), name));
+    nn_buf_puts(out, ")\n    return getattr(module, ");
+    nn_py_string(out, dot + 1);
+    nn_buf_puts(out, ")(outputs, targets)\n");
+}
+
+/* keras.losses.CTC: the negative logarithm of a row's probability, targets filled up with the
+ * blank. */
+static void put_ctc(nn_emit *e, nn_buf *out) {
+    if (e->loss == NN_TORCH_CTC_PROBS)
+        nn_buf_puts(
+            out,
+            "    outputs = outputs.clamp(min=1e-07).log()  # the network gives probabilities\n");
+    nn_buf_printf(out,
+                  "    log_p = outputs.log_softmax(dim=-1).transpose(0, 1)\n"
+                  "    steps = torch.full((len(outputs),), outputs.shape[1])\n"
+                  "    lengths = (targets != %" PRId64 ").sum(dim=1)\n"
+                  "    return F.ctc_loss(log_p, targets, steps, lengths, blank=%" PRId64
+                  ", reduction='none').mean()\n",
+                  e->g->train.blank, e->g->train.blank);
+}
+
 static void put_loss(nn_emit *e, nn_buf *out) {
+    if (e->g->train.loss == NN_LOSS_CUSTOM) {
+        put_custom(e, out);
+        return;
+    }
     nn_buf_printf(
         out, "\n\ndef loss_of(outputs, targets):\n    \"\"\"%s, the mean over the batch.\"\"\"\n",
         nn_loss_name(e->g->train.loss));
@@ -87,6 +120,10 @@ static void put_loss(nn_emit *e, nn_buf *out) {
     switch (e->loss) {
     case NN_TORCH_VALUES:
         put_values(e, out);
+        return;
+    case NN_TORCH_CTC:
+    case NN_TORCH_CTC_PROBS:
+        put_ctc(e, out);
         return;
     case NN_TORCH_CE_LOGITS:
         nn_buf_puts(out, "    return F.cross_entropy(outputs, targets");
@@ -107,11 +144,29 @@ static void put_loss(nn_emit *e, nn_buf *out) {
     }
 }
 
+/* Of each step the best class, what repeats once, without blanks. */
+static void put_spelled(nn_emit *e, nn_buf *out) {
+    nn_buf_printf(
+        out,
+        "    right = 0\n"
+        "    for path, target in zip(outputs.argmax(dim=-1).tolist(), targets.tolist()):\n"
+        "        spelled = [k for k, before in zip(path, [None] + path) if k not in (before, %" PRId64
+        ")]\n"
+        "        right += spelled == [k for k in target if k != %" PRId64 "]\n"
+        "    return right\n",
+        e->g->train.blank, e->g->train.blank);
+}
+
 static void put_correct(nn_emit *e, nn_buf *out) {
     int64_t outputs = nn_shape_elements(&e->g->nodes[e->out].shape);
     nn_buf_puts(out,
                 "\n\ndef correct(outputs, targets):\n    \"\"\"How many rows are right.\"\"\"\n");
-    if (nn_torch_takes_classes(e))
+    if (e->g->train.loss == NN_LOSS_CUSTOM)
+        nn_buf_puts(out, "    if not targets.is_floating_point():\n    "
+                         "    return (outputs.argmax(dim=-1) == targets).sum().item()\n");
+    if (e->g->train.loss == NN_LOSS_CTC)
+        put_spelled(e, out);
+    else if (nn_torch_takes_classes(e))
         nn_buf_puts(out, "    return (outputs.argmax(dim=-1) == targets).sum().item()\n");
     else if (outputs == 1)
         nn_buf_printf(out, "    return ((outputs > %s) == (targets > 0.5)).sum().item()\n",
@@ -124,11 +179,16 @@ static void put_correct(nn_emit *e, nn_buf *out) {
 
 /* ---- metrics ---- */
 
+static unsigned watched(bool on, const char *monitor) {
+    int k = nn_train_metric_find(strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor);
+    return on && k >= 0 ? 1U << k : 0;
+}
+
 unsigned nn_torch_metrics(const nn_emit *e) {
-    const nn_train_spec *t = &e->g->train;
-    const char *monitor = t->early_stopping.monitor;
-    int watched = nn_train_metric_find(strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor);
-    return t->metrics | (t->early_stopping.on && watched >= 0 ? 1U << watched : 0);
+    const nn_torch_callbacks *c = &e->callbacks;
+    return e->g->train.metrics | watched(c->stopping.on, c->stopping.monitor) |
+           watched(c->plateau.on, c->plateau.monitor) |
+           watched(c->keep.on && c->keep.best_only, c->keep.monitor);
 }
 
 /* Of `scores` and `truth` in one shape; Keras's Precision and its kin count every score above 0.5.
@@ -179,7 +239,8 @@ static void put_scores(nn_emit *e, unsigned metrics, nn_buf *out) {
     static const char *const scores[] = {
         [NN_TORCH_VALUES] = "outputs",    [NN_TORCH_CE_LOGITS] = "torch.softmax(outputs, dim=-1)",
         [NN_TORCH_CE_PROBS] = "outputs",  [NN_TORCH_BCE_LOGITS] = "torch.sigmoid(outputs)",
-        [NN_TORCH_BCE_PROBS] = "outputs",
+        [NN_TORCH_BCE_PROBS] = "outputs", [NN_TORCH_CTC] = "outputs",
+        [NN_TORCH_CTC_PROBS] = "outputs",
     };
     const unsigned counted = NN_METRIC_PRECISION | NN_METRIC_RECALL | NN_METRIC_F1;
     if (metrics & ~(unsigned)(NN_METRIC_ACCURACY | NN_METRIC_LOSS | NN_METRIC_TOP_K))

@@ -7,6 +7,7 @@
 #include "codegen/pytorch_train.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char helpers[] =
@@ -56,12 +57,13 @@ static const char epoch_text[] =
     "|            for group in optimizer.param_groups:\n"
     "|                group['lr'] = rate(step)\n"
     "|        own = batch.tensor_split(world)[rank]\n"
-    "|        inputs, targets = to_input(x[own], device), y[own].to(device)\n"
+    "|        inputs, targets = to_input($own, device), y[own].to(device)\n"
     "|        optimizer.zero_grad()\n"
     "M|        with autocast(device):\n"
-    "M|            output = (net or model)(inputs)\n"
+    "M|            output = (net or model)($inputs)\n"
     "M|        output = output.float()\n"
-    "!M|        output = (net or model)(inputs)\n"
+    "!M|        output = (net or model)($inputs)\n"
+    "D|        output = output.float()\n"
     "|        loss = loss_of(output, targets) * (len(own) * world / len(batch))\n"
     "P|        loss = loss + penalties(model)\n"
     "M|        (scaler.scale(loss) if scaler else loss).backward()\n"
@@ -94,10 +96,12 @@ static const char epoch_text[] =
     "|    model.eval()\n"
     "|    loss_sum, outputs = 0.0, []\n"
     "|    for batch in order.split(batch_size):\n"
+    "|        inputs, targets = to_input($batch, device), y[batch].to(device)\n"
     "M|        with autocast(device):\n"
-    "M|            output = model(to_input(x[batch], device))\n"
-    "M|        output, targets = output.float(), y[batch].to(device)\n"
-    "!M|        output, targets = model(to_input(x[batch], device)), y[batch].to(device)\n"
+    "M|            output = model($inputs)\n"
+    "M|        output = output.float()\n"
+    "!M|        output = model($inputs)\n"
+    "D|        output = output.float()\n"
     "!P|        loss_sum += loss_of(output, targets).item() * len(batch)\n"
     "P|        loss = loss_of(output, targets) + penalties(model)\n"
     "P|        loss_sum += loss.item() * len(batch)\n"
@@ -132,17 +136,58 @@ static const char early[] =
     "|    return box[0]\n"
     "|\n"
     "|\n"
-    "|def is_over(state, values, model):\n"
-    "|    \"\"\"Keras's EarlyStopping: whether $monitor has not improved for $patience epochs.\"\"\"\n"
-    "|    if '$monitor' not in values:\n"
-    "|        raise SystemExit('early stopping watches $monitor: give --validation-split')\n"
-    "|    score = values['$monitor']$sign\n"
-    "|    if state['best'] is None or score < state['best'] - $delta:\n"
-    "|        state.update(best=score, since=0)\n"
+    "|def watched(values, name):\n"
+    "|    if name not in values:\n"
+    "|        raise SystemExit(f'the training watches {name}: give --validation-split')\n"
+    "|    return values[name]\n"
+    "E|\n"
+    "E|\n"
+    "E|def is_over(state, values, model):\n"
+    "E|    \"\"\"Keras's EarlyStopping: whether $monitor has not improved for $patience epochs.\"\"\"\n"
+    "E|    score = watched(values, '$monitor')$sign\n"
+    "E|    if state['best'] is None or score < state['best'] - $delta:\n"
+    "E|        state.update(best=score, since=0)\n"
     "R|        state['weights'] = {key: value.cpu().clone() for key, value in model.state_dict().items()}\n"
-    "|        return False\n"
-    "|    state['since'] += 1\n"
-    "|    return state['since'] >= $patience\n";
+    "E|        return False\n"
+    "E|    state['since'] += 1\n"
+    "E|    return state['since'] >= $patience\n"
+    "Q|\n"
+    "Q|\n"
+    "Q|def reduce_rate(state, values, optimizer):\n"
+    "Q|    \"\"\"Keras's ReduceLROnPlateau: the learning rate falls where $plateau does not improve.\"\"\"\n"
+    "Q|    score = watched(values, '$plateau')$downhill\n"
+    "Q|    resting = state['rest'] > 0\n"
+    "Q|    state['rest'] = max(state['rest'] - 1, 0)\n"
+    "Q|    if state['low'] is None or score < state['low'] - $least:\n"
+    "Q|        state.update(low=score, wait=0)\n"
+    "Q|    elif resting and state['rest'] > 0:\n"
+    "Q|        state['wait'] = 0\n"
+    "Q|    else:\n"
+    "Q|        state['wait'] = 1 if resting else state['wait'] + 1\n"
+    "Q|        if state['wait'] >= $waits:\n"
+    "Q|            for group in optimizer.param_groups:\n"
+    "Q|                group['lr'] = max(group['lr'] * $factor, $floor)\n"
+    "Q|            state.update(rest=$rests, wait=0)\n"
+    "K|\n"
+    "K|\n"
+    "K|def keep_weights(state, values, model):\n"
+    "K|    \"\"\"Keras's ModelCheckpoint, with weights as --save writes them.\"\"\"\n"
+    "O|    score = watched(values, '$kept')$upward\n"
+    "O|    if state['kept'] is not None and score >= state['kept']:\n"
+    "O|        return\n"
+    "O|    state['kept'] = score\n"
+    "K|    if processes()[1] == 0:\n"
+    "K|        torch.save(model.state_dict(), $path.format(**values))\n"
+    "L|\n"
+    "L|\n"
+    "L|def log_epoch(path, values, begin):\n"
+    "L|    \"\"\"Keras's CSVLogger: a row for each epoch.\"\"\"\n"
+    "L|    names = ['epoch'] + sorted(set(values) - {'epoch', 'epochs', 'seconds', 'confusion_matrix'})\n"
+    "L|    begin = begin or not os.path.exists(path)\n"
+    "L|    with open(path, 'w' if begin else 'a', encoding='utf-8') as file:\n"
+    "L|        for row in [names] if begin else []:\n"
+    "L|            file.write(','.join(row) + '\\n')\n"
+    "L|        file.write(','.join(str(values[name]) for name in names) + '\\n')\n";
 
 static const char train_text[] =
     "|\n"
@@ -170,7 +215,7 @@ static const char train_text[] =
     "|\n"
     "|def train(model, args):\n"
     "|    data = load_data(args.data, 'train')\n"
-    "|    rows, (world, rank) = len(data[0]), processes()\n"
+    "|    rows, (world, rank) = len(data[1]), processes()\n"
     "|    generator = torch.Generator().manual_seed(args.seed)\n"
     "|    held_back = int(rows * args.validation_split)\n"
     "|    order = torch.randperm(rows, generator=generator) if held_back else torch.arange(rows)\n"
@@ -179,6 +224,8 @@ static const char train_text[] =
     "S|    optimizer, rate = make_optimizer(model, args.lr or learning_rate(0, 0)), None\n"
     "@per_epoch\n"
     "|    state = {'epoch': 0, 'best': None, 'since': 0, 'weights': None}\n"
+    "Q|    state.update(low=None, wait=0, rest=0)\n"
+    "O|    state['kept'] = None\n"
     "|    if args.resume and os.path.exists(args.checkpoint):\n"
     "|        state = load_checkpoint(args.checkpoint, model, optimizer, generator)\n"
     "M|    scaler = torch.cuda.amp.GradScaler() if device_of(model).type == 'cuda' else None\n"
@@ -199,13 +246,19 @@ static const char train_text[] =
     "|        values['seconds'] = time.perf_counter() - start\n"
     "|        report(args.json, 'epoch', **values)\n"
     "|        state['epoch'] = epoch\n"
-    "E|        values = from_first(values)\n"
+    "W|        values = from_first(values)\n"
+    "L|        if rank == 0:\n"
+    "L|            log_epoch($csv, values, $begin)\n"
+    "Q|        reduce_rate(state, values, optimizer)\n"
+    "K|        keep_weights(state, values, model)\n"
+    "V|        stop = False\n"
     "E|        stop = is_over(state, values, model)\n"
+    "T|        stop = stop or not math.isfinite(values['loss'])\n"
     "|        if args.checkpoint and rank == 0:\n"
     "|            save_checkpoint(args.checkpoint, model, optimizer, state, generator)\n"
-    "E|        if stop:\n"
-    "E|            report(args.json, 'stopped', epoch=epoch, best=state['best'])\n"
-    "E|            break\n"
+    "Y|        if stop:\n"
+    "Y|            report(args.json, 'stopped', epoch=epoch, best=state['best'])\n"
+    "Y|            break\n"
     "R|    if state['weights'] is not None:\n"
     "R|        model.load_state_dict(state['weights'])\n";
 
@@ -225,6 +278,8 @@ static const char main_text[] =
     "|def main():\n"
     "|    args = parse_arguments()\n"
     "|    device, (world, rank) = pick_device(args.device), processes()\n"
+    "F|    if device.type == 'cpu':\n"
+    "F|        raise SystemExit('float16 needs a GPU: give --device cuda, or write precision: bfloat16')\n"
     "|    if args.resume and not args.checkpoint:\n"
     "|        raise SystemExit('--resume goes on from --checkpoint FILE')\n"
     "|    if world > 1:  # under torchrun\n"
@@ -235,12 +290,13 @@ static const char main_text[] =
     "|        load_neural_weights(model, args.weights)\n"
     "|    elif args.weights:\n"
     "|        model.load_state_dict(torch.load(args.weights, map_location='cpu', weights_only=True))\n"
-    "|    model.to(device)\n"
+    "!D|    model.to(device)\n"
+    "D|    model.to(device, torch.$half)\n"
     "|    if args.epochs > 0:\n"
     "|        train(model, args)\n"
     "|    if rank == 0:\n"
     "|        test = load_data(args.data, 'test')\n"
-    "|        values = evaluate(model, test, torch.arange(len(test[0])))\n"
+    "|        values = evaluate(model, test, torch.arange(len(test[1])))\n"
     "|        report(args.json, 'result', **{f'test_{key}': value for key, value in values.items()})\n"
     "|        if args.save:\n"
     "|            torch.save(model.state_dict(), args.save)\n"
@@ -312,32 +368,59 @@ typedef struct program {
     bool penalised, constrained;
 } program;
 
+bool nn_torch_pure(const nn_emit *e) {
+    nn_precision p = e->g->train.precision;
+    return p == NN_PRECISION_FLOAT16 || p == NN_PRECISION_BFLOAT16;
+}
+
+/* Conditions: upper-case letters in front of lines. */
 static bool holds(const program *p, char condition) {
     const nn_train_spec *t = &p->e->g->train;
+    const nn_torch_callbacks *c = &p->e->callbacks;
+    bool pure = nn_torch_pure(p->e), watches = c->stopping.on || c->plateau.on || c->keep.on;
     switch (condition) {
     case 'B':
         return p->e->batch_norm;
     case 'C':
         return p->constrained;
+    case 'D':
+        return pure;
     case 'E':
-        return t->early_stopping.on;
+        return c->stopping.on;
+    case 'F':
+        return t->precision == NN_PRECISION_FLOAT16;
     case 'H':
         return t->shuffle;
+    case 'K':
+        return c->keep.on;
+    case 'L':
+        return c->log.on;
     case 'M':
-        return t->mixed_precision || t->precision == NN_PRECISION_MIXED;
+        return !pure && (t->mixed_precision || t->precision == NN_PRECISION_MIXED);
     case 'N':
         return t->steps_per_epoch > 0;
+    case 'O':
+        return c->keep.on && c->keep.best_only;
     case 'P':
         return p->penalised;
+    case 'Q':
+        return c->plateau.on;
     case 'R':
-        return t->early_stopping.on && t->early_stopping.restore_best;
+        return c->stopping.on && c->stopping.restore_best;
+    case 'T':
+        return c->ends_on_nan;
+    case 'V':
+        return c->ends_on_nan && !c->stopping.on;
+    case 'W':
+        return watches || c->log.on || c->ends_on_nan;
+    case 'Y':
+        return c->stopping.on || c->ends_on_nan;
     default:
         return t->optimizer.schedule.kind != NN_SCHEDULE_NONE; /* S */
     }
 }
 
-/* Whether a higher value of what is watched is the better one. */
-static bool rises(const char *monitor) {
+bool nn_torch_rises(const char *monitor) {
     static const char *const rising[] = {
         "accuracy",         "precision", "recall", "auc", "f1", "top_k_categorical_accuracy",
         "cosine_similarity"};
@@ -354,16 +437,48 @@ static void put_monitor(const char *monitor, nn_buf *out) {
     nn_buf_printf(out, "%s%s", val ? "val_" : "", nn_train_metric_name((nn_train_metric)k));
 }
 
-static void put_dollar(const program *p, const char *name, size_t n, nn_buf *out) {
+/* What makes the lower value the better one. */
+static void put_sign(const char *monitor, nn_buf *out) {
+    if (nn_torch_rises(monitor)) nn_buf_puts(out, " * -1  # the higher, the better");
+}
+
+static void put_whole(int64_t v, nn_buf *out) {
+    nn_buf_printf(out, "%" PRId64, v);
+}
+
+static void put_callback(const nn_torch_callbacks *c, const char *name, nn_buf *out) {
+    if (strcmp(name, "monitor") == 0) put_monitor(c->stopping.monitor, out);
+    if (strcmp(name, "sign") == 0) put_sign(c->stopping.monitor, out);
+    if (strcmp(name, "patience") == 0) put_whole(c->stopping.patience, out);
+    if (strcmp(name, "delta") == 0) nn_py_float(out, c->stopping.min_delta);
+    if (strcmp(name, "plateau") == 0) put_monitor(c->plateau.monitor, out);
+    if (strcmp(name, "downhill") == 0) put_sign(c->plateau.monitor, out);
+    if (strcmp(name, "least") == 0) nn_py_float(out, c->plateau.min_delta);
+    if (strcmp(name, "waits") == 0) put_whole(c->plateau.patience, out);
+    if (strcmp(name, "rests") == 0) put_whole(c->plateau.cooldown, out);
+    if (strcmp(name, "factor") == 0) nn_py_float(out, c->plateau.factor);
+    if (strcmp(name, "floor") == 0) nn_py_float(out, c->plateau.min_lr);
+    if (strcmp(name, "kept") == 0) put_monitor(c->keep.monitor, out);
+    if (strcmp(name, "upward") == 0) put_sign(c->keep.monitor, out);
+    if (strcmp(name, "path") == 0) nn_py_string(out, c->keep.path);
+    if (strcmp(name, "csv") == 0) nn_py_string(out, c->log.path);
+    if (strcmp(name, "begin") == 0)
+        nn_buf_puts(out, c->log.append ? "False" : "epoch == 1 and not args.resume");
+}
+
+static void put_dollar(const program *p, const char *from, size_t n, nn_buf *out) {
     const nn_train_spec *t = &p->e->g->train;
-    if (strncmp(name, "class", n) == 0) nn_buf_puts(out, p->class_name);
-    if (strncmp(name, "steps", n) == 0) nn_buf_printf(out, "%" PRId64, t->steps_per_epoch);
-    if (strncmp(name, "monitor", n) == 0) put_monitor(t->early_stopping.monitor, out);
-    if (strncmp(name, "patience", n) == 0)
-        nn_buf_printf(out, "%" PRId64, t->early_stopping.patience);
-    if (strncmp(name, "delta", n) == 0) nn_py_float(out, t->early_stopping.min_delta);
-    if (strncmp(name, "sign", n) == 0 && rises(t->early_stopping.monitor))
-        nn_buf_puts(out, " * -1  # the higher, the better");
+    bool joins = nn_torch_joins(p->e);
+    char name[16];
+    snprintf(name, sizeof name, "%.*s", (int)n, from);
+    if (strcmp(name, "class") == 0) nn_buf_puts(out, p->class_name);
+    if (strcmp(name, "steps") == 0) put_whole(t->steps_per_epoch, out);
+    if (strcmp(name, "inputs") == 0) nn_buf_puts(out, joins ? "*inputs" : "inputs");
+    if (strcmp(name, "own") == 0) nn_buf_puts(out, joins ? "[part[own] for part in x]" : "x[own]");
+    if (strcmp(name, "batch") == 0)
+        nn_buf_puts(out, joins ? "[part[batch] for part in x]" : "x[batch]");
+    if (strcmp(name, "half") == 0) nn_buf_puts(out, nn_precision_name(t->precision));
+    put_callback(&p->e->callbacks, name, out);
 }
 
 /* Rows that one epoch takes: what a step number is counted by. */
@@ -411,8 +526,8 @@ void nn_torch_program(nn_emit *e, const char *class_name, nn_buf *out) {
     if (!e->program) {
         nn_buf_puts(
             out, "\n\n# What this network is trained on, and by which loss, is not in it (several "
-                 "inputs or outputs,\n# or scores of classes at several places and no loss): the "
-                 "program that trains it is yours.\n");
+                 "outputs, or scores\n# of classes at several places and no loss): the program "
+                 "that trains it is yours.\n");
         return;
     }
     nn_torch_data(e, out);
@@ -422,7 +537,7 @@ void nn_torch_program(nn_emit *e, const char *class_name, nn_buf *out) {
     nn_torch_optimizer(e, out);
     put_template(&p, helpers, out);
     put_template(&p, epoch_text, out);
-    if (holds(&p, 'E')) put_template(&p, early, out);
+    if (holds(&p, 'W')) put_template(&p, early, out);
     put_template(&p, train_text, out);
     put_arguments(e, out);
     put_template(&p, main_text, out);

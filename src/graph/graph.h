@@ -237,7 +237,7 @@ typedef union nn_attr {
         int64_t size;
     } unfold; /* steps that the last FOLD took into the rows; FOLD has no attributes */
     struct {
-        const char *text; /* Lambda: the function; else the parameters as JSON */
+        const char *text; /* the parameters as JSON; of a Lambda "function" and "arguments" */
     } custom; /* what only Python can run, or nobody: the layer's name is nn_node.layer; its shape
                  is given */
     struct {

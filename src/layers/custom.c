@@ -90,61 +90,22 @@ static const nn_param lambda_params[] = {
 };
 /* clang-format on */
 
-static void python(nn_buf *out, const nn_json *v);
-
-static bool python_member(void *out, const char *key, nn_json *v) {
-    nn_jw w = {.out = out};
-    nn_jw_str(&w, key);
-    nn_buf_puts(out, ": ");
-    python(out, v);
-    nn_buf_puts(out, ", ");
-    return true;
-}
-
-/* A JSON value as a Python literal. Strings and numbers read alike in both. */
-static void python(nn_buf *out, const nn_json *v) {
-    switch (nn_json_typeof(v)) {
-    case NN_JSON_NULL:
-        nn_buf_puts(out, "None");
-        break;
-    case NN_JSON_BOOL:
-        nn_buf_puts(out, nn_json_bool(v, false) ? "True" : "False");
-        break;
-    case NN_JSON_ARRAY:
-        nn_buf_puts(out, "[");
-        for (size_t i = 0; i < nn_json_size(v); i++) {
-            python(out, nn_json_at(v, i));
-            nn_buf_puts(out, ", ");
-        }
-        nn_buf_puts(out, "]");
-        break;
-    case NN_JSON_OBJECT:
-        nn_buf_puts(out, "{");
-        nn_json_each(v, python_member, out);
-        nn_buf_puts(out, "}");
-        break;
-    default:
-        nn_json_dump(v, 0, out);
-    }
-}
-
-/* The function with its further arguments bound: Keras calls it with its input alone. */
+/* The function and its further arguments as JSON: `codegen` binds them, for Keras calls a Lambda
+ * with its input alone. */
 static nn_status lambda_text(const nn_layer_ctx *c, nn_buf *out, nn_err *err) {
     const nn_bound *args = &c->args[ARGUMENTS];
-    NN_JSON *v = NULL;
-    if (!args->set) {
-        nn_buf_puts(out, c->args[FUNCTION].s);
-    } else {
-        bool object = args->s && !nn_json_parse(args->s, strlen(args->s), &v, NULL) &&
-                      nn_json_typeof(v) == NN_JSON_OBJECT;
+    NN_JSON *all = nn_json_new_object(), *given = NULL;
+    nn_json_set(all, "function", nn_json_new_str(c->args[FUNCTION].s));
+    if (args->set) {
+        bool object = args->s && !nn_json_parse(args->s, strlen(args->s), &given, NULL) &&
+                      nn_json_typeof(given) == NN_JSON_OBJECT;
         if (!object)
             return nn_build_blame(
                 c, ARGUMENTS, "Lambda(\"lambda x, factor: x * factor\", arguments={ factor: 2 })",
                 nn_fail(err, NN_E_DSL_ERROR, "arguments must be names with values"));
-        nn_buf_printf(out, "lambda x: (%s)(x, **", c->args[FUNCTION].s);
-        python(out, v);
-        nn_buf_puts(out, ")");
+        nn_json_set(all, "arguments", nn_json_ref(given));
     }
+    nn_json_dump(all, 0, out);
     return nn_buf_failed(out) ? nn_fail(err, NN_E_LIMIT, "memory is spent") : NN_OK;
 }
 

@@ -31,6 +31,10 @@ def test_a_lambda_runs(neural):
 def test_further_arguments_of_a_lambda(neural):
     model = clean(neural.generate(network('Lambda("lambda x, f: x * f", output_shape=(4,), arguments={ f: 3 })'))).N()
     assert torch.equal(model(torch.ones(2, 4)), torch.full((2, 4), 3.0))
+    text = "lambda x, f, k: x * f[0] if k == {'a': None, 'b': chr(233)} and f[1] is True else x"
+    model = clean(neural.generate(network(
+        f'Lambda("{text}", output_shape=(4,), arguments={{ f: [0.5, true], k: {{ a: None, b: "\u00e9" }} }})'))).N()
+    assert torch.equal(model(torch.ones(2, 4)), torch.full((2, 4), 0.5))
 
 
 def test_another_shape_than_declared_is_an_error(neural):

@@ -2,6 +2,7 @@
 """Generated PyTorch against the reference engine: every program of the golden files, and networks of many branches."""
 import ast
 import json
+import os
 import re
 
 import numpy as np
@@ -206,7 +207,8 @@ class Maker:
         return f'network Random {{ input: {{ {inputs} }} layers:\n  ' + '\n  '.join(self.lines) + '\n}'
 
 
-@pytest.mark.parametrize('seed', range(50))
+# Fifty of them; more where a person asks: RANDOM_NETWORKS=200.
+@pytest.mark.parametrize('seed', range(int(os.environ.get('RANDOM_NETWORKS', 50))))
 def test_random_networks(neural, seed):
     program = Maker(seed).program()
     path = neural.generate(program)

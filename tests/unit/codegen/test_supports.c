@@ -29,14 +29,27 @@ TEST(pytorch_refuses_what_it_does_not_write) {
     nn_train_spec t = nn_train_default();
     generate(&t, NULL);
     t.loss = NN_LOSS_CTC;
-    generate(&t, "loss 'ctc'");
+    generate(&t, "ctc needs steps of scores");
     t = nn_train_default();
     t.loss = NN_LOSS_CUSTOM;
     generate(&t, "the custom loss");
+    snprintf(t.custom_loss, sizeof t.custom_loss, "m.f");
+    generate(&t, NULL);
+    t.metrics |= NN_METRIC_AUC;
+    generate(&t, "metric 'auc' beside the loss 'm.f'");
     t = nn_train_default();
     snprintf(t.callbacks, sizeof t.callbacks, "[x]");
-    generate(&t, "'callbacks'");
+    generate(&t, "'x' of callbacks");
+    snprintf(t.callbacks, sizeof t.callbacks, "[TerminateOnNaN(), EarlyStopping(patience=2)]");
+    generate(&t, NULL);
+    for (size_t n = strlen(t.callbacks); n-- > 1;) {
+        t.callbacks[n] = 0; /* files may hold any text: every end of it is met */
+        generate(&t, "of callbacks");
+    }
+    t = nn_train_default();
+    snprintf(t.strategy, sizeof t.strategy, "tpu");
+    generate(&t, "strategy 'tpu'");
     t = nn_train_default();
     t.precision = NN_PRECISION_FLOAT16;
-    generate(&t, "float16");
+    generate(&t, NULL);
 }

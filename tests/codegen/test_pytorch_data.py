@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""What a generated program reads: the sets that `neural train` reads, the same rows with the same targets in each part.
+Weights that stand still make a loss a fingerprint of the rows: both programs report it."""
+import gzip
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_script
+
+
+def lines_of(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+CLASSES = '''network N { input: (5,) layers: Dense(8, activation=tanh) Output(3, activation=softmax)
+  loss: sparse_categorical_crossentropy optimizer: SGD(learning_rate=1e-12) train { epochs: 1 batch_size: 7 seed: 2 } }'''
+VALUES = CLASSES.replace('Output(3, activation=softmax)', 'Dense(1)').replace('sparse_categorical_crossentropy', 'mse')
+R = np.random.default_rng(4)
+X = R.normal(size=(83, 5)).astype('f4')
+WORDS = ['left', 'a "b"; c', 'Äpfel']
+
+
+def table(x, labels, mark=',', head=None, at=None, end='\n'):
+    rows = [head] if head else []
+    for row, label in zip(x, labels):
+        cells = [repr(float(v)) for v in row]
+        cells.insert(len(cells) if at is None else at, label)
+        rows.append(cells)
+    return end.join(mark.join(row) for row in rows) + end
+
+
+def quoted(text):
+    return ' "' + text.replace('"', '""') + '" '
+
+
+def words_csv(path):
+    labels = [quoted(WORDS[int(v * 2) % 3]) for v in X[:, 0] + 9]
+    path.write_bytes(b'\xef\xbb\xbf' + table(X, labels, head=['a', 'Label', 'c', 'd', 'e', 'f'], at=1, end='\r\n').encode())
+
+
+def whole_tsv_gz(path):
+    labels = [['10', '+9', '200'][int(v * 2) % 3] for v in X[:, 0] + 9]
+    path.write_bytes(gzip.compress(table(X, labels, mark='\t').encode()))
+
+
+def values_csv(path):
+    path.write_text(table(X, [f' {v:.3e}' for v in X.sum(axis=1)], mark=';', head=list('abcdef')) + '\n\n')
+
+
+def one_npz(path):
+    np.savez(path, x=X.astype('f8'), y=np.eye(3)[np.arange(83) % 3])
+
+
+def bytes_npz(path):
+    x = R.integers(0, 256, (83, 5)).astype('u1')
+    np.savez(path, train_images=x, train_labels=np.arange(83) % 3, test_images=x[:20], test_labels=np.arange(20) % 3)
+
+
+def values_folder(path):
+    path.mkdir()
+    np.save(path / 'data.npy', X)
+    np.save(path / 'target.npy', X[:, 1:2] * 2)
+
+
+def joined_npz(path):
+    train = {'a': X[:, :3], 'b': X[:, 3:], 'targets': np.arange(83) % 3}
+    np.savez(path, **train)
+
+
+JOINT = CLASSES.replace('input: (5,) layers:', 'input: { a: (3,) b: (2,) } layers: Concatenate(inputs=[a, b])')
+SETS = [('g.npz', joined_npz, JOINT), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
+        ('d.npz', one_npz, CLASSES), ('e.npz', bytes_npz, CLASSES), ('f', values_folder, VALUES),
+        ('synthetic:rows=83,classes=3,shape=5,seed=7,noise=1.5', None, CLASSES),
+        ('synthetic:rows=50,classes=3,shape=5,pattern=mirrored,type=u8', None, CLASSES),
+        ('synthetic:rows=50,shape=5,values=1', None, VALUES)]
+
+
+@pytest.mark.parametrize('name,make,program', SETS, ids=[name for name, _, _ in SETS])
+def test_both_programs_see_the_same_rows(neural, tmp_path, name, make, program):
+    script = neural.generate(program)
+    if make:
+        make(tmp_path / name)
+    ours = lines_of(neural.run('train', 'net_0.neural', '--data', name, '--json', '-o', 'm.safetensors'))
+    epoch = next(line for line in ours if line['type'] == 'epoch')
+    theirs = lines_of(run_script(script, '--data', name, '--weights', 'm.safetensors', '--json', '--device', 'cpu'))
+    assert theirs[0]['loss'] == pytest.approx(epoch['loss'], rel=1e-5)
+    assert theirs[-1]['test_loss'] == pytest.approx(ours[-1]['test_loss'], rel=1e-5)
+
+
+def test_the_order_of_the_rows_is_the_same(neural, tmp_path):
+    """Also where the mean over them would hide it: one row alone is the test part."""
+    x = np.arange(20, dtype='f4').reshape(4, 5) / 10
+    (tmp_path / 'few.csv').write_text(table(x, ['1.5', '-2.5', '7.0', '0.25']))
+    module = neural.load(VALUES)
+    train, test = module.load_data(str(tmp_path / 'few.csv'), 'train'), module.load_data(str(tmp_path / 'few.csv'), 'test')
+    assert len(train[0]) == 3 and len(test[0]) == 1
+    rows = {tuple(row.tolist()): y.item() for part in (train, test) for row, y in zip(*part)}
+    assert rows == {tuple(row.tolist()): y for row, y in zip(torch.tensor(x), [1.5, -2.5, 7, 0.25])}
+
+
+@pytest.mark.parametrize('text,reason', [
+    ('', 'expected rows'), ('a,b,c,d,e,label\n', 'expected rows'), ('1,2,3,4,5\n1,2,3,4\n', 'row 2'),
+    ('a,b,c,d,,label\n1,2,3,4,5,x\n', 'names for all'), ('1,2,3,4,x,0\n1,2,3,4,5,1\n', 'row 1'),
+    ('1,2,3,4,5,u\n1,2,3,4,5,NA\n', 'label is missing'), ('1,2,3,4,"5,0\n', 'quote'), ('1,2,3,4,5,"u" v\n', 'quote'),
+    ('1,2,3,4,5,u\n', 'at least 2'), ('1,2,3,4,1e999,u\n1,2,3,4,5,v\n', 'row 1'),
+    ('1,2,3,4,1e39,u\n1,2,3,4,5,v\n', 'not finite'), ('1,2,3,4,5,0.5\n1,2,3,4,5,1\n', 'learns classes'),
+    ('1,2,3,4,5,u\n1,2,3,4,5,v\n1,2,3,4,5,w\n1,2,3,4,5,x\n', 'the network knows 0 to 2'),
+])
+def test_bad_tables_are_refused_by_both(neural, tmp_path, text, reason):
+    script = neural.generate(CLASSES)
+    (tmp_path / 'bad.csv').write_text(text)
+    assert neural.run('train', 'net_0.neural', '--data', 'bad.csv', ok=False).returncode
+    done = run_script(script, '--data', 'bad.csv', ok=False)
+    assert done.returncode and reason in done.stderr
+
+
+JOINED = """network N { input: { left: (3,) right: (4, 4) } layers: Flatten(inputs=right, name=flat)
+  Concatenate(inputs=[left, flat]) Dense(8, activation=relu) Output(3, activation=softmax)
+  loss: sparse_categorical_crossentropy optimizer: Adam(learning_rate=0.01) train { epochs: 8 seed: 1 } }"""
+
+
+def joined(rows, seed=0):
+    """Neither input alone says the class: it is the sum of what both say."""
+    r = np.random.default_rng(seed)
+    a, b = r.integers(0, 3, rows), r.integers(0, 3, rows)
+    left, right = np.eye(3, dtype='f4')[a] + 0.1 * r.normal(size=(rows, 3)), np.zeros((rows, 4, 4), 'u1')
+    right[np.arange(rows), b, b] = 200
+    return {'left': left, 'right': right}, (a + b) % 3
+
+
+def test_several_inputs_train_from_arrays_of_their_names(neural, tmp_path):
+    script = neural.generate(JOINED)
+    (train, y), (test, z) = joined(600), joined(100, 1)
+    np.savez(tmp_path / 'apart.npz', y_train=y, y_test=z, **{f'{k}_train': v for k, v in train.items()},
+             **{f'{k}_test': v for k, v in test.items()})
+    folder = tmp_path / 'together'
+    folder.mkdir()
+    for name, values in {**train, 'targets': y}.items():
+        np.save(folder / f'{name}.npy', values)
+    for source in ('apart.npz', 'together', 'synthetic'):
+        done = lines_of(run_script(script, '--data', source, '--json', '--device', 'cpu'))
+        assert len(done) == 9 and done[-1]['test_accuracy'] > 0.9
+    module = neural.load(JOINED)
+    parts = [module.load_data(str(folder), part) for part in ('train', 'test')]
+    rows = sorted(divided[1].tolist() for divided in parts)
+    assert [len(part[1]) for part in parts] == [480, 120] and sorted(rows[0] + rows[1]) == sorted(y.tolist())
+    for (left, right), target in parts:
+        assert torch.equal((left.argmax(dim=1) + right.flatten(1).argmax(dim=1) // 5) % 3, target)
+
+
+def test_arrays_of_other_names_are_refused(neural, tmp_path):
+    script = neural.generate(JOINED)
+    np.savez(tmp_path / 'a.npz', left_train=np.zeros((3, 3)), y_train=np.zeros(3, int))
+    np.savez(tmp_path / 'b.npz', left_train=np.zeros((3, 3)), right_train=np.zeros((2, 4, 4)), y_train=np.zeros(3, int))
+    done = run_script(script, '--data', 'a.npz', ok=False)
+    assert done.returncode and 'no arrays left_train, right_train and y_train' in done.stderr
+    assert 'differ in their rows' in run_script(script, '--data', 'b.npz', ok=False).stderr
+
+
+def test_bad_recipes_are_refused(neural):
+    script = neural.generate(CLASSES)
+    done = run_script(script, '--data', 'synthetic:colour=3', ok=False)
+    assert done.returncode and 'the parameters are rows' in done.stderr
