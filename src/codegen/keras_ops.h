@@ -8,6 +8,18 @@
 const nn_node *nn_ko_input(const nn_keras *k, const nn_node *n); /* the first one */
 int nn_ko_from(const nn_keras *k, const nn_node *n);             /* its layer */
 int nn_ko_last(const nn_keras *k);
+const nn_weight *nn_ko_weight(const nn_keras *k, const nn_node *n, int i);
+const char *nn_ko_ranked(nn_keras *k, const char *before, int rank); /* "Conv2D" */
+float *nn_ko_floats(nn_keras *k, int64_t n);                         /* zeros */
+bool nn_ko_all(const int64_t *v, int n, int64_t wanted);
+
+/* Arguments that several ops have: the activation that the plan took into node n, use_bias or what
+ * is said about the bias, a window. */
+void nn_ko_put_activation(nn_json *c, const nn_keras *k, const nn_node *n);
+void nn_ko_put_bias(nn_json *c, const nn_keras *k, const nn_node *n, bool bias);
+void nn_ko_put_window(nn_json *c, const nn_window *w, const char *padding);
+/* Weight i of node n is `name` of l. */
+void nn_ko_weigh(nn_keras *k, nn_keras_layer *l, const nn_node *n, int i, const char *name);
 
 /* keras_parts.c: layers that other ops are made of */
 int nn_ko_reshape(nn_keras *k, const nn_node *n, const nn_shape *to, int from);
@@ -19,6 +31,11 @@ int nn_ko_merge(nn_keras *k, const nn_node *n, const char *class_name, int a, in
 /* x times a fixed matrix, along the last axis. */
 int nn_ko_product(nn_keras *k, const nn_node *n, const float *matrix, int64_t in, int64_t out,
                   int from);
+/* The same along axis `axis` of a tensor of `rank` axes. */
+int nn_ko_along(nn_keras *k, const nn_node *n, int axis, int rank, const float *matrix, int64_t in,
+                int64_t out, int x);
+/* a times b, summed over an axis of each; the batch is axis 0. */
+int nn_ko_dot(nn_keras *k, const nn_node *n, int a, int b, int axis_a, int axis_b);
 /* x * gamma + beta for each of the last axis (NULL: 1, 0); of up to three axes. */
 int nn_ko_affine(nn_keras *k, const nn_node *n, const float *gamma, const float *beta, int64_t size,
                  int from);
@@ -26,7 +43,10 @@ int nn_ko_affine(nn_keras *k, const nn_node *n, const float *gamma, const float 
 nn_status nn_ko_border(nn_keras *k, const nn_node *n, const nn_border *b, bool crop, nn_shape *s,
                        int *from, nn_err *err);
 
-/* keras_rows.c, keras_steps.c: ops */
+/* Ops: keras_window.c, keras_rows.c, keras_steps.c, keras_attention.c. */
+nn_status nn_ko_conv(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_max_pool(nn_keras *k, const nn_node *n, nn_err *err);
+nn_status nn_ko_avg_pool(nn_keras *k, const nn_node *n, nn_err *err);
 nn_status nn_ko_activation(nn_keras *k, const nn_node *n, nn_err *err);
 nn_status nn_ko_group_norm(nn_keras *k, const nn_node *n, nn_err *err);
 nn_status nn_ko_conv_transpose(nn_keras *k, const nn_node *n, nn_err *err);

@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static float *floats(nn_keras *k, int64_t n) {
-    float *p = nn_arena_array(k->arena, (size_t)n, sizeof *p);
-    if (!p) abort(); /* this arena has no cap */
-    memset(p, 0, (size_t)n * sizeof *p);
-    return p;
-}
-
 /* ---- functions of elements ---- */
 
 static void elu(nn_keras *k, const nn_node *n, double a, int x) {
@@ -128,12 +121,6 @@ nn_status nn_ko_group_norm(nn_keras *k, const nn_node *n, nn_err *err) {
  * Keras's "valid" gives (d - 1) s + max(ke, s). What our pads and output_padding leave of it, or
  * add, is cut off at the end, or is Keras's output_padding. */
 
-static bool all(const int64_t *v, int n, int64_t wanted) {
-    for (int i = 0; i < n; i++)
-        if (v[i] != wanted) return false;
-    return true;
-}
-
 static int64_t extent(const nn_window *w, int i) {
     return (w->size[i] - 1) * w->dilation[i] + 1;
 }
@@ -152,7 +139,7 @@ static void fix_kernel(nn_keras *k, nn_keras_layer *l, const nn_node *n, nn_shap
     const nn_weight *v = &k->g->weights[n->weights[0]];
     int64_t in = v->shape.dim[v->shape.rank - 1], share = v->shape.dim[v->shape.rank - 2];
     int64_t filters = n->attr.conv_transpose.filters, groups = n->attr.conv_transpose.groups;
-    float *full = floats(k, nn_shape_elements(&as));
+    float *full = nn_ko_floats(k, nn_shape_elements(&as));
     const float *at = k->opt->weights + v->offset;
     int64_t taps = v->elements / (share * in);
     for (int64_t t = 0; t < taps; t++) {
@@ -187,11 +174,11 @@ static nn_json *transpose_config(nn_keras *k, const nn_node *n, bool output_padd
         spatial = 2;
     }
     nn_ka_sizes(c, "kernel_size", size, spatial);
-    if (!all(stride, spatial, 1)) nn_ka_sizes(c, "strides", stride, spatial);
+    if (!nn_ko_all(stride, spatial, 1)) nn_ka_sizes(c, "strides", stride, spatial);
     if (w->same) nn_ka_str(c, "padding", "same");
     if (output_padding)
         nn_ka_sizes(c, "output_padding", n->attr.conv_transpose.output_padding, w->spatial);
-    if (!js && !all(w->dilation, w->spatial, 1))
+    if (!js && !nn_ko_all(w->dilation, w->spatial, 1))
         nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
     const nn_node *end = &k->g->nodes[k->last[n->id]];
     const char *f = end->id == n->id ? NULL : nn_keras_activation(end);
@@ -241,12 +228,12 @@ static nn_status cut(nn_keras *k, const nn_node *n, int from, nn_err *err) {
 nn_status nn_ko_conv_transpose(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_window *w = &n->attr.conv_transpose.window;
     bool js = k->target == NN_KERAS_JS, given = n->attr.conv_transpose.output_padding_given;
-    bool padded =
-        given ||
-        (!w->same && !(all(w->pad_before, w->spatial, 0) && all(w->pad_after, w->spatial, 0)));
+    bool padded = given || (!w->same && !(nn_ko_all(w->pad_before, w->spatial, 0) &&
+                                          nn_ko_all(w->pad_after, w->spatial, 0)));
     bool shorter = false;
     for (int i = 0; i < w->spatial; i++) shorter = shorter || (padded && surplus(n, i) < 0);
-    bool plain = padded && all(w->pad_before, w->spatial, 0) && all(w->pad_after, w->spatial, 0);
+    bool plain =
+        padded && nn_ko_all(w->pad_before, w->spatial, 0) && nn_ko_all(w->pad_after, w->spatial, 0);
     if (!js && n->attr.conv_transpose.groups != 1)
         return nn_keras_cannot(
             k, n, "Keras has no groups in a transposed convolution",
@@ -280,24 +267,12 @@ nn_status nn_ko_conv_transpose(nn_keras *k, const nn_node *n, nn_err *err) {
 
 /* Averages of the windows of `to` out of `from`, as a matrix [from, to]. */
 static float *averages(nn_keras *k, int64_t from, int64_t to) {
-    float *m = floats(k, from * to);
+    float *m = nn_ko_floats(k, from * to);
     for (int64_t i = 0; i < to; i++) {
         int64_t begin = i * from / to, end = ((i + 1) * from + to - 1) / to;
         for (int64_t j = begin; j < end; j++) m[j * to + i] = 1 / (float)(end - begin);
     }
     return m;
-}
-
-/* A fixed matrix along axis `axis` of a tensor of `rank` axes. */
-static int along(nn_keras *k, const nn_node *n, int axis, int rank, const float *matrix, int64_t in,
-                 int64_t out, int x) {
-    int perm[NN_MAX_RANK];
-    for (int i = 0; i < rank; i++) perm[i] = i;
-    perm[axis] = rank - 1;
-    perm[rank - 1] = axis;
-    if (axis != rank - 1) x = nn_ko_permute(k, n, perm, rank, x);
-    x = nn_ko_product(k, n, matrix, in, out, x);
-    return axis != rank - 1 ? nn_ko_permute(k, n, perm, rank, x) : x;
 }
 
 static nn_status adaptive_js(nn_keras *k, const nn_node *n, nn_err *err) {
@@ -311,7 +286,7 @@ static nn_status adaptive_js(nn_keras *k, const nn_node *n, nn_err *err) {
         if (in->dim[i] < 0)
             return nn_keras_cannot(k, n, "its input has an unknown size", NULL, err);
         if (in->dim[i] == to) continue;
-        x = along(k, n, i, in->rank, averages(k, in->dim[i], to), in->dim[i], to, x);
+        x = nn_ko_along(k, n, i, in->rank, averages(k, in->dim[i], to), in->dim[i], to, x);
     }
     if (x == nn_ko_from(k, n)) nn_ko_function(k, n, "linear", x);
     return NN_OK;
@@ -378,7 +353,7 @@ static nn_status upsample_js(nn_keras *k, const nn_node *n, nn_err *err) {
 /* Straight lines between the centres of d pixels, at those of d * factor, as a matrix. */
 static float *lines(nn_keras *k, int64_t d, int64_t factor) {
     int64_t to = d * factor;
-    float *m = floats(k, d * to);
+    float *m = nn_ko_floats(k, d * to);
     for (int64_t i = 0; i < to; i++) {
         double at = ((double)i + 0.5) / (double)factor - 0.5;
         at = at < 0 ? 0 : at > (double)(d - 1) ? (double)(d - 1) : at;
@@ -396,7 +371,7 @@ static nn_status bilinear_js(nn_keras *k, const nn_node *n, nn_err *err) {
     for (int i = 0; i < 2; i++) {
         int64_t d = in->dim[i], f = n->attr.upsample.factor[i];
         if (d < 0) return nn_keras_cannot(k, n, "its input has an unknown size", NULL, err);
-        x = along(k, n, i, in->rank, lines(k, d, f), d, d * f, x);
+        x = nn_ko_along(k, n, i, in->rank, lines(k, d, f), d, d * f, x);
     }
     return NN_OK;
 }
@@ -427,8 +402,8 @@ nn_status nn_ko_reverse(nn_keras *k, const nn_node *n, nn_err *err) {
         return NN_OK;
     }
     if (size < 0) return nn_keras_cannot(k, n, "the axis has an unknown size", NULL, err);
-    float *m = floats(k, size * size);
+    float *m = nn_ko_floats(k, size * size);
     for (int64_t i = 0; i < size; i++) m[i * size + size - 1 - i] = 1;
-    along(k, n, axis, n->shape.rank, m, size, size, nn_ko_from(k, n));
+    nn_ko_along(k, n, axis, n->shape.rank, m, size, size, nn_ko_from(k, n));
     return NN_OK;
 }
