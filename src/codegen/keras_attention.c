@@ -120,41 +120,78 @@ static int causal(nn_keras *k, const nn_node *n, int64_t t, int64_t s, int x) {
     return nn_ko_reshape(k, n, &scores, x);
 }
 
-static int one_head(nn_keras *k, const nn_node *n, int64_t head, double scale) {
+/* [t, s] of what is added to the scores: -1e9 where a key is padding, or comes later. */
+static int masked(nn_keras *k, const nn_node *n, int64_t t, int64_t s) {
+    int m = nn_ko_present(k, n, k->value[n->inputs[3]]);
+    nn_json *c = nn_ka_new();
+    nn_ka_int(c, "n", t);
+    nn_keras_add(k, n, "RepeatVector", c, nn_ko_rescale(k, n, 1e9, -1e9, m));
+    m = nn_ko_last(k);
+    if (!n->attr.attention.causal) return m;
+    m = nn_ko_rescale(k, n, 1, 1e9, causal(k, n, t, s, m)); /* both: no less than -1e9 */
+    return nn_ko_rescale(k, n, 1, -1e9, nn_ko_relu(k, n, 0, m));
+}
+
+/* sum_d scale_d tanh(q_t,d + k_s,d) */
+static int additive(nn_keras *k, const nn_node *n, double scale) {
+    const nn_shape *q = &k->g->nodes[n->inputs[0]].shape, *v = &k->g->nodes[n->inputs[1]].shape;
+    int64_t d = q->dim[1];
+    nn_shape queries =
+                 {
+                     3, {q->dim[0], 1, d}
+    },
+             keys = {3, {1, v->dim[0], d}}, scores = {2, {q->dim[0], v->dim[0]}};
+    float *factor = nn_ko_floats(k, d);
+    const float *learned =
+        n->attr.attention.use_scale ? k->opt->weights + nn_ko_weight(k, n, 0)->offset : NULL;
+    for (int64_t i = 0; i < d; i++) factor[i] = (float)scale * (learned ? learned[i] : 1);
+    int a = nn_ko_reshape(k, n, &queries, k->value[n->inputs[0]]);
+    int b = nn_ko_reshape(k, n, &keys, k->value[n->inputs[1]]);
+    a = nn_ko_function(k, n, "tanh", nn_ko_merge(k, n, "Add", a, b));
+    return nn_ko_reshape(k, n, &scores, nn_ko_product(k, n, factor, d, 1, a));
+}
+
+static int one_head(nn_keras *k, const nn_node *n, int64_t head, double scale, int mask) {
     const nn_shape *s[3];
     int x[3];
     for (int i = 0; i < 3; i++) {
         s[i] = &k->g->nodes[n->inputs[i]].shape;
         int64_t width = s[i]->dim[1], size = width / n->attr.attention.heads;
-        x[i] = columns(k, n, width, head * size, size, i == 0 ? (float)scale : 1,
+        bool scaled = i == 0 && !n->attr.attention.additive;
+        x[i] = columns(k, n, width, head * size, size, scaled ? (float)scale : 1,
                        k->value[n->inputs[i]]);
     }
-    int scores = nn_ko_dot(k, n, x[0], x[1], 2, 2);
-    if (n->attr.attention.causal) scores = causal(k, n, s[0]->dim[0], s[1]->dim[0], scores);
+    int scores =
+        n->attr.attention.additive ? additive(k, n, scale) : nn_ko_dot(k, n, x[0], x[1], 2, 2);
+    if (mask >= 0)
+        scores = nn_ko_merge(k, n, "Add", scores, mask);
+    else if (n->attr.attention.causal)
+        scores = causal(k, n, s[0]->dim[0], s[1]->dim[0], scores);
     return nn_ko_dot(k, n, nn_ko_function(k, n, "softmax", scores), x[2], 2, 1);
 }
 
 static nn_status attention_js(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_shape *q = &k->g->nodes[n->inputs[0]].shape, *v = &k->g->nodes[n->inputs[1]].shape;
-    const char *why = n->attr.attention.additive ? "additive scores are no layer of TensorFlow.js"
-                      : n->n_inputs > 3 ? "attention over padding is no layer of TensorFlow.js"
-                      : k->depth[n->id] ? "attention inside of TimeDistributed"
-                                        : NULL;
-    if (why) return nn_keras_cannot(k, n, why, NULL, err);
-    if (n->attr.attention.causal && (q->dim[0] < 0 || v->dim[0] < 0))
-        return nn_keras_cannot(k, n, "causal attention over an unknown number of steps", NULL, err);
+    bool learned = n->attr.attention.use_scale && !n->attr.attention.additive;
+    if (k->depth[n->id])
+        return nn_keras_cannot(k, n,
+                               "TensorFlow.js has no TimeDistributed of several inputs, as "
+                               "attention is made of",
+                               "put it outside of the wrapper", err);
+    if ((n->attr.attention.causal || n->attr.attention.additive || n->n_inputs > 3) &&
+        (q->dim[0] < 0 || v->dim[0] < 0))
+        return nn_keras_cannot(k, n,
+                               "causal, additive or masked attention over an unknown number "
+                               "of steps",
+                               "give the number of steps", err);
     double scale = n->attr.attention.scale;
-    if (n->attr.attention.use_scale)
-        scale *= (double)k->opt->weights[nn_ko_weight(k, n, 0)->offset];
-    int first = one_head(k, n, 0, scale);
-    if (n->attr.attention.heads == 1) return NN_OK;
-    int *heads = nn_arena_array(k->arena, (size_t)n->attr.attention.heads, sizeof *heads);
-    if (!heads) abort();
-    for (int64_t i = 1; i < n->attr.attention.heads; i++) heads[i] = one_head(k, n, i, scale);
-    nn_json *c = nn_ka_new();
-    nn_ka_int(c, "axis", -1);
-    nn_keras_layer *l = nn_keras_add(k, n, "Concatenate", c, first);
-    for (int64_t i = 1; i < n->attr.attention.heads; i++) nn_keras_input(k, l, heads[i]);
+    if (learned) scale *= (double)k->opt->weights[nn_ko_weight(k, n, 0)->offset];
+    int64_t m = n->attr.attention.heads;
+    int mask = n->n_inputs > 3 ? masked(k, n, q->dim[0], v->dim[0]) : -1;
+    int *heads = nn_arena_array(k->arena, (size_t)m, sizeof *heads);
+    if (!heads) abort(); /* this arena has no cap */
+    for (int64_t i = 0; i < m; i++) heads[i] = one_head(k, n, i, scale, mask);
+    nn_ko_row(k, n, -1, heads, m);
     return NN_OK;
 }
 

@@ -33,38 +33,6 @@ static nn_status emit_matmul(nn_keras *k, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
-/* ---- global pools ---- */
-
-static nn_status emit_global(nn_keras *k, const nn_node *n, const char *what, nn_err *err) {
-    (void)err;
-    const nn_shape *in = &nn_ko_input(k, n)->shape;
-    bool js = k->target == NN_KERAS_JS, keep = n->attr.global_pool.keepdims;
-    int spatial = in->rank - 1, from = nn_ko_from(k, n);
-    if (spatial > 3 || (js && spatial == 3)) {
-        nn_shape flat = {
-            2, {NN_DIM_UNKNOWN, in->dim[spatial]}
-        };
-        from = nn_ko_reshape(k, n, &flat, from);
-        spatial = 1;
-    }
-    bool as_reshape = keep && (js || spatial != in->rank - 1);
-    char name[40];
-    snprintf(name, sizeof name, "Global%sPooling", what);
-    nn_json *c = nn_ka_new();
-    if (keep && !as_reshape) nn_ka_bool(c, "keepdims", true);
-    nn_keras_add(k, n, nn_ko_ranked(k, name, spatial), c, from);
-    if (as_reshape) nn_ko_reshape(k, n, &n->shape, nn_ko_last(k));
-    return NN_OK;
-}
-
-static nn_status emit_global_max_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_global(k, n, "Max", err);
-}
-
-static nn_status emit_global_avg_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_global(k, n, "Average", err);
-}
-
 /* ---- normalisation ---- */
 
 static void put_norm(nn_json *c, const nn_keras *k, const nn_node *n, bool center, bool scale) {
@@ -143,24 +111,8 @@ static nn_status emit_group_norm(nn_keras *k, const nn_node *n, nn_err *err) {
 /* ---- functions of elements ---- */
 
 static nn_status emit_activation(nn_keras *k, const nn_node *n, nn_err *err) {
-    nn_json *c = nn_ka_new();
-    const char *f = nn_keras_activation(n);
-    bool js = k->target == NN_KERAS_JS;
-    if (js && n->attr.activation.kind == NN_ACT_EXPONENTIAL) f = NULL;
-    if (n->attr.activation.kind == NN_ACT_LEAKY_RELU) {
-        double slope = n->attr.activation.alpha;
-        nn_ka_num(c, slope == 0.3 ? "~alpha" : "alpha", slope);
-        nn_keras_add(k, n, "LeakyReLU", c, nn_ko_from(k, n));
-    } else if (f && strcmp(n->layer, "ReLU") == 0) {
-        nn_keras_add(k, n, "ReLU", c, nn_ko_from(k, n));
-    } else if (f) {
-        nn_ka_str(c, "activation", f);
-        nn_keras_add(k, n, "Activation", c, nn_ko_from(k, n));
-    } else {
-        nn_json_unref(c);
-        return nn_ko_activation(k, n, err);
-    }
-    return NN_OK;
+    return nn_ko_activation(k, n, n->attr.activation.kind, n->attr.activation.alpha,
+                            nn_ko_from(k, n), err);
 }
 
 static nn_status emit_prelu(nn_keras *k, const nn_node *n, nn_err *err) {
@@ -288,7 +240,7 @@ static nn_status emit_crop(nn_keras *k, const nn_node *n, nn_err *err) {
 
 static nn_status emit_embedding(nn_keras *k, const nn_node *n, nn_err *err) {
     (void)err;
-    bool masks = k->masks[n->inputs[0]];
+    bool masks = k->masks[n->inputs[0]] && !k->in_parts;
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "input_dim", n->attr.embedding.input_dim);
     nn_ka_int(c, "output_dim", n->attr.embedding.output_dim);
@@ -337,10 +289,46 @@ static nn_status emit_concat(nn_keras *k, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
+/* x with its axis `axis` last, and the others joined before it. */
+static int rows_of(nn_keras *k, const nn_node *n, const nn_shape *s, int axis, int x) {
+    int perm[NN_MAX_RANK], rank = 0;
+    int64_t rest = 1;
+    for (int i = 0; i < s->rank; i++) {
+        if (i == axis) continue;
+        perm[rank++] = i;
+        rest = rest < 0 || s->dim[i] < 0 ? NN_DIM_UNKNOWN : rest * s->dim[i];
+    }
+    perm[rank] = axis;
+    if (axis != rank) x = nn_ko_permute(k, n, perm, s->rank, x);
+    return nn_ko_reshape(k, n,
+                         &(nn_shape){
+                             2, {rest, s->dim[axis]}
+    },
+                         x);
+}
+
+/* TensorFlow.js takes inputs of one or two axes. */
+static nn_status dot_js(nn_keras *k, const nn_node *n, nn_err *err) {
+    const int *axes = n->attr.dot.axes;
+    const nn_shape *a = &k->g->nodes[n->inputs[0]].shape, *b = &k->g->nodes[n->inputs[1]].shape;
+    int unknown = 0;
+    for (int i = 0; i < n->shape.rank; i++) unknown += n->shape.dim[i] < 0;
+    if (unknown > 1 || a->dim[axes[0]] < 0 || b->dim[axes[1]] < 0)
+        return nn_keras_cannot(k, n,
+                               "TensorFlow.js takes inputs of one or two axes, and sizes that "
+                               "are unknown cannot be joined",
+                               "give the inputs' sizes", err);
+    int x = rows_of(k, n, a, axes[0], k->value[n->inputs[0]]);
+    int y = rows_of(k, n, b, axes[1], k->value[n->inputs[1]]);
+    x = nn_ko_dot(k, n, x, y, 2, 2);
+    if (n->attr.dot.normalize) nn_ka_bool(k->layers[x].config, "normalize", true);
+    nn_ko_reshape(k, n, &n->shape, x);
+    return NN_OK;
+}
+
 static nn_status emit_dot(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_shape *a = &k->g->nodes[n->inputs[0]].shape, *b = &k->g->nodes[n->inputs[1]].shape;
-    if (k->target == NN_KERAS_JS && (a->rank > 2 || b->rank > 2))
-        return nn_keras_cannot(k, n, "TensorFlow.js takes inputs of one or two axes", NULL, err);
+    if (k->target == NN_KERAS_JS && (a->rank > 2 || b->rank > 2)) return dot_js(k, n, err);
     int64_t axes[2] = {n->attr.dot.axes[0] + 1, n->attr.dot.axes[1] + 1};
     nn_json *c = nn_ka_new();
     nn_ka_sizes(c, "axes", axes, 2);
@@ -371,8 +359,10 @@ static nn_status emit_custom(nn_keras *k, const nn_node *n, nn_err *err) {
 
 #define emit_unfold            emit_fold
 #define emit_conv              nn_ko_conv
-#define emit_max_pool          nn_ko_max_pool
-#define emit_avg_pool          nn_ko_avg_pool
+#define emit_max_pool          nn_ko_pool
+#define emit_avg_pool          nn_ko_pool
+#define emit_global_max_pool   nn_ko_global_pool
+#define emit_global_avg_pool   nn_ko_global_pool
 #define emit_conv_transpose    nn_ko_conv_transpose
 #define emit_adaptive_max_pool nn_ko_adaptive_pool
 #define emit_adaptive_avg_pool nn_ko_adaptive_pool

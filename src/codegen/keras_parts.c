@@ -60,6 +60,11 @@ bool nn_ko_all(const int64_t *v, int n, int64_t wanted) {
     return true;
 }
 
+bool nn_ko_pads(const nn_window *w) {
+    return !w->same &&
+           !(nn_ko_all(w->pad_before, w->spatial, 0) && nn_ko_all(w->pad_after, w->spatial, 0));
+}
+
 /* ---- layers ---- */
 
 int nn_ko_reshape(nn_keras *k, const nn_node *n, const nn_shape *to, int from) {
@@ -134,6 +139,19 @@ int nn_ko_along(nn_keras *k, const nn_node *n, int axis, int rank, const float *
     if (axis != rank - 1) x = nn_ko_permute(k, n, perm, rank, x);
     x = nn_ko_product(k, n, matrix, in, out, x);
     return axis != rank - 1 ? nn_ko_permute(k, n, perm, rank, x) : x;
+}
+
+int nn_ko_row(nn_keras *k, const nn_node *n, int axis, const int *layers, int64_t m) {
+    if (m == 1) return layers[0];
+    nn_json *c = nn_ka_new();
+    nn_ka_int(c, "axis", axis < 0 ? axis : axis + k->depth[n->id]);
+    nn_keras_layer *l = nn_keras_add(k, n, "Concatenate", c, layers[0]);
+    for (int64_t i = 1; i < m; i++) nn_keras_input(k, l, layers[i]);
+    return nn_ko_last(k);
+}
+
+int nn_ko_present(nn_keras *k, const nn_node *n, int tokens) {
+    return nn_ko_relu(k, n, 1, tokens);
 }
 
 static float *filled(nn_keras *k, int64_t n, float v) {
@@ -221,4 +239,24 @@ nn_status nn_ko_border(nn_keras *k, const nn_node *n, const nn_border *b, bool c
     move(s, b, 0, 1, crop);
     *from = border_first(k, n, b, crop, &in, s, *from);
     return NN_OK;
+}
+
+nn_status nn_ko_trim(nn_keras *k, const nn_node *n, const nn_window *w, nn_shape *s, int *from,
+                     nn_err *err) {
+    if (k->target == NN_KERAS_PYTHON || w->spatial != 3 || !w->same) return NN_OK;
+    nn_border b = {.spatial = 3};
+    bool any = false;
+    for (int i = 0; i < 3; i++) {
+        int64_t size = (w->size[i] - 1) * w->dilation[i] + 1;
+        if (size >= w->stride[i]) continue;
+        if (s->dim[i] < 0)
+            return nn_keras_cannot(k, n,
+                                   "padding=same of a kernel that is shorter than its stride, "
+                                   "over an unknown size",
+                                   "give the input's sizes", err);
+        int64_t unused = (s->dim[i] - 1) % w->stride[i] + 1 - size;
+        b.after[i] = unused > 0 ? unused : 0;
+        any = any || b.after[i];
+    }
+    return any ? nn_ko_border(k, n, &b, true, s, from, err) : NN_OK;
 }

@@ -22,8 +22,8 @@ static nn_status put_function(nn_keras *k, const nn_node *n, nn_json *c, const c
     const char *f = cell_function(a, &code);
     if (a == NN_ACT_CELU) code = false; /* of alpha 1: elu */
     bool js = k->target == NN_KERAS_JS;
-    if (js && (code || a == NN_ACT_EXPONENTIAL))
-        return nn_keras_cannot(k, n, "a function of its cell is none of TensorFlow.js",
+    if (js && a == NN_ACT_EXPONENTIAL)
+        return nn_keras_cannot(k, n, "TensorFlow.js has no exponential function",
                                "tanh, sigmoid and relu are", err);
     if (code)
         nn_ka_code(c, key, f);
@@ -32,22 +32,16 @@ static nn_status put_function(nn_keras *k, const nn_node *n, nn_json *c, const c
     return NN_OK;
 }
 
-typedef struct cell {
-    nn_act activation, recurrent;
-    bool bias, sequences, reverse, gates;
-    double dropout, recurrent_dropout;
-} cell;
-
-static cell cell_of(const nn_node *n) {
+nn_ko_cell nn_ko_cell_of(const nn_node *n) {
     if (n->op == NN_OP_RNN)
-        return (cell){n->attr.rnn.activation, n->attr.rnn.recurrent_activation,
-                      n->attr.rnn.bias,       n->attr.rnn.sequences,
-                      n->attr.rnn.reverse,    n->attr.rnn.kind != NN_RNN_SIMPLE,
-                      n->attr.rnn.dropout,    n->attr.rnn.recurrent_dropout};
-    return (cell){n->attr.conv_lstm.activation, n->attr.conv_lstm.recurrent_activation,
-                  n->attr.conv_lstm.bias,       n->attr.conv_lstm.sequences,
-                  n->attr.conv_lstm.reverse,    true,
-                  n->attr.conv_lstm.dropout,    n->attr.conv_lstm.recurrent_dropout};
+        return (nn_ko_cell){n->attr.rnn.activation, n->attr.rnn.recurrent_activation,
+                            n->attr.rnn.bias,       n->attr.rnn.sequences,
+                            n->attr.rnn.reverse,    n->attr.rnn.kind != NN_RNN_SIMPLE,
+                            n->attr.rnn.dropout,    n->attr.rnn.recurrent_dropout};
+    return (nn_ko_cell){n->attr.conv_lstm.activation, n->attr.conv_lstm.recurrent_activation,
+                        n->attr.conv_lstm.bias,       n->attr.conv_lstm.sequences,
+                        n->attr.conv_lstm.reverse,    true,
+                        n->attr.conv_lstm.dropout,    n->attr.conv_lstm.recurrent_dropout};
 }
 
 static void put_cell_weights(nn_keras *k, const nn_node *n, nn_json *c, bool forgets, int axes) {
@@ -65,7 +59,7 @@ static void put_cell_weights(nn_keras *k, const nn_node *n, nn_json *c, bool for
 /* What all recurrent layers say. forgets: the bias of the forget gate begins at 1. */
 static nn_status put_cell(nn_keras *k, const nn_node *n, nn_json *c, bool forgets, int axes,
                           nn_err *err) {
-    cell v = cell_of(n);
+    nn_ko_cell v = nn_ko_cell_of(n);
     bool usual = v.recurrent == NN_ACT_SIGMOID && n->op == NN_OP_RNN;
     nn_status s = put_function(k, n, c, v.activation == NN_ACT_TANH ? "~activation" : "activation",
                                v.activation, err);
@@ -119,10 +113,9 @@ static void both_directions(nn_keras *k, const nn_node *n, const nn_node *end,
     weigh_cell(k, l, &k->g->nodes[end->inputs[1]], true);
 }
 
+/* Keras leaves the steps as it went through them. */
 static nn_status turned(nn_keras *k, const nn_node *n, nn_err *err) {
-    if (k->target == NN_KERAS_JS)
-        return nn_keras_cannot(k, n, "one direction backwards whose steps stay in their order",
-                               "go_backwards or Bidirectional", err);
+    if (k->target == NN_KERAS_JS) return nn_ko_turn(k, n, 0, &n->shape, nn_ko_last(k), err);
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "axis", 1);
     nn_keras_add_helper(k, n, "Reverse", c, nn_ko_last(k));
@@ -137,7 +130,7 @@ static nn_status add_cell(nn_keras *k, const nn_node *n, const char *class_name,
         both_directions(k, n, end, class_name, c, from);
         return NN_OK;
     }
-    cell v = cell_of(n);
+    nn_ko_cell v = nn_ko_cell_of(n);
     if (v.reverse) nn_ka_bool(c, "go_backwards", true);
     nn_ka_trainable(c, k, n);
     weigh_cell(k, nn_keras_add(k, n, class_name, c, from), n, false);
@@ -147,9 +140,7 @@ static nn_status add_cell(nn_keras *k, const nn_node *n, const char *class_name,
 nn_status nn_ko_rnn(nn_keras *k, const nn_node *n, nn_err *err) {
     static const char *const classes[] = {"SimpleRNN", "LSTM", "GRU"};
     bool gru = n->attr.rnn.kind == NN_RNN_GRU;
-    if (gru && n->attr.rnn.reset_after && k->target == NN_KERAS_JS)
-        return nn_keras_cannot(k, n, "TensorFlow.js has no reset_after",
-                               "give the GRU reset_after=false", err);
+    if (nn_keras_unrolls(k, n)) return nn_ko_unroll(k, n, err);
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "units", n->attr.rnn.units);
     if (gru)
@@ -171,8 +162,6 @@ static nn_window plane_of(const nn_window *w) {
 
 static nn_status check_conv_lstm(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_window *w = &n->attr.conv_lstm.window;
-    if (k->target == NN_KERAS_JS && w->spatial == 3)
-        return nn_keras_cannot(k, n, "TensorFlow.js has ConvLSTM2D alone", NULL, err);
     for (int i = 0; i < w->spatial; i++)
         if (!w->same && (w->pad_before[i] || w->pad_after[i]))
             return nn_keras_cannot(k, n, "its padding is numbers, and Keras has same or valid",
@@ -185,6 +174,7 @@ nn_status nn_ko_conv_lstm(nn_keras *k, const nn_node *n, nn_err *err) {
     nn_window w = n->attr.conv_lstm.window;
     int from = nn_ko_from(k, n);
     bool column = is_column(k, n);
+    if (nn_keras_unrolls(k, n)) return nn_ko_unroll(k, n, err);
     nn_status s = check_conv_lstm(k, n, err);
     if (s) return s;
     const nn_shape *in = &nn_ko_input(k, n)->shape;

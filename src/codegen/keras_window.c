@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* keras_window.c - convolutions and pools: what slides a window over its input. */
+/* keras_window.c - convolutions. */
 #include "codegen/keras_ops.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- convolutions ---- */
 
 void nn_ko_put_window(nn_json *c, const nn_window *w, const char *padding) {
     nn_ka_sizes(c, "kernel_size", w->size, w->spatial);
@@ -16,11 +13,6 @@ void nn_ko_put_window(nn_json *c, const nn_window *w, const char *padding) {
         nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
 }
 
-static bool has_pads(const nn_window *w) {
-    return !w->same &&
-           !(nn_ko_all(w->pad_before, w->spatial, 0) && nn_ko_all(w->pad_after, w->spatial, 0));
-}
-
 static bool is_causal(const nn_window *w) {
     return w->spatial == 1 && !w->same && w->pad_after[0] == 0 && w->pad_before[0] > 0 &&
            w->pad_before[0] == (w->size[0] - 1) * w->dilation[0];
@@ -28,11 +20,11 @@ static bool is_causal(const nn_window *w) {
 
 /* The zeros around that no `padding` says. */
 static nn_status pad(nn_keras *k, const nn_node *n, const nn_window *w, int *from, nn_err *err) {
-    if (!has_pads(w)) return NN_OK;
+    nn_shape s = nn_ko_input(k, n)->shape;
+    if (!nn_ko_pads(w)) return nn_ko_trim(k, n, w, &s, from, err);
     nn_border b = {.spatial = w->spatial};
     memcpy(b.before, w->pad_before, sizeof b.before);
     memcpy(b.after, w->pad_after, sizeof b.after);
-    nn_shape s = nn_ko_input(k, n)->shape;
     return nn_ko_border(k, n, &b, false, &s, from, err);
 }
 
@@ -145,46 +137,4 @@ nn_status nn_ko_conv(nn_keras *k, const nn_node *n, nn_err *err) {
         nn_ko_weigh(k, l, n, 0, "kernel");
     if (n->attr.conv.bias) nn_ko_weigh(k, l, n, 1, "bias");
     return NN_OK;
-}
-
-/* ---- pooling ---- */
-
-static nn_status emit_pool(nn_keras *k, const nn_node *n, const char *what, nn_err *err) {
-    const nn_window *w = &n->attr.pool;
-    nn_json *c = nn_ka_new();
-    bool apart = memcmp(w->size, w->stride, (size_t)w->spatial * sizeof w->size[0]) != 0;
-    if (apart && w->spatial > 1)
-        nn_ka_tuple(c, "pool_size", w->size, w->spatial);
-    else
-        nn_ka_sizes(c, "pool_size", w->size, w->spatial);
-    if (apart) nn_ka_sizes(c, "strides", w->stride, w->spatial);
-    bool plain = !has_pads(w) && nn_ko_all(w->dilation, w->spatial, 1);
-    if (plain) {
-        if (w->same) nn_ka_str(c, "padding", "same");
-        char name[32];
-        snprintf(name, sizeof name, "%sPooling", what);
-        nn_keras_add(k, n, nn_ko_ranked(k, name, w->spatial), c, nn_ko_from(k, n));
-        return NN_OK;
-    }
-    if (k->target == NN_KERAS_JS) {
-        nn_json_unref(c);
-        return nn_keras_cannot(k, n,
-                               "a pool whose padding is given in numbers, or dilated, is no "
-                               "layer of TensorFlow.js",
-                               NULL, err);
-    }
-    nn_ka_pairs(c, "padding", w->pad_before, w->pad_after, w->spatial);
-    if (!nn_ko_all(w->dilation, w->spatial, 1))
-        nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
-    nn_ka_str(c, "mode", strcmp(what, "Max") == 0 ? "max" : "average");
-    nn_keras_add_helper(k, n, "PaddedPooling", c, nn_ko_from(k, n));
-    return NN_OK;
-}
-
-nn_status nn_ko_max_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_pool(k, n, "Max", err);
-}
-
-nn_status nn_ko_avg_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_pool(k, n, "Average", err);
 }

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 
 import numpy as np
+import onnx
 import pytest
 from conftest import PYTHON, ROOT, find_binary, toy_images
-from keras_nets import NETS
+from keras_nets import NETS, NO_PROGRAM
 
 HERE = pathlib.Path(__file__).resolve().parent
 NODE = ROOT / 'tests' / 'node'
@@ -25,7 +26,10 @@ IN_PARTS = {'act_layers', 'conv1_pads', 'conv3_pads', 'conv1_groups', 'conv2_gro
             'pad1', 'pad3', 'up1', 'up3', 'norm1', 'norm2', 'norm3', 'spatial_dropout2', 'spatial_dropout3', 'causal', 'depthwise1',
             'depthwise2', 'separable1', 'pad3_uneven', 'norm_plain', 'instance', 'activity', 'position', 'position_learned',
             'attention_scaled', 'heads', 'heads_grid', 'encoder', 'squeeze', 'relu_bounds', 'two_Subtract', 'cross_attention', 'bilinear', 'adaptive_avg',
-            'conv_lstm1', 'transpose1_dilated', 'transpose2_dilated'}
+            'conv_lstm1', 'transpose1_dilated', 'transpose2_dilated', 'adaptive_max1', 'adaptive_max2', 'adaptive_max3', 'gru_reset',
+            'rnn_hard', 'mask_mean', 'conv_lstm3', 'attention', 'heads_masked', 'both_back', 'gru_masked', 'gru_both', 'gru_back',
+            'gru_distributed', 'gru_one', 'rnn_functions', 'mask_parts', 'mask_conv', 'mask_turned', 'mask_causal', 'mask_additive',
+            'conv_lstm_hard', 'conv_lstm3_same', 'transpose3_short', 'pool3_short', 'transpose_longer', 'two_dot_long', 'twin'}
 
 
 class Node:
@@ -114,6 +118,25 @@ def test_description_runs_in_tfjs(neural, forward, node, name):
 def test_example_runs_in_tfjs(neural, forward, node, path):
     shutil.copy(path, neural.folder)
     same_numbers(neural, forward, node, path.stem, 'native')
+
+
+POOLS = [('MaxPool', {'kernel_shape': [3, 2], 'strides': [2, 1], 'pads': [1, 1, 1, 0]}),
+         ('MaxPool', {'kernel_shape': [2, 3], 'dilations': [3, 2], 'pads': [0, 2, 1, 2]}),
+         ('AveragePool', {'kernel_shape': [3, 3], 'strides': [2, 2], 'pads': [1, 0, 2, 1]})]
+
+
+@pytest.mark.parametrize('kind,attributes', POOLS, ids=['pads', 'dilated', 'mean'])
+def test_imported_pool_runs_in_tfjs(neural, node, monkeypatch, kind, attributes):
+    """Pools that only a file of ONNX brings: ONNX Runtime, TensorFlow.js and the reference engine agree."""
+    ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ['n', 3, h, w] if n == 'x' else None)
+            for n, h, w in (('x', 7, 8), ('y', 0, 0))]
+    graph = onnx.helper.make_graph([onnx.helper.make_node(kind, ['x'], ['y'], **attributes)], 'pool', ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)])
+    onnx.save(onnx.shape_inference.infer_shapes(model), str(neural.folder / 'pool.onnx'))
+    neural.run('import', 'pool.onnx', '-o', 'pool.safetensors')
+    monkeypatch.setenv('NODE_PATH', str(NODE / 'node_modules'))
+    done = neural.run('verify', 'pool.safetensors', '--backends', 'reference,onnx,tfjs', '--json', '--dry-run')
+    assert [(b['name'], b['status']) for b in json.loads(done.stdout)['backends']][-1] == ('tfjs', 'agrees'), done.stdout
 
 
 # ---- the program ----
@@ -231,7 +254,11 @@ def prove_program(neural, forward, name, in_parts=False, refused=None):
 def test_program_builds_the_description(neural, forward, name):
     text, refused = NETS[name]
     (neural.folder / f'{name}.neural').write_text(text)
-    prove_program(neural, forward, name, name in IN_PARTS, refused)
+    if name in NO_PROGRAM:
+        done = neural.run('compile', f'{name}.neural', '--backend', 'tensorflow', '-o', '-', ok=False)
+        assert done.returncode and NO_PROGRAM[name] in done.stderr
+    else:
+        prove_program(neural, forward, name, name in IN_PARTS, refused)
 
 
 @pytest.mark.parametrize('path', EXAMPLES, ids=lambda p: p.stem)
