@@ -362,7 +362,7 @@ def random_network(seed):
             ' loss: categorical_crossentropy optimizer: Adam }')
 
 
-@pytest.mark.parametrize('seed', range(50))
+@pytest.mark.parametrize('seed', range(int(os.environ.get('KERAS_NETWORKS', 50))))
 def test_random_network(neural, forward, node, seed):
     name = f'r{seed}'
     (neural.folder / f'{name}.neural').write_text(random_network(seed))
