@@ -76,7 +76,7 @@ static void add_plain(nn_keras *k, const nn_node *n) {
         l->call = nn_ka_new();
         nn_ka_bool(l->call, "use_causal_mask", true);
     }
-    nn_shape scale = additive ? nn_ko_weight(k, n, 0)->shape : (nn_shape){.rank = 0};
+    nn_shape scale = additive && scaled ? nn_ko_weight(k, n, 0)->shape : (nn_shape){.rank = 0};
     if (scaled) nn_keras_weigh(l, n->weights[0], "scale", scale);
 }
 
