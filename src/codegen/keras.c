@@ -36,7 +36,7 @@ static nn_keras_layer *next(nn_keras *k) {
         k->cap = cap;
     }
     nn_keras_layer *l = &k->layers[k->n++];
-    *l = (nn_keras_layer){.shape = {.rank = -1}, .tokens = -1};
+    *l = (nn_keras_layer){.shape = {.rank = -1}, .tokens = -1, .again = -1};
     return l;
 }
 
@@ -82,6 +82,18 @@ nn_keras_layer *nn_keras_add(nn_keras *k, const nn_node *n, const char *class_na
 nn_keras_layer *nn_keras_add_helper(nn_keras *k, const nn_node *n, const char *class_name,
                                     nn_json *config, int from) {
     return add(k, n, class_name, config, from, true);
+}
+
+int nn_keras_again(nn_keras *k, int owner, int from) {
+    nn_keras_layer *l = next(k);
+    int calls = 1;
+    for (int i = owner + 1; i < k->n; i++) calls += k->layers[i].again == owner;
+    l->class_name = k->layers[owner].class_name;
+    l->node = k->layers[owner].node;
+    l->again = owner;
+    l->call_no = calls;
+    nn_keras_input(k, l, from);
+    return k->n - 1;
 }
 
 void nn_keras_weigh(nn_keras_layer *l, int index, const char *name, nn_shape shape) {
@@ -229,6 +241,40 @@ static void survey(nn_keras *k) {
     for (int i = 0; i < g->n_outputs; i++) k->users[g->outputs[i]]++;
 }
 
+static int readers(const nn_keras *k, int layer) {
+    int n = 0;
+    for (int i = 0; i < k->n; i++)
+        for (int j = 0; j < k->layers[i].n_inputs; j++)
+            if (k->layers[i].inputs[j] == layer) {
+                n++;
+                break;
+            }
+    return n;
+}
+
+static bool reads_before(const nn_keras_layer *l, int j) {
+    for (int i = 0; i < j; i++)
+        if (l->inputs[i] == l->inputs[j]) return true;
+    return false;
+}
+
+/* TensorFlow.js 4.22 counts the layers that read a tensor, but takes one off for every time that
+ * they read it (engine/executor.js): one that reads it twice gets a copy, where others read it. */
+static void separate_twins(nn_keras *k) {
+    for (int i = 0, n = k->n; i < n; i++)
+        for (int j = 1; j < k->layers[i].n_inputs; j++) {
+            int from = k->layers[i].inputs[j];
+            if (!reads_before(&k->layers[i], j) || readers(k, from) == 1) continue;
+            nn_json *c = nn_ka_new();
+            nn_ka_num(c, "scale", 1);
+            nn_ka_num(c, "offset", 0);
+            nn_keras_layer *copy = nn_keras_add(k, k->layers[i].node, "Rescaling", c, from);
+            copy->name = nn_arena_printf(k->arena, "%s.copy", k->layers[i].name);
+            if (!copy->name) abort();
+            k->layers[i].inputs[j] = k->n - 1;
+        }
+}
+
 static nn_status walk(nn_keras *k, nn_err *err) {
     for (int i = 0; i < k->g->n_nodes; i++) {
         const nn_node *n = &k->g->nodes[i];
@@ -245,12 +291,18 @@ static nn_status walk(nn_keras *k, nn_err *err) {
             k->value[end->id] = k->value[n->inputs[0]];
         }
     }
-    return spread_masks(k, err);
+    nn_status s = k->in_parts ? NN_OK : spread_masks(k, err);
+    if (!s && k->target == NN_KERAS_JS) separate_twins(k);
+    return s;
 }
 
-nn_status nn_keras_open(nn_keras *k, const nn_graph *g, const nn_codegen_options *opt,
-                        nn_keras_target target, nn_err *err) {
-    *k = (nn_keras){.g = g, .opt = opt, .target = target, .arena = nn_arena_new(NULL, "keras", 0)};
+static nn_status map_graph(nn_keras *k, const nn_graph *g, const nn_codegen_options *opt,
+                           nn_keras_target target, bool in_parts, nn_err *err) {
+    *k = (nn_keras){.g = g,
+                    .opt = opt,
+                    .target = target,
+                    .in_parts = in_parts,
+                    .arena = nn_arena_new(NULL, "keras", 0)};
     size_t n = (size_t)g->n_nodes;
     k->value = memory(k, n, sizeof *k->value);
     k->users = memory(k, n, sizeof *k->users);
@@ -262,6 +314,26 @@ nn_status nn_keras_open(nn_keras *k, const nn_graph *g, const nn_codegen_options
     survey(k);
     nn_keras_plan(k);
     return walk(k, err);
+}
+
+static bool masks_any(const nn_keras *k) {
+    for (int i = 0; i < k->g->n_nodes; i++)
+        if (k->masks[i]) return true;
+    return false;
+}
+
+/* Where TensorFlow.js cannot work on padded sequences as they are, its layers do it in parts. */
+nn_status nn_keras_open(nn_keras *k, const nn_graph *g, const nn_codegen_options *opt,
+                        nn_keras_target target, nn_err *err) {
+    if (target == NN_KERAS_PYTHON) return map_graph(k, g, opt, target, false, err);
+    nn_err first = {0};
+    nn_status s = map_graph(k, g, opt, target, false, &first);
+    if (s != NN_E_UNSUPPORTED || !masks_any(k)) {
+        if (s && err) *err = first;
+        return s;
+    }
+    nn_keras_close(k);
+    return map_graph(k, g, opt, target, true, err);
 }
 
 void nn_keras_close(nn_keras *k) {

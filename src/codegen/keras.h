@@ -40,6 +40,7 @@ typedef struct nn_keras_layer {
     const nn_node *node; /* which it came from */
     nn_shape shape;      /* of its output, for comments; rank -1: not said */
     int tokens;          /* node whose zeros Keras masks in it; -1: none */
+    int again, call_no;  /* a further call of layer `again`, its call_no-th; -1: a layer itself */
     bool shared_mask;    /* an Embedding that says so */
 } nn_keras_layer;
 
@@ -57,6 +58,7 @@ typedef struct nn_keras {
     int *last;      /* node: the end of the pattern that it begins; itself */
     bool *absorbed; /* node: part of another's pattern */
     bool *masks;    /* node: its zeros are padding for somebody */
+    bool in_parts;  /* padding is layers that multiply and add: Keras hands on no mask */
 } nn_keras;
 
 /* Maps the graph. k is to be closed on failure too. NN_E_UNSUPPORTED names layer, op and reason. */
@@ -74,6 +76,8 @@ void nn_keras_input(nn_keras *k, nn_keras_layer *l, int from); /* one more input
 /* A layer of the program's own classes. */
 nn_keras_layer *nn_keras_add_helper(nn_keras *k, const nn_node *n, const char *class_name,
                                     nn_json *config, int from);
+/* The layer `owner` once more, on another input: the same weights. Descriptions only. */
+int nn_keras_again(nn_keras *k, int owner, int from);
 void nn_keras_weigh(nn_keras_layer *l, int index, const char *name, nn_shape shape);
 /* Fixed values: copied. */
 void nn_keras_fix(nn_keras *k, nn_keras_layer *l, const float *values, const char *name,
@@ -84,6 +88,8 @@ nn_status nn_keras_cannot(const nn_keras *k, const nn_node *n, const char *why, 
 nn_status nn_keras_map(nn_keras *k, const nn_node *n, nn_err *err);
 /* Finds the nodes that become one layer. */
 void nn_keras_plan(nn_keras *k);
+/* keras_unroll.c: whether recurrent node n is written out step by step. */
+bool nn_keras_unrolls(const nn_keras *k, const nn_node *n);
 /* Keras's name of a function of elements without arguments; NULL: it has none that all versions
  * agree on. */
 const char *nn_keras_activation(const nn_node *n);

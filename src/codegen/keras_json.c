@@ -66,10 +66,11 @@ static void put_input(nn_jw *w, const nn_shape *s) {
 }
 
 /* [name, 0, 0], with the empty arguments of the call in inbound nodes. */
-static void put_tensor(nn_jw *w, const nn_keras_layer *l, bool inbound) {
+static void put_tensor(nn_jw *w, const nn_keras *k, int i, bool inbound) {
+    const nn_keras_layer *l = &k->layers[i];
     nn_jw_arr(w);
-    nn_jw_str(w, l->name);
-    nn_jw_int(w, 0);
+    nn_jw_str(w, l->again < 0 ? l->name : k->layers[l->again].name);
+    nn_jw_int(w, l->call_no);
     nn_jw_int(w, 0);
     if (inbound) {
         nn_jw_obj(w);
@@ -78,7 +79,14 @@ static void put_tensor(nn_jw *w, const nn_keras_layer *l, bool inbound) {
     nn_jw_end_arr(w);
 }
 
-static void put_layer(nn_jw *w, const nn_keras *k, const nn_keras_layer *l) {
+static void put_call_of(nn_jw *w, const nn_keras *k, const nn_keras_layer *l) {
+    nn_jw_arr(w);
+    for (int i = 0; i < l->n_inputs; i++) put_tensor(w, k, l->inputs[i], true);
+    nn_jw_end_arr(w);
+}
+
+static void put_layer(nn_jw *w, const nn_keras *k, int at) {
+    const nn_keras_layer *l = &k->layers[at];
     nn_jw_obj(w);
     nn_jw_key(w, "class_name");
     nn_jw_str(w, l->class_name);
@@ -93,11 +101,9 @@ static void put_layer(nn_jw *w, const nn_keras *k, const nn_keras_layer *l) {
     nn_jw_str(w, l->name);
     nn_jw_key(w, "inbound_nodes");
     nn_jw_arr(w);
-    if (l->n_inputs) {
-        nn_jw_arr(w);
-        for (int i = 0; i < l->n_inputs; i++) put_tensor(w, &k->layers[l->inputs[i]], true);
-        nn_jw_end_arr(w);
-    }
+    if (l->n_inputs) put_call_of(w, k, l);
+    for (int i = at + 1; i < k->n && k->layers[i].node == l->node; i++)
+        if (k->layers[i].again == at) put_call_of(w, k, &k->layers[i]);
     nn_jw_end_arr(w);
     nn_jw_end_obj(w);
 }
@@ -105,7 +111,7 @@ static void put_layer(nn_jw *w, const nn_keras *k, const nn_keras_layer *l) {
 static void put_ends(nn_jw *w, const nn_keras *k, const char *key, const int *nodes, int n) {
     nn_jw_key(w, key);
     nn_jw_arr(w);
-    for (int i = 0; i < n; i++) put_tensor(w, &k->layers[k->value[nodes[i]]], false);
+    for (int i = 0; i < n; i++) put_tensor(w, k, k->value[nodes[i]], false);
     nn_jw_end_arr(w);
 }
 
@@ -126,7 +132,8 @@ static void put_topology(nn_jw *w, const nn_keras *k) {
     nn_jw_str(w, *k->g->name ? k->g->name : "network");
     nn_jw_key(w, "layers");
     nn_jw_arr(w);
-    for (int i = 0; i < k->n; i++) put_layer(w, k, &k->layers[i]);
+    for (int i = 0; i < k->n; i++)
+        if (k->layers[i].again < 0) put_layer(w, k, i);
     nn_jw_end_arr(w);
     put_ends(w, k, "input_layers", k->g->inputs, k->g->n_inputs);
     put_ends(w, k, "output_layers", k->g->outputs, k->g->n_outputs);

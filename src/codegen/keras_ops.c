@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* keras_ops.c - the Keras layers of each op; keras_rows.c has those that need several. A function
+/* keras_ops.c - the Keras layers of each op; keras_window.c, keras_rows.c, keras_steps.c and
+ * keras_attention.c have those that need more. A function
  * of the table adds layers for a node and for what nn_keras_plan gave it. */
 #include "codegen/keras_ops.h"
 
@@ -7,47 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const nn_node *nn_ko_input(const nn_keras *k, const nn_node *n) {
-    return &k->g->nodes[n->inputs[0]];
-}
-
-int nn_ko_from(const nn_keras *k, const nn_node *n) {
-    return k->value[n->inputs[0]];
-}
-
-int nn_ko_last(const nn_keras *k) {
-    return k->n - 1;
-}
-
-static const nn_weight *weight(const nn_keras *k, const nn_node *n, int i) {
-    return &k->g->weights[n->weights[i]];
-}
-
-/* "Conv2D". */
-static const char *ranked(nn_keras *k, const char *before, int rank) {
-    const char *s = nn_arena_printf(k->arena, "%s%dD", before, rank);
-    if (!s) abort();
-    return s;
-}
-
-/* The activation that the plan took into node n. */
-static void put_activation(nn_json *c, const nn_keras *k, const nn_node *n) {
-    const nn_node *end = &k->g->nodes[k->last[n->id]];
-    const char *f = end->id == n->id ? NULL : nn_keras_activation(end);
-    if (f && strcmp(f, "linear") != 0) nn_ka_str(c, "activation", f);
-}
-
-static void put_bias(nn_json *c, const nn_keras *k, const nn_node *n, bool bias) {
-    if (!bias)
-        nn_ka_bool(c, "use_bias", false);
-    else
-        nn_ka_weight(c, weight(k, n, n->n_weights - 1), "bias", NN_INIT_ZEROS, 1);
-}
-
-static void weigh(nn_keras *k, nn_keras_layer *l, const nn_node *n, int i, const char *name) {
-    nn_keras_weigh(l, n->weights[i], name, weight(k, n, i)->shape);
-}
 
 /* ---- INPUT ---- */
 
@@ -63,230 +23,14 @@ static nn_status emit_matmul(nn_keras *k, const nn_node *n, nn_err *err) {
     (void)err;
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "units", n->attr.matmul.units);
-    put_activation(c, k, n);
-    nn_ka_weight(c, weight(k, n, 0), "kernel", NN_INIT_GLOROT_UNIFORM, 1);
-    put_bias(c, k, n, n->attr.matmul.bias);
+    nn_ko_put_activation(c, k, n);
+    nn_ka_weight(c, nn_ko_weight(k, n, 0), "kernel", NN_INIT_GLOROT_UNIFORM, 1);
+    nn_ko_put_bias(c, k, n, n->attr.matmul.bias);
     nn_ka_trainable(c, k, n);
     nn_keras_layer *l = nn_keras_add(k, n, "Dense", c, nn_ko_from(k, n));
-    weigh(k, l, n, 0, "kernel");
-    if (n->attr.matmul.bias) weigh(k, l, n, 1, "bias");
+    nn_ko_weigh(k, l, n, 0, "kernel");
+    if (n->attr.matmul.bias) nn_ko_weigh(k, l, n, 1, "bias");
     return NN_OK;
-}
-
-/* ---- convolutions ---- */
-
-static bool all(const int64_t *v, int n, int64_t wanted) {
-    for (int i = 0; i < n; i++)
-        if (v[i] != wanted) return false;
-    return true;
-}
-
-static bool has_pads(const nn_window *w) {
-    return !w->same && !(all(w->pad_before, w->spatial, 0) && all(w->pad_after, w->spatial, 0));
-}
-
-static bool is_causal(const nn_window *w) {
-    return w->spatial == 1 && !w->same && w->pad_after[0] == 0 && w->pad_before[0] > 0 &&
-           w->pad_before[0] == (w->size[0] - 1) * w->dilation[0];
-}
-
-static void put_window(nn_json *c, const nn_window *w, const char *padding) {
-    nn_ka_sizes(c, "kernel_size", w->size, w->spatial);
-    if (!all(w->stride, w->spatial, 1)) nn_ka_sizes(c, "strides", w->stride, w->spatial);
-    if (strcmp(padding, "valid") != 0) nn_ka_str(c, "padding", padding);
-    if (!all(w->dilation, w->spatial, 1)) nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
-}
-
-/* The zeros around that no `padding` says. */
-static nn_status pad(nn_keras *k, const nn_node *n, const nn_window *w, int *from, nn_err *err) {
-    if (!has_pads(w)) return NN_OK;
-    nn_border b = {.spatial = w->spatial};
-    memcpy(b.before, w->pad_before, sizeof b.before);
-    memcpy(b.after, w->pad_after, sizeof b.after);
-    nn_shape s = nn_ko_input(k, n)->shape;
-    return nn_ko_border(k, n, &b, false, &s, from, err);
-}
-
-/* A kernel of groups as one of all channels, zero outside of its groups. */
-static void fix_groups(nn_keras *k, nn_keras_layer *l, const nn_node *n) {
-    const nn_weight *w = weight(k, n, 0);
-    int r = w->shape.rank;
-    int64_t share = w->shape.dim[r - 2], out = w->shape.dim[r - 1], groups = n->attr.conv.groups;
-    int64_t taps = w->elements / (share * out), in = share * groups;
-    nn_shape shape = w->shape;
-    shape.dim[r - 2] = in;
-    float *full = nn_arena_array(k->arena, (size_t)(taps * in * out), sizeof *full);
-    if (!full) abort();
-    memset(full, 0, (size_t)(taps * in * out) * sizeof *full);
-    const float *at = k->opt->weights + w->offset;
-    for (int64_t t = 0; t < taps; t++)
-        for (int64_t i = 0; i < share; i++)
-            for (int64_t o = 0; o < out; o++) {
-                int64_t group = o / (out / groups);
-                full[(t * in + group * share + i) * out + o] = at[(t * share + i) * out + o];
-            }
-    nn_keras_fix(k, l, full, "kernel", shape);
-}
-
-static bool is_depthwise(const nn_keras *k, const nn_node *n) {
-    const nn_window *w = &n->attr.conv.window;
-    bool each =
-        n->attr.conv.groups > 1 && n->attr.conv.groups == nn_ko_input(k, n)->shape.dim[w->spatial];
-    if (k->target == NN_KERAS_JS) /* whose DepthwiseConv2D passes over dilation_rate */
-        return each && w->spatial == 2 && all(w->dilation, 2, 1);
-    return each && w->spatial < 3 &&
-           (strncmp(n->layer, "DepthwiseConv", 13) == 0 ||
-            strncmp(n->layer, "SeparableConv", 13) == 0);
-}
-
-/* [k..., 1, in * m] as Keras holds it: [k..., in, m]. */
-static nn_shape depthwise_shape(const nn_keras *k, const nn_node *n) {
-    nn_shape s = weight(k, n, 0)->shape;
-    s.dim[s.rank - 2] = n->attr.conv.groups;
-    s.dim[s.rank - 1] /= n->attr.conv.groups;
-    return s;
-}
-
-static nn_status add_depthwise(nn_keras *k, const nn_node *n, int from, const char *padding) {
-    int64_t multiplier = n->attr.conv.filters / n->attr.conv.groups;
-    nn_json *c = nn_ka_new();
-    put_window(c, &n->attr.conv.window, padding);
-    if (multiplier != 1) nn_ka_int(c, "depth_multiplier", multiplier);
-    put_activation(c, k, n);
-    nn_ka_weight(c, weight(k, n, 0), "depthwise", NN_INIT_GLOROT_UNIFORM,
-                 n->attr.conv.window.spatial);
-    put_bias(c, k, n, n->attr.conv.bias);
-    nn_ka_trainable(c, k, n);
-    nn_keras_layer *l =
-        nn_keras_add(k, n, ranked(k, "DepthwiseConv", n->attr.conv.window.spatial), c, from);
-    nn_keras_weigh(l, n->weights[0], "depthwise_kernel", depthwise_shape(k, n));
-    if (n->attr.conv.bias) weigh(k, l, n, 1, "bias");
-    return NN_OK;
-}
-
-/* The pointwise convolution that the plan found behind n; NULL: none. */
-static const nn_node *pointwise(const nn_keras *k, const nn_node *n) {
-    const nn_node *u = k->user[n->id] >= 0 ? &k->g->nodes[k->user[n->id]] : NULL;
-    return k->last[n->id] != n->id && u->op == NN_OP_CONV ? u : NULL;
-}
-
-static nn_status add_separable(nn_keras *k, const nn_node *n, const nn_node *p, int from,
-                               const char *padding) {
-    int64_t multiplier = n->attr.conv.filters / n->attr.conv.groups;
-    int spatial = n->attr.conv.window.spatial;
-    nn_json *c = nn_ka_new();
-    nn_ka_int(c, "filters", p->attr.conv.filters);
-    put_window(c, &n->attr.conv.window, padding);
-    if (multiplier != 1) nn_ka_int(c, "depth_multiplier", multiplier);
-    put_activation(c, k, n);
-    nn_ka_weight(c, weight(k, n, 0), "depthwise", NN_INIT_GLOROT_UNIFORM, spatial);
-    nn_ka_weight(c, weight(k, p, 0), "pointwise", NN_INIT_GLOROT_UNIFORM, spatial + 1);
-    put_bias(c, k, p, p->attr.conv.bias);
-    nn_ka_trainable(c, k, n);
-    nn_keras_layer *l = nn_keras_add(k, n, ranked(k, "SeparableConv", spatial), c, from);
-    nn_keras_weigh(l, n->weights[0], "depthwise_kernel", depthwise_shape(k, n));
-    weigh(k, l, p, 0, "pointwise_kernel");
-    if (p->attr.conv.bias) weigh(k, l, p, 1, "bias");
-    return NN_OK;
-}
-
-static nn_status emit_conv(nn_keras *k, const nn_node *n, nn_err *err) {
-    const nn_window *w = &n->attr.conv.window;
-    const nn_node *p = pointwise(k, n);
-    bool causal = k->target == NN_KERAS_PYTHON && is_causal(w) && !p && !is_depthwise(k, n);
-    const char *padding = w->same ? "same" : causal ? "causal" : "valid";
-    int from = nn_ko_from(k, n);
-    nn_status s = causal ? NN_OK : pad(k, n, w, &from, err);
-    if (s) return s;
-    if (p) return add_separable(k, n, p, from, padding);
-    if (is_depthwise(k, n)) return add_depthwise(k, n, from, padding);
-    nn_json *c = nn_ka_new();
-    nn_ka_int(c, "filters", n->attr.conv.filters);
-    put_window(c, w, padding);
-    bool js = k->target == NN_KERAS_JS;
-    if (n->attr.conv.groups != 1 && !js) nn_ka_int(c, "groups", n->attr.conv.groups);
-    put_activation(c, k, n);
-    nn_ka_weight(c, weight(k, n, 0), "kernel", NN_INIT_GLOROT_UNIFORM, w->spatial + 1);
-    put_bias(c, k, n, n->attr.conv.bias);
-    nn_ka_trainable(c, k, n);
-    nn_keras_layer *l = nn_keras_add(k, n, ranked(k, "Conv", w->spatial), c, from);
-    if (n->attr.conv.groups != 1 && js)
-        fix_groups(k, l, n);
-    else
-        weigh(k, l, n, 0, "kernel");
-    if (n->attr.conv.bias) weigh(k, l, n, 1, "bias");
-    return NN_OK;
-}
-
-/* ---- pooling ---- */
-
-static nn_status emit_pool(nn_keras *k, const nn_node *n, const char *what, nn_err *err) {
-    const nn_window *w = &n->attr.pool;
-    nn_json *c = nn_ka_new();
-    bool apart = memcmp(w->size, w->stride, (size_t)w->spatial * sizeof w->size[0]) != 0;
-    if (apart && w->spatial > 1)
-        nn_ka_tuple(c, "pool_size", w->size, w->spatial);
-    else
-        nn_ka_sizes(c, "pool_size", w->size, w->spatial);
-    if (apart) nn_ka_sizes(c, "strides", w->stride, w->spatial);
-    bool plain = !has_pads(w) && all(w->dilation, w->spatial, 1);
-    if (plain) {
-        if (w->same) nn_ka_str(c, "padding", "same");
-        char name[32];
-        snprintf(name, sizeof name, "%sPooling", what);
-        nn_keras_add(k, n, ranked(k, name, w->spatial), c, nn_ko_from(k, n));
-        return NN_OK;
-    }
-    if (k->target == NN_KERAS_JS) {
-        nn_json_unref(c);
-        return nn_keras_cannot(k, n,
-                               "a pool whose padding is given in numbers, or dilated, is no "
-                               "layer of TensorFlow.js",
-                               NULL, err);
-    }
-    nn_ka_pairs(c, "padding", w->pad_before, w->pad_after, w->spatial);
-    if (!all(w->dilation, w->spatial, 1)) nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
-    nn_ka_str(c, "mode", strcmp(what, "Max") == 0 ? "max" : "average");
-    nn_keras_add_helper(k, n, "PaddedPooling", c, nn_ko_from(k, n));
-    return NN_OK;
-}
-
-static nn_status emit_max_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_pool(k, n, "Max", err);
-}
-
-static nn_status emit_avg_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_pool(k, n, "Average", err);
-}
-
-static nn_status emit_global(nn_keras *k, const nn_node *n, const char *what, nn_err *err) {
-    (void)err;
-    const nn_shape *in = &nn_ko_input(k, n)->shape;
-    bool js = k->target == NN_KERAS_JS, keep = n->attr.global_pool.keepdims;
-    int spatial = in->rank - 1, from = nn_ko_from(k, n);
-    if (spatial > 3 || (js && spatial == 3)) {
-        nn_shape flat = {
-            2, {NN_DIM_UNKNOWN, in->dim[spatial]}
-        };
-        from = nn_ko_reshape(k, n, &flat, from);
-        spatial = 1;
-    }
-    bool as_reshape = keep && (js || spatial != in->rank - 1);
-    char name[40];
-    snprintf(name, sizeof name, "Global%sPooling", what);
-    nn_json *c = nn_ka_new();
-    if (keep && !as_reshape) nn_ka_bool(c, "keepdims", true);
-    nn_keras_add(k, n, ranked(k, name, spatial), c, from);
-    if (as_reshape) nn_ko_reshape(k, n, &n->shape, nn_ko_last(k));
-    return NN_OK;
-}
-
-static nn_status emit_global_max_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_global(k, n, "Max", err);
-}
-
-static nn_status emit_global_avg_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    return emit_global(k, n, "Average", err);
 }
 
 /* ---- normalisation ---- */
@@ -294,8 +38,8 @@ static nn_status emit_global_avg_pool(nn_keras *k, const nn_node *n, nn_err *err
 static void put_norm(nn_json *c, const nn_keras *k, const nn_node *n, bool center, bool scale) {
     if (!center) nn_ka_bool(c, "center", false);
     if (!scale) nn_ka_bool(c, "scale", false);
-    if (center) nn_ka_weight(c, weight(k, n, scale), "beta", NN_INIT_ZEROS, 1);
-    if (scale) nn_ka_weight(c, weight(k, n, 0), "gamma", NN_INIT_ONES, 1);
+    if (center) nn_ka_weight(c, nn_ko_weight(k, n, scale), "beta", NN_INIT_ZEROS, 1);
+    if (scale) nn_ka_weight(c, nn_ko_weight(k, n, 0), "gamma", NN_INIT_ONES, 1);
 }
 
 static void put_epsilon(nn_json *c, double v) {
@@ -303,8 +47,8 @@ static void put_epsilon(nn_json *c, double v) {
 }
 
 static void weigh_norm(nn_keras *k, nn_keras_layer *l, const nn_node *n, bool center, bool scale) {
-    if (scale) weigh(k, l, n, 0, "gamma");
-    if (center) weigh(k, l, n, scale, "beta");
+    if (scale) nn_ko_weigh(k, l, n, 0, "gamma");
+    if (center) nn_ko_weigh(k, l, n, scale, "beta");
 }
 
 /* TensorFlow.js normalises tensors of up to three axes; more are joined before and split after. */
@@ -327,13 +71,13 @@ static nn_status emit_batch_norm(nn_keras *k, const nn_node *n, nn_err *err) {
     if (own) nn_ka_num(c, "momentum", n->attr.batch_norm.momentum);
     if (own) nn_ka_num(c, "epsilon", n->attr.batch_norm.epsilon);
     put_norm(c, k, n, center, scale);
-    nn_ka_weight(c, weight(k, n, more), "moving_mean", NN_INIT_ZEROS, 1);
-    nn_ka_weight(c, weight(k, n, more + 1), "moving_variance", NN_INIT_ONES, 1);
+    nn_ka_weight(c, nn_ko_weight(k, n, more), "moving_mean", NN_INIT_ZEROS, 1);
+    nn_ka_weight(c, nn_ko_weight(k, n, more + 1), "moving_variance", NN_INIT_ONES, 1);
     nn_ka_trainable(c, k, n);
     nn_keras_layer *l = nn_keras_add(k, n, "BatchNormalization", c, from);
     weigh_norm(k, l, n, center, scale);
-    weigh(k, l, n, more, "moving_mean");
-    weigh(k, l, n, more + 1, "moving_variance");
+    nn_ko_weigh(k, l, n, more, "moving_mean");
+    nn_ko_weigh(k, l, n, more + 1, "moving_variance");
     if (folds) nn_ko_reshape(k, n, &n->shape, nn_ko_last(k));
     return NN_OK;
 }
@@ -367,24 +111,8 @@ static nn_status emit_group_norm(nn_keras *k, const nn_node *n, nn_err *err) {
 /* ---- functions of elements ---- */
 
 static nn_status emit_activation(nn_keras *k, const nn_node *n, nn_err *err) {
-    nn_json *c = nn_ka_new();
-    const char *f = nn_keras_activation(n);
-    bool js = k->target == NN_KERAS_JS;
-    if (js && n->attr.activation.kind == NN_ACT_EXPONENTIAL) f = NULL;
-    if (n->attr.activation.kind == NN_ACT_LEAKY_RELU) {
-        double slope = n->attr.activation.alpha;
-        nn_ka_num(c, slope == 0.3 ? "~alpha" : "alpha", slope);
-        nn_keras_add(k, n, "LeakyReLU", c, nn_ko_from(k, n));
-    } else if (f && strcmp(n->layer, "ReLU") == 0) {
-        nn_keras_add(k, n, "ReLU", c, nn_ko_from(k, n));
-    } else if (f) {
-        nn_ka_str(c, "activation", f);
-        nn_keras_add(k, n, "Activation", c, nn_ko_from(k, n));
-    } else {
-        nn_json_unref(c);
-        return nn_ko_activation(k, n, err);
-    }
-    return NN_OK;
+    return nn_ko_activation(k, n, n->attr.activation.kind, n->attr.activation.alpha,
+                            nn_ko_from(k, n), err);
 }
 
 static nn_status emit_prelu(nn_keras *k, const nn_node *n, nn_err *err) {
@@ -394,10 +122,10 @@ static nn_status emit_prelu(nn_keras *k, const nn_node *n, nn_err *err) {
     for (int i = 0; i < n->shape.rank; i++)
         if (n->attr.prelu.shared >> i & 1) axes[shared++] = i + 1;
     nn_json *c = nn_ka_new();
-    nn_ka_weight(c, weight(k, n, 0), "alpha", NN_INIT_ZEROS, n->shape.rank - 1);
+    nn_ka_weight(c, nn_ko_weight(k, n, 0), "alpha", NN_INIT_ZEROS, n->shape.rank - 1);
     if (shared) nn_ka_tuple(c, "shared_axes", axes, shared);
     nn_ka_trainable(c, k, n);
-    weigh(k, nn_keras_add(k, n, "PReLU", c, nn_ko_from(k, n)), n, 0, "alpha");
+    nn_ko_weigh(k, nn_keras_add(k, n, "PReLU", c, nn_ko_from(k, n)), n, 0, "alpha");
     return NN_OK;
 }
 
@@ -435,8 +163,8 @@ static nn_status emit_dropout(nn_keras *k, const nn_node *n, nn_err *err) {
     nn_ka_num(c, "rate", n->attr.dropout.rate);
     if (!spatial && shared->rank) nn_json_set(c, "noise_shape", nn_json_new_shape(shared, true));
     put_seed(c, n->attr.dropout.seeded, n->attr.dropout.seed);
-    nn_keras_add(k, n, spatial ? ranked(k, "SpatialDropout", n->shape.rank - 1) : "Dropout", c,
-                 nn_ko_from(k, n));
+    nn_keras_add(k, n, spatial ? nn_ko_ranked(k, "SpatialDropout", n->shape.rank - 1) : "Dropout",
+                 c, nn_ko_from(k, n));
     return NN_OK;
 }
 
@@ -512,16 +240,16 @@ static nn_status emit_crop(nn_keras *k, const nn_node *n, nn_err *err) {
 
 static nn_status emit_embedding(nn_keras *k, const nn_node *n, nn_err *err) {
     (void)err;
-    bool masks = k->masks[n->inputs[0]];
+    bool masks = k->masks[n->inputs[0]] && !k->in_parts;
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "input_dim", n->attr.embedding.input_dim);
     nn_ka_int(c, "output_dim", n->attr.embedding.output_dim);
-    nn_ka_weight(c, weight(k, n, 0), "embeddings", NN_INIT_RANDOM_UNIFORM, 1);
+    nn_ka_weight(c, nn_ko_weight(k, n, 0), "embeddings", NN_INIT_RANDOM_UNIFORM, 1);
     if (masks) nn_ka_bool(c, "mask_zero", true);
     nn_ka_trainable(c, k, n);
     nn_keras_layer *l = nn_keras_add(k, n, "Embedding", c, nn_ko_from(k, n));
     l->shared_mask = masks;
-    weigh(k, l, n, 0, "embeddings");
+    nn_ko_weigh(k, l, n, 0, "embeddings");
     return NN_OK;
 }
 
@@ -561,10 +289,46 @@ static nn_status emit_concat(nn_keras *k, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
+/* x with its axis `axis` last, and the others joined before it. */
+static int rows_of(nn_keras *k, const nn_node *n, const nn_shape *s, int axis, int x) {
+    int perm[NN_MAX_RANK], rank = 0;
+    int64_t rest = 1;
+    for (int i = 0; i < s->rank; i++) {
+        if (i == axis) continue;
+        perm[rank++] = i;
+        rest = rest < 0 || s->dim[i] < 0 ? NN_DIM_UNKNOWN : rest * s->dim[i];
+    }
+    perm[rank] = axis;
+    if (axis != rank) x = nn_ko_permute(k, n, perm, s->rank, x);
+    return nn_ko_reshape(k, n,
+                         &(nn_shape){
+                             2, {rest, s->dim[axis]}
+    },
+                         x);
+}
+
+/* TensorFlow.js takes inputs of one or two axes. */
+static nn_status dot_js(nn_keras *k, const nn_node *n, nn_err *err) {
+    const int *axes = n->attr.dot.axes;
+    const nn_shape *a = &k->g->nodes[n->inputs[0]].shape, *b = &k->g->nodes[n->inputs[1]].shape;
+    int unknown = 0;
+    for (int i = 0; i < n->shape.rank; i++) unknown += n->shape.dim[i] < 0;
+    if (unknown > 1 || a->dim[axes[0]] < 0 || b->dim[axes[1]] < 0)
+        return nn_keras_cannot(k, n,
+                               "TensorFlow.js takes inputs of one or two axes, and sizes that "
+                               "are unknown cannot be joined",
+                               "give the inputs' sizes", err);
+    int x = rows_of(k, n, a, axes[0], k->value[n->inputs[0]]);
+    int y = rows_of(k, n, b, axes[1], k->value[n->inputs[1]]);
+    x = nn_ko_dot(k, n, x, y, 2, 2);
+    if (n->attr.dot.normalize) nn_ka_bool(k->layers[x].config, "normalize", true);
+    nn_ko_reshape(k, n, &n->shape, x);
+    return NN_OK;
+}
+
 static nn_status emit_dot(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_shape *a = &k->g->nodes[n->inputs[0]].shape, *b = &k->g->nodes[n->inputs[1]].shape;
-    if (k->target == NN_KERAS_JS && (a->rank > 2 || b->rank > 2))
-        return nn_keras_cannot(k, n, "TensorFlow.js takes inputs of one or two axes", NULL, err);
+    if (k->target == NN_KERAS_JS && (a->rank > 2 || b->rank > 2)) return dot_js(k, n, err);
     int64_t axes[2] = {n->attr.dot.axes[0] + 1, n->attr.dot.axes[1] + 1};
     nn_json *c = nn_ka_new();
     nn_ka_sizes(c, "axes", axes, 2);
@@ -597,6 +361,11 @@ static nn_status emit_custom(nn_keras *k, const nn_node *n, nn_err *err) {
 }
 
 #define emit_unfold            emit_fold
+#define emit_conv              nn_ko_conv
+#define emit_max_pool          nn_ko_pool
+#define emit_avg_pool          nn_ko_pool
+#define emit_global_max_pool   nn_ko_global_pool
+#define emit_global_avg_pool   nn_ko_global_pool
 #define emit_conv_transpose    nn_ko_conv_transpose
 #define emit_adaptive_max_pool nn_ko_adaptive_pool
 #define emit_adaptive_avg_pool nn_ko_adaptive_pool

@@ -1,9 +1,71 @@
 /* SPDX-License-Identifier: MIT */
-/* keras_parts.c - layers that stand for parts of an op. */
+/* keras_parts.c - what the mapping of every op needs: where a node's value is, its weights, and
+ * layers that stand for parts of an op. */
 #include "codegen/keras_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+const nn_node *nn_ko_input(const nn_keras *k, const nn_node *n) {
+    return &k->g->nodes[n->inputs[0]];
+}
+
+int nn_ko_from(const nn_keras *k, const nn_node *n) {
+    return k->value[n->inputs[0]];
+}
+
+int nn_ko_last(const nn_keras *k) {
+    return k->n - 1;
+}
+
+const nn_weight *nn_ko_weight(const nn_keras *k, const nn_node *n, int i) {
+    return &k->g->weights[n->weights[i]];
+}
+
+/* "Conv2D". */
+const char *nn_ko_ranked(nn_keras *k, const char *before, int rank) {
+    const char *s = nn_arena_printf(k->arena, "%s%dD", before, rank);
+    if (!s) abort();
+    return s;
+}
+
+/* The activation that the plan took into node n. */
+void nn_ko_put_activation(nn_json *c, const nn_keras *k, const nn_node *n) {
+    const nn_node *end = &k->g->nodes[k->last[n->id]];
+    const char *f = end->id == n->id ? NULL : nn_keras_activation(end);
+    if (f && strcmp(f, "linear") != 0) nn_ka_str(c, "activation", f);
+}
+
+void nn_ko_put_bias(nn_json *c, const nn_keras *k, const nn_node *n, bool bias) {
+    if (!bias)
+        nn_ka_bool(c, "use_bias", false);
+    else
+        nn_ka_weight(c, nn_ko_weight(k, n, n->n_weights - 1), "bias", NN_INIT_ZEROS, 1);
+}
+
+void nn_ko_weigh(nn_keras *k, nn_keras_layer *l, const nn_node *n, int i, const char *name) {
+    nn_keras_weigh(l, n->weights[i], name, nn_ko_weight(k, n, i)->shape);
+}
+
+float *nn_ko_floats(nn_keras *k, int64_t n) {
+    float *p = nn_arena_array(k->arena, (size_t)n, sizeof *p);
+    if (!p) abort(); /* this arena has no cap */
+    memset(p, 0, (size_t)n * sizeof *p);
+    return p;
+}
+
+bool nn_ko_all(const int64_t *v, int n, int64_t wanted) {
+    for (int i = 0; i < n; i++)
+        if (v[i] != wanted) return false;
+    return true;
+}
+
+bool nn_ko_pads(const nn_window *w) {
+    return !w->same &&
+           !(nn_ko_all(w->pad_before, w->spatial, 0) && nn_ko_all(w->pad_after, w->spatial, 0));
+}
+
+/* ---- layers ---- */
 
 int nn_ko_reshape(nn_keras *k, const nn_node *n, const nn_shape *to, int from) {
     nn_json *c = nn_ka_new();
@@ -58,6 +120,38 @@ int nn_ko_product(nn_keras *k, const nn_node *n, const float *matrix, int64_t in
                      2, {in, out}
     });
     return nn_ko_last(k);
+}
+
+int nn_ko_dot(nn_keras *k, const nn_node *n, int a, int b, int axis_a, int axis_b) {
+    int64_t axes[2] = {axis_a, axis_b};
+    nn_json *c = nn_ka_new();
+    nn_ka_tuple(c, "axes", axes, 2);
+    nn_keras_input(k, nn_keras_add(k, n, "Dot", c, a), b);
+    return nn_ko_last(k);
+}
+
+int nn_ko_along(nn_keras *k, const nn_node *n, int axis, int rank, const float *matrix, int64_t in,
+                int64_t out, int x) {
+    int perm[NN_MAX_RANK];
+    for (int i = 0; i < rank; i++) perm[i] = i;
+    perm[axis] = rank - 1;
+    perm[rank - 1] = axis;
+    if (axis != rank - 1) x = nn_ko_permute(k, n, perm, rank, x);
+    x = nn_ko_product(k, n, matrix, in, out, x);
+    return axis != rank - 1 ? nn_ko_permute(k, n, perm, rank, x) : x;
+}
+
+int nn_ko_row(nn_keras *k, const nn_node *n, int axis, const int *layers, int64_t m) {
+    if (m == 1) return layers[0];
+    nn_json *c = nn_ka_new();
+    nn_ka_int(c, "axis", axis < 0 ? axis : axis + k->depth[n->id]);
+    nn_keras_layer *l = nn_keras_add(k, n, "Concatenate", c, layers[0]);
+    for (int64_t i = 1; i < m; i++) nn_keras_input(k, l, layers[i]);
+    return nn_ko_last(k);
+}
+
+int nn_ko_present(nn_keras *k, const nn_node *n, int tokens) {
+    return nn_ko_relu(k, n, 1, tokens);
 }
 
 static float *filled(nn_keras *k, int64_t n, float v) {
@@ -145,4 +239,24 @@ nn_status nn_ko_border(nn_keras *k, const nn_node *n, const nn_border *b, bool c
     move(s, b, 0, 1, crop);
     *from = border_first(k, n, b, crop, &in, s, *from);
     return NN_OK;
+}
+
+nn_status nn_ko_trim(nn_keras *k, const nn_node *n, const nn_window *w, nn_shape *s, int *from,
+                     nn_err *err) {
+    if (k->target == NN_KERAS_PYTHON || w->spatial != 3 || !w->same) return NN_OK;
+    nn_border b = {.spatial = 3};
+    bool any = false;
+    for (int i = 0; i < 3; i++) {
+        int64_t size = (w->size[i] - 1) * w->dilation[i] + 1;
+        if (size >= w->stride[i]) continue;
+        if (s->dim[i] < 0)
+            return nn_keras_cannot(k, n,
+                                   "padding=same of a kernel that is shorter than its stride, "
+                                   "over an unknown size",
+                                   "give the input's sizes", err);
+        int64_t unused = (s->dim[i] - 1) % w->stride[i] + 1 - size;
+        b.after[i] = unused > 0 ? unused : 0;
+        any = any || b.after[i];
+    }
+    return any ? nn_ko_border(k, n, &b, true, s, from, err) : NN_OK;
 }

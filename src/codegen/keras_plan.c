@@ -85,8 +85,8 @@ static void plan_directions(nn_keras *k, const nn_node *end) {
     if (!joins(end)) return;
     const nn_node *a = &k->g->nodes[end->inputs[0]], *b = &k->g->nodes[end->inputs[1]];
     if (!recurs(a) || a->op != b->op || only_reader(k, a->id) != end ||
-        only_reader(k, b->id) != end || backwards(a) || !backwards(b) ||
-        a->inputs[0] != b->inputs[0])
+        only_reader(k, b->id) != end || backwards(a) || !backwards(b) || nn_keras_unrolls(k, a) ||
+        nn_keras_unrolls(k, b) || a->inputs[0] != b->inputs[0])
         return;
     k->absorbed[b->id] = true;
     extend(k, a, end);

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* keras_rows.c - ops that Keras, or TensorFlow.js, has no layer of its own for: functions made of
- * others, transposed convolutions cut to size, adaptive pools, group normalisation. */
+ * others, transposed convolutions cut to size, upsampling, group normalisation. */
 #include "codegen/keras_ops.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static float *floats(nn_keras *k, int64_t n) {
-    float *p = nn_arena_array(k->arena, (size_t)n, sizeof *p);
-    if (!p) abort(); /* this arena has no cap */
-    memset(p, 0, (size_t)n * sizeof *p);
-    return p;
-}
 
 /* ---- functions of elements ---- */
 
@@ -39,17 +32,17 @@ static int hard_sigmoid(nn_keras *k, const nn_node *n, int x) {
     return nn_ko_relu(k, n, 1, nn_ko_rescale(k, n, 1.0 / 6, 0.5, x));
 }
 
-nn_status nn_ko_activation(nn_keras *k, const nn_node *n, nn_err *err) {
-    int x = nn_ko_from(k, n);
-    switch (n->attr.activation.kind) {
+static nn_status in_parts(nn_keras *k, const nn_node *n, nn_act act, double alpha, int x,
+                          nn_err *err) {
+    switch (act) {
     case NN_ACT_RELU6:
         nn_ko_relu(k, n, 6, x);
         return NN_OK;
     case NN_ACT_ELU:
-        elu(k, n, n->attr.activation.alpha, x);
+        elu(k, n, alpha, x);
         return NN_OK;
     case NN_ACT_CELU:
-        celu(k, n, n->attr.activation.alpha, x);
+        celu(k, n, alpha, x);
         return NN_OK;
     case NN_ACT_HARD_SIGMOID:
         hard_sigmoid(k, n, x);
@@ -66,8 +59,35 @@ nn_status nn_ko_activation(nn_keras *k, const nn_node *n, nn_err *err) {
         nn_ko_rescale(k, n, 2, -1, x);
         return NN_OK;
     default:
-        return nn_keras_cannot(k, n, "TensorFlow.js has no such function", NULL, err);
+        return nn_keras_cannot(k, n,
+                               "TensorFlow.js has no exponential function, and none of its layers "
+                               "grows like one",
+                               NULL, err);
     }
+}
+
+bool nn_ko_has_function(const nn_keras *k, nn_act act) {
+    return k->target == NN_KERAS_PYTHON || act != NN_ACT_EXPONENTIAL;
+}
+
+nn_status nn_ko_activation(nn_keras *k, const nn_node *n, nn_act act, double alpha, int x,
+                           nn_err *err) {
+    nn_node of = {.op = NN_OP_ACTIVATION};
+    of.attr.activation.kind = act;
+    of.attr.activation.alpha = alpha;
+    const char *f = nn_ko_has_function(k, act) ? nn_keras_activation(&of) : NULL;
+    if (act == NN_ACT_LEAKY_RELU) {
+        nn_json *c = nn_ka_new();
+        nn_ka_num(c, alpha == 0.3 ? "~alpha" : "alpha", alpha);
+        nn_keras_add(k, n, "LeakyReLU", c, x);
+    } else if (f && act == NN_ACT_RELU && strcmp(n->layer, "ReLU") == 0) {
+        nn_keras_add(k, n, "ReLU", nn_ka_new(), x);
+    } else if (f) {
+        nn_ko_function(k, n, f, x);
+    } else {
+        return in_parts(k, n, act, alpha, x, err);
+    }
+    return NN_OK;
 }
 
 nn_status nn_ko_clip(nn_keras *k, const nn_node *n, nn_err *err) {
@@ -128,12 +148,6 @@ nn_status nn_ko_group_norm(nn_keras *k, const nn_node *n, nn_err *err) {
  * Keras's "valid" gives (d - 1) s + max(ke, s). What our pads and output_padding leave of it, or
  * add, is cut off at the end, or is Keras's output_padding. */
 
-static bool all(const int64_t *v, int n, int64_t wanted) {
-    for (int i = 0; i < n; i++)
-        if (v[i] != wanted) return false;
-    return true;
-}
-
 static int64_t extent(const nn_window *w, int i) {
     return (w->size[i] - 1) * w->dilation[i] + 1;
 }
@@ -152,7 +166,7 @@ static void fix_kernel(nn_keras *k, nn_keras_layer *l, const nn_node *n, nn_shap
     const nn_weight *v = &k->g->weights[n->weights[0]];
     int64_t in = v->shape.dim[v->shape.rank - 1], share = v->shape.dim[v->shape.rank - 2];
     int64_t filters = n->attr.conv_transpose.filters, groups = n->attr.conv_transpose.groups;
-    float *full = floats(k, nn_shape_elements(&as));
+    float *full = nn_ko_floats(k, nn_shape_elements(&as));
     const float *at = k->opt->weights + v->offset;
     int64_t taps = v->elements / (share * in);
     for (int64_t t = 0; t < taps; t++) {
@@ -171,7 +185,14 @@ static void fix_kernel(nn_keras *k, nn_keras_layer *l, const nn_node *n, nn_shap
     nn_keras_fix(k, l, full, "kernel", as);
 }
 
-static nn_json *transpose_config(nn_keras *k, const nn_node *n, bool output_padding) {
+/* What of a transposed convolution is said otherwise than by its window. */
+typedef struct transposed {
+    bool output_padding; /* Keras's own */
+    bool bare;           /* bias and activation come behind what is added at its ends */
+    bool valid;          /* instead of same, see nn_ko_trim */
+} transposed;
+
+static nn_json *transpose_config(nn_keras *k, const nn_node *n, transposed t) {
     const nn_window *w = &n->attr.conv_transpose.window;
     nn_json *c = nn_ka_new();
     nn_ka_int(c, "filters", n->attr.conv_transpose.filters);
@@ -187,26 +208,21 @@ static nn_json *transpose_config(nn_keras *k, const nn_node *n, bool output_padd
         spatial = 2;
     }
     nn_ka_sizes(c, "kernel_size", size, spatial);
-    if (!all(stride, spatial, 1)) nn_ka_sizes(c, "strides", stride, spatial);
-    if (w->same) nn_ka_str(c, "padding", "same");
-    if (output_padding)
+    if (!nn_ko_all(stride, spatial, 1)) nn_ka_sizes(c, "strides", stride, spatial);
+    if (w->same && !t.valid) nn_ka_str(c, "padding", "same");
+    if (t.output_padding)
         nn_ka_sizes(c, "output_padding", n->attr.conv_transpose.output_padding, w->spatial);
-    if (!js && !all(w->dilation, w->spatial, 1))
+    if (!js && !nn_ko_all(w->dilation, w->spatial, 1))
         nn_ka_sizes(c, "dilation_rate", w->dilation, w->spatial);
-    const nn_node *end = &k->g->nodes[k->last[n->id]];
-    const char *f = end->id == n->id ? NULL : nn_keras_activation(end);
-    if (f && strcmp(f, "linear") != 0) nn_ka_str(c, "activation", f);
+    if (!t.bare) nn_ko_put_activation(c, k, n);
     nn_ka_weight(c, &k->g->weights[n->weights[0]], "kernel", NN_INIT_GLOROT_UNIFORM,
                  w->spatial + 1);
-    if (n->attr.conv_transpose.bias)
-        nn_ka_weight(c, &k->g->weights[n->weights[1]], "bias", NN_INIT_ZEROS, 1);
-    else
-        nn_ka_bool(c, "use_bias", false);
+    nn_ko_put_bias(c, k, n, n->attr.conv_transpose.bias && !t.bare);
     nn_ka_trainable(c, k, n);
     return c;
 }
 
-static void weigh_transpose(nn_keras *k, nn_keras_layer *l, const nn_node *n) {
+static void weigh_transpose(nn_keras *k, nn_keras_layer *l, const nn_node *n, bool bare) {
     const nn_window *w = &n->attr.conv_transpose.window;
     const nn_weight *v = &k->g->weights[n->weights[0]];
     if (k->target == NN_KERAS_JS) {
@@ -219,128 +235,110 @@ static void weigh_transpose(nn_keras *k, nn_keras_layer *l, const nn_node *n) {
     } else {
         nn_keras_weigh(l, n->weights[0], "kernel", v->shape);
     }
-    if (n->attr.conv_transpose.bias)
+    if (n->attr.conv_transpose.bias && !bare)
         nn_keras_weigh(l, n->weights[1], "bias", k->g->weights[n->weights[1]].shape);
 }
 
-/* Off the ends of what Keras gives, whose shape is n's and the cut together. */
-static nn_status cut(nn_keras *k, const nn_node *n, int from, nn_err *err) {
+/* Off the ends of what Keras gives, or zeros added there: then it has the shape of n. */
+static nn_status fit_ends(nn_keras *k, const nn_node *n, int *from, nn_err *err) {
+    const nn_window *w = &n->attr.conv_transpose.window;
+    nn_border off = {.spatial = w->spatial}, on = off;
+    nn_shape s = n->shape;
+    bool cuts = false, adds = false;
+    for (int i = 0; i < w->spatial; i++) {
+        int64_t more = surplus(n, i);
+        off.before[i] = w->pad_before[i];
+        off.after[i] = more > 0 ? more : 0;
+        on.after[i] = more < 0 ? -more : 0;
+        cuts = cuts || off.before[i] || off.after[i];
+        adds = adds || on.after[i];
+        if (s.dim[i] >= 0) s.dim[i] += off.before[i] + more;
+    }
+    nn_status st = cuts ? nn_ko_border(k, n, &off, true, &s, from, err) : NN_OK;
+    return st || !adds ? st : nn_ko_border(k, n, &on, false, &s, from, err);
+}
+
+/* Behind a bare convolution. */
+static void add_rest(nn_keras *k, const nn_node *n, int from) {
+    int64_t channels = n->attr.conv_transpose.filters;
+    const char *f =
+        k->last[n->id] == n->id ? NULL : nn_keras_activation(&k->g->nodes[k->last[n->id]]);
+    if (n->attr.conv_transpose.bias) {
+        const float *bias = k->opt->weights + nn_ko_weight(k, n, 1)->offset;
+        nn_shape flat = {
+            2, {NN_DIM_UNKNOWN, channels}
+        };
+        from = nn_ko_affine(k, n, NULL, bias, channels, nn_ko_reshape(k, n, &flat, from));
+        from = nn_ko_reshape(k, n, &n->shape, from);
+    }
+    if (f) nn_ko_function(k, n, f, from);
+}
+
+/* Keras's "same" is "valid" without what it puts before and after. */
+static nn_status cut_same(nn_keras *k, const nn_node *n, int *from, nn_err *err) {
     const nn_window *w = &n->attr.conv_transpose.window;
     nn_border b = {.spatial = w->spatial};
     nn_shape s = n->shape;
     bool any = false;
     for (int i = 0; i < w->spatial; i++) {
-        b.before[i] = w->pad_before[i];
-        b.after[i] = surplus(n, i);
-        any = any || b.before[i] || b.after[i];
-        if (s.dim[i] >= 0) s.dim[i] += b.before[i] + b.after[i];
+        int64_t more = extent(w, i) - w->stride[i];
+        if (more <= 0) continue;
+        any = true;
+        b.before[i] = more / 2;
+        b.after[i] = more - more / 2;
+        if (s.dim[i] >= 0) s.dim[i] += more;
     }
-    return any ? nn_ko_border(k, n, &b, true, &s, &from, err) : NN_OK;
+    return any ? nn_ko_border(k, n, &b, true, &s, from, err) : NN_OK;
+}
+
+/* A 1-D one is for TensorFlow.js a 2-D one over a column. */
+static int add_transposed(nn_keras *k, const nn_node *n, transposed t) {
+    static const char *const classes[] = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"};
+    int from = nn_ko_from(k, n), spatial = n->attr.conv_transpose.window.spatial;
+    bool column = k->target == NN_KERAS_JS && spatial == 1;
+    const nn_shape *in = &nn_ko_input(k, n)->shape;
+    nn_shape plane = {
+        .rank = 3, .dim = {in->dim[0], 1, in->dim[1]}
+    };
+    nn_shape line = {
+        .rank = 2, .dim = {NN_DIM_UNKNOWN, n->attr.conv_transpose.filters}
+    };
+    const nn_window *w = &n->attr.conv_transpose.window;
+    int64_t more = w->same || extent(w, 0) < w->stride[0] ? 0 : extent(w, 0) - w->stride[0];
+    if (in->dim[0] >= 0) line.dim[0] = in->dim[0] * w->stride[0] + more;
+    if (column) from = nn_ko_reshape(k, n, &plane, from);
+    nn_keras_layer *l =
+        nn_keras_add(k, n, classes[column ? 1 : spatial - 1], transpose_config(k, n, t), from);
+    weigh_transpose(k, l, n, t.bare);
+    return column ? nn_ko_reshape(k, n, &line, nn_ko_last(k)) : nn_ko_last(k);
 }
 
 nn_status nn_ko_conv_transpose(nn_keras *k, const nn_node *n, nn_err *err) {
     const nn_window *w = &n->attr.conv_transpose.window;
-    bool js = k->target == NN_KERAS_JS, given = n->attr.conv_transpose.output_padding_given;
-    bool padded =
-        given ||
-        (!w->same && !(all(w->pad_before, w->spatial, 0) && all(w->pad_after, w->spatial, 0)));
-    bool shorter = false;
-    for (int i = 0; i < w->spatial; i++) shorter = shorter || (padded && surplus(n, i) < 0);
-    bool plain = padded && all(w->pad_before, w->spatial, 0) && all(w->pad_after, w->spatial, 0);
+    bool js = k->target == NN_KERAS_JS;
+    bool plain = nn_ko_all(w->pad_before, w->spatial, 0) && nn_ko_all(w->pad_after, w->spatial, 0);
+    bool padded = n->attr.conv_transpose.output_padding_given || (!w->same && !plain);
+    bool shorter = false, trims = false;
+    for (int i = 0; i < w->spatial; i++) {
+        shorter = shorter || (padded && surplus(n, i) < 0);
+        trims = trims || (js && w->spatial == 3 && w->same && extent(w, i) < w->stride[i]);
+    }
     if (!js && n->attr.conv_transpose.groups != 1)
         return nn_keras_cannot(
             k, n, "Keras has no groups in a transposed convolution",
             "leave groups out, or --backend keras-json, where zeros fill its kernel", err);
-    if (shorter && (js || !plain))
+    if (shorter && !js && !plain)
         return nn_keras_cannot(k, n, "its output_padding is more than what its padding takes off",
                                "give output_padding no more than padding", err);
-    int from = nn_ko_from(k, n);
-    nn_shape column = nn_ko_input(k, n)->shape;
-    if (js && w->spatial == 1) {
-        column = (nn_shape){
-            3, {column.dim[0], 1, column.dim[1]}
-        };
-        from = nn_ko_reshape(k, n, &column, from);
-    }
-    static const char *const classes[] = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"};
-    nn_keras_layer *l = nn_keras_add(k, n, classes[js && w->spatial == 1 ? 1 : w->spatial - 1],
-                                     transpose_config(k, n, shorter), from);
-    weigh_transpose(k, l, n);
-    from = nn_ko_last(k);
-    if (js && w->spatial == 1) {
-        nn_shape line = {
-            2, {-1, n->attr.conv_transpose.filters}
-        };
-        from = nn_ko_reshape(k, n, &line, from);
-    }
-    return padded && !shorter ? cut(k, n, from, err) : NN_OK;
+    transposed t = {.output_padding = shorter && !js, .bare = shorter && js, .valid = trims};
+    int from = add_transposed(k, n, t);
+    nn_status s = trims ? cut_same(k, n, &from, err) : NN_OK;
+    if (!s && padded && !t.output_padding) s = fit_ends(k, n, &from, err);
+    if (!s && t.bare) add_rest(k, n, from);
+    return s;
 }
 
-/* ---- adaptive pools, upsampling ---- */
-
-/* Averages of the windows of `to` out of `from`, as a matrix [from, to]. */
-static float *averages(nn_keras *k, int64_t from, int64_t to) {
-    float *m = floats(k, from * to);
-    for (int64_t i = 0; i < to; i++) {
-        int64_t begin = i * from / to, end = ((i + 1) * from + to - 1) / to;
-        for (int64_t j = begin; j < end; j++) m[j * to + i] = 1 / (float)(end - begin);
-    }
-    return m;
-}
-
-/* A fixed matrix along axis `axis` of a tensor of `rank` axes. */
-static int along(nn_keras *k, const nn_node *n, int axis, int rank, const float *matrix, int64_t in,
-                 int64_t out, int x) {
-    int perm[NN_MAX_RANK];
-    for (int i = 0; i < rank; i++) perm[i] = i;
-    perm[axis] = rank - 1;
-    perm[rank - 1] = axis;
-    if (axis != rank - 1) x = nn_ko_permute(k, n, perm, rank, x);
-    x = nn_ko_product(k, n, matrix, in, out, x);
-    return axis != rank - 1 ? nn_ko_permute(k, n, perm, rank, x) : x;
-}
-
-static nn_status adaptive_js(nn_keras *k, const nn_node *n, nn_err *err) {
-    const nn_shape *in = &nn_ko_input(k, n)->shape;
-    int x = nn_ko_from(k, n);
-    if (n->op == NN_OP_ADAPTIVE_MAX_POOL)
-        return nn_keras_cannot(k, n, "windows of different sizes are no layer of TensorFlow.js",
-                               "ask for sizes that divide those of its input", err);
-    for (int i = 0; i < in->rank - 1; i++) {
-        int64_t to = n->attr.adaptive_pool.size[i];
-        if (in->dim[i] < 0)
-            return nn_keras_cannot(k, n, "its input has an unknown size", NULL, err);
-        if (in->dim[i] == to) continue;
-        x = along(k, n, i, in->rank, averages(k, in->dim[i], to), in->dim[i], to, x);
-    }
-    if (x == nn_ko_from(k, n)) nn_ko_function(k, n, "linear", x);
-    return NN_OK;
-}
-
-nn_status nn_ko_adaptive_pool(nn_keras *k, const nn_node *n, nn_err *err) {
-    const nn_shape *in = &nn_ko_input(k, n)->shape;
-    bool maximum = n->op == NN_OP_ADAPTIVE_MAX_POOL, even = true;
-    int spatial = n->attr.adaptive_pool.spatial;
-    int64_t size[NN_MAX_SPATIAL];
-    for (int i = 0; i < spatial; i++) {
-        even = even && in->dim[i] >= 0 && in->dim[i] % n->attr.adaptive_pool.size[i] == 0;
-        size[i] = even ? in->dim[i] / n->attr.adaptive_pool.size[i] : 0;
-    }
-    if (!even && k->target == NN_KERAS_JS) return adaptive_js(k, n, err);
-    nn_json *c = nn_ka_new();
-    if (even) {
-        nn_ka_sizes(c, "pool_size", size, spatial);
-        const char *name =
-            nn_arena_printf(k->arena, "%sPooling%dD", maximum ? "Max" : "Average", spatial);
-        if (!name) abort();
-        nn_keras_add(k, n, name, c, nn_ko_from(k, n));
-        return NN_OK;
-    }
-    nn_ka_tuple(c, "output_size", n->attr.adaptive_pool.size, spatial);
-    nn_ka_str(c, "mode", maximum ? "max" : "average");
-    nn_keras_add_helper(k, n, "AdaptivePooling", c, nn_ko_from(k, n));
-    return NN_OK;
-}
+/* ---- upsampling ---- */
 
 static int upsample_plane(nn_keras *k, const nn_node *n, int64_t a, int64_t b, int from) {
     int64_t size[2] = {a, b};
@@ -378,7 +376,7 @@ static nn_status upsample_js(nn_keras *k, const nn_node *n, nn_err *err) {
 /* Straight lines between the centres of d pixels, at those of d * factor, as a matrix. */
 static float *lines(nn_keras *k, int64_t d, int64_t factor) {
     int64_t to = d * factor;
-    float *m = floats(k, d * to);
+    float *m = nn_ko_floats(k, d * to);
     for (int64_t i = 0; i < to; i++) {
         double at = ((double)i + 0.5) / (double)factor - 0.5;
         at = at < 0 ? 0 : at > (double)(d - 1) ? (double)(d - 1) : at;
@@ -396,7 +394,7 @@ static nn_status bilinear_js(nn_keras *k, const nn_node *n, nn_err *err) {
     for (int i = 0; i < 2; i++) {
         int64_t d = in->dim[i], f = n->attr.upsample.factor[i];
         if (d < 0) return nn_keras_cannot(k, n, "its input has an unknown size", NULL, err);
-        x = along(k, n, i, in->rank, lines(k, d, f), d, d * f, x);
+        x = nn_ko_along(k, n, i, in->rank, lines(k, d, f), d, d * f, x);
     }
     return NN_OK;
 }
@@ -417,18 +415,21 @@ nn_status nn_ko_upsample(nn_keras *k, const nn_node *n, nn_err *err) {
     return NN_OK;
 }
 
+nn_status nn_ko_turn(nn_keras *k, const nn_node *n, int axis, const nn_shape *shape, int x,
+                     nn_err *err) {
+    int64_t size = shape->dim[axis];
+    if (size < 0) return nn_keras_cannot(k, n, "the axis has an unknown size", NULL, err);
+    float *m = nn_ko_floats(k, size * size);
+    for (int64_t i = 0; i < size; i++) m[i * size + size - 1 - i] = 1;
+    nn_ko_along(k, n, axis, shape->rank, m, size, size, x);
+    return NN_OK;
+}
+
 nn_status nn_ko_reverse(nn_keras *k, const nn_node *n, nn_err *err) {
     int axis = n->attr.reverse.axis;
-    int64_t size = n->shape.dim[axis];
-    if (k->target == NN_KERAS_PYTHON) {
-        nn_json *c = nn_ka_new();
-        nn_ka_int(c, "axis", axis + 1);
-        nn_keras_add_helper(k, n, "Reverse", c, nn_ko_from(k, n));
-        return NN_OK;
-    }
-    if (size < 0) return nn_keras_cannot(k, n, "the axis has an unknown size", NULL, err);
-    float *m = floats(k, size * size);
-    for (int64_t i = 0; i < size; i++) m[i * size + size - 1 - i] = 1;
-    along(k, n, axis, n->shape.rank, m, size, size, nn_ko_from(k, n));
+    if (k->target == NN_KERAS_JS) return nn_ko_turn(k, n, axis, &n->shape, nn_ko_from(k, n), err);
+    nn_json *c = nn_ka_new();
+    nn_ka_int(c, "axis", axis + 1);
+    nn_keras_add_helper(k, n, "Reverse", c, nn_ko_from(k, n));
     return NN_OK;
 }

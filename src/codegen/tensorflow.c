@@ -222,9 +222,12 @@ static void put_head(const nn_tf *e, nn_buf *out) {
 }
 
 static void put_imports(const nn_tf *e, nn_buf *out) {
-    nn_buf_puts(out, "import argparse\nimport glob\nimport gzip\nimport json\nimport os\nimport "
-                     "struct\nimport time\n\nimport numpy as np\nimport tensorflow as tf\n"
-                     "from tensorflow import keras\nfrom tensorflow.keras import ");
+    nn_buf_puts(out, "import argparse\nimport glob\nimport gzip\n");
+    if (nn_tf_finds(&e->k.g->train)) nn_buf_puts(out, "import importlib\n");
+    nn_buf_puts(
+        out,
+        "import json\nimport os\nimport struct\nimport time\n\nimport numpy as np\nimport tensorflow as tf\n"
+        "from tensorflow import keras\nfrom tensorflow.keras import ");
     if (e->constraints) nn_buf_puts(out, "constraints, ");
     if (e->initializers) nn_buf_puts(out, "initializers, ");
     nn_buf_puts(out, e->regularizers ? "layers, regularizers\n" : "layers\n");

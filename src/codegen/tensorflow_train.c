@@ -1,74 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* tensorflow_train.c - the program around the model: reading data, compile() and fit(), testing,
- * weights of Neural, and the command line. What does not depend on the network is text. */
+/* tensorflow_train.c - the program around the model: fit() and testing, checkpoints, weights of
+ * Neural, and the command line; tensorflow_data.c, _compile.c and _callbacks.c write the rest. What
+ * does not depend on the network is text. */
+#include "codegen/keras_ops.h"
 #include "codegen/tensorflow.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* clang-format off */
-static const char readers[] =
-    "def read_idx(path):\n"
-    "    \"\"\"An IDX file of bytes, plain or .gz.\"\"\"\n"
-    "    with (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:\n"
-    "        data = file.read()\n"
-    "    if data[:3] != b'\\x00\\x00\\x08':\n"
-    "        raise ValueError(f'{path}: not an IDX file of bytes')\n"
-    "    rank = data[3]\n"
-    "    shape = struct.unpack_from(f'>{rank}I', data, 4)\n"
-    "    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)\n"
-    "\n"
-    "\n"
-    "def read_arrays(source, names):\n"
-    "    \"\"\"Arrays by name, of an .npz or of a folder of .npy files.\"\"\"\n"
-    "    if os.path.isdir(source):\n"
-    "        return [np.load(os.path.join(source, name + '.npy')) for name in names]\n"
-    "    with np.load(source) as archive:\n"
-    "        return [archive[name] for name in names]\n"
-    "\n"
-    "\n"
-    "def read_csv(path, split):\n"
-    "    \"\"\"Columns of numbers and a target: label, target, class or y, else the last. A fifth is for tests.\"\"\"\n"
-    "    with (gzip.open if path.endswith('.gz') else open)(path, 'rt', encoding='utf-8') as file:\n"
-    "        head, *rows = [line.rstrip('\\n').split('\\t' if '.tsv' in path else ',') for line in file if line.strip()]\n"
-    "    names = [name.strip().strip('\"').lower() for name in head]\n"
-    "    column = next((names.index(n) for n in ('label', 'target', 'class', 'y') if n in names), len(names) - 1)\n"
-    "    x = np.array([[float(v) for i, v in enumerate(row) if i != column] for row in rows], 'float32')\n"
-    "    y = [row[column] for row in rows]\n"
-    "    try:\n"
-    "        y = np.array([float(v) for v in y])\n"
-    "        y = y.astype('int64') if (y == y.round()).all() else y.astype('float32')\n"
-    "    except ValueError:\n"
-    "        y = np.unique(y, return_inverse=True)[1]\n"
-    "    order = np.random.default_rng(0).permutation(len(rows))\n"
-    "    order = order[:len(rows) * 4 // 5] if split == 'train' else order[len(rows) * 4 // 5:]\n"
-    "    return x[order], y[order]\n"
-    "\n\n";
-
-static const char load_head[] =
-    "def load_data(source, split):\n"
-    "    \"\"\"Samples and targets of a split, 'train' or 'test'; replace this to read other data.\n"
-    "\n"
-    "    source: a name (fashion-mnist, mnist, synthetic), a folder of IDX files, a .csv, or an .npz or a\n"
-    "    folder of .npy files with x_train, y_train, x_test and y_test.\n"
-    "    \"\"\"\n";
-
-static const char load_files[] =
-    "    if any(source.endswith(end) for end in ('.csv', '.tsv', '.csv.gz', '.tsv.gz')):\n"
-    "        x, y = read_csv(source, split)\n"
-    "        return prepare([x], [y])\n"
-    "    part = 'train' if split == 'train' else 't10k'\n"
-    "    images = glob.glob(os.path.join(glob.escape(source), f'{part}-images[-.]idx*'))\n"
-    "    labels = glob.glob(os.path.join(glob.escape(source), f'{part}-labels[-.]idx*'))\n"
-    "    if images and labels:\n"
-    "        return prepare([read_idx(images[0])], [read_idx(labels[0])])\n"
-    "    inputs, outputs = ([''] if len(ends) == 1 else [f'_{name}' for name in ends] for ends in (INPUTS, OUTPUTS))\n"
-    "    return prepare(read_arrays(source, [f'x_{split}{end}' for end in inputs]),\n"
-    "                   read_arrays(source, [f'y_{split}{end}' for end in outputs]))\n"
-    "\n\n";
-
 static const char find_layer[] =
     "def find_layer(model, key):\n"
     "    \"\"\"A layer by the name that the network gave it, or the n-th of its class: Keras numbers their names.\"\"\"\n"
@@ -103,7 +43,7 @@ static const char load_weights[] =
 static const char report[] =
     "def report(as_json, kind, **values):\n"
     "    \"\"\"One line about progress: for people, or as a JSON object.\"\"\"\n"
-    "    values = {key: float(value) if isinstance(value, (float, np.floating)) else value for key, value in values.items()}\n"
+    "    values = {key: np.asarray(value).tolist() if hasattr(value, 'dtype') else value for key, value in values.items()}\n"
     "    if as_json:\n"
     "        print(json.dumps({'type': kind, **values}), flush=True)\n"
     "        return\n"
@@ -142,178 +82,6 @@ static const char pick_device[] =
     "\n\n";
 /* clang-format on */
 
-/* ---- what the program says about training ---- */
-
-enum {
-    CLASS_METRICS = NN_METRIC_PRECISION | NN_METRIC_RECALL | NN_METRIC_AUC | NN_METRIC_F1 |
-                    NN_METRIC_MSE | NN_METRIC_MAE | NN_METRIC_RMSE | NN_METRIC_MAPE |
-                    NN_METRIC_COSINE_SIMILARITY
-};
-
-static const nn_train_support supported = {
-    .who = "the TensorFlow backend",
-    .save_instead = "run the program with --save FILE",
-    .losses = (1U << NN_LOSS_CTC) - 1,
-    .optimizers = (1U << NN_OPTIMIZER_COUNT) - 1,
-    .schedules = (1U << NN_SCHEDULE_COUNT) - 1,
-    .metrics = CLASS_METRICS | NN_METRIC_ACCURACY | NN_METRIC_LOSS | NN_METRIC_TOP_K,
-    .precisions = (1U << NN_PRECISION_COUNT) - 1,
-    .ignore_class = true,
-    .early_stopping = true,
-    .mixed_precision = true,
-    .save_path = true,
-};
-
-nn_status nn_tf_check(const nn_graph *g, nn_err *err) {
-    return nn_train_check(&g->train, &supported, err);
-}
-
-/* Keras's metrics of classes want one-hot rows; the loss of such is the same. */
-static nn_loss_kind loss_of(const nn_train_spec *t) {
-    bool rows = t->loss == NN_LOSS_SPARSE && t->ignore_class < 0 && (t->metrics & CLASS_METRICS);
-    return rows ? NN_LOSS_CATEGORICAL : t->loss;
-}
-
-static const char *const loss_classes[NN_LOSS_COUNT] = {
-    [NN_LOSS_MSE] = "MeanSquaredError",
-    [NN_LOSS_CATEGORICAL] = "CategoricalCrossentropy",
-    [NN_LOSS_SPARSE] = "SparseCategoricalCrossentropy",
-    [NN_LOSS_BINARY] = "BinaryCrossentropy",
-    [NN_LOSS_MAE] = "MeanAbsoluteError",
-    [NN_LOSS_MAPE] = "MeanAbsolutePercentageError",
-    [NN_LOSS_MSLE] = "MeanSquaredLogarithmicError",
-    [NN_LOSS_HUBER] = "Huber",
-    [NN_LOSS_LOG_COSH] = "LogCosh",
-    [NN_LOSS_HINGE] = "Hinge",
-    [NN_LOSS_SQUARED_HINGE] = "SquaredHinge",
-    [NN_LOSS_CATEGORICAL_HINGE] = "CategoricalHinge",
-    [NN_LOSS_KLD] = "KLDivergence",
-    [NN_LOSS_POISSON] = "Poisson",
-    [NN_LOSS_COSINE] = "CosineSimilarity",
-};
-
-static void put_loss(const nn_train_spec *t, nn_buf *out) {
-    nn_loss_kind kind = loss_of(t);
-    NN_BUF arguments = {0};
-    if (t->from_logits) nn_buf_puts(&arguments, "from_logits=True");
-    if (t->label_smoothing != 0) {
-        nn_buf_printf(&arguments, "%slabel_smoothing=", arguments.n ? ", " : "");
-        nn_py_float(&arguments, t->label_smoothing);
-    }
-    if (kind == NN_LOSS_SPARSE && t->ignore_class >= 0)
-        nn_buf_printf(&arguments, "%signore_class=%" PRId64, arguments.n ? ", " : "",
-                      t->ignore_class);
-    if (kind == NN_LOSS_HUBER && t->delta != 1) {
-        nn_buf_puts(&arguments, "delta=");
-        nn_py_float(&arguments, t->delta);
-    }
-    bool word = arguments.n == 0 && kind != NN_LOSS_HUBER && kind != NN_LOSS_LOG_COSH;
-    if (word)
-        nn_buf_printf(out, "'%s'", nn_loss_name(kind));
-    else
-        nn_buf_printf(out, "keras.losses.%s(%s)", loss_classes[kind], nn_buf_str(&arguments));
-}
-
-static void put_metrics(const nn_train_spec *t, nn_buf *out) {
-    static const struct {
-        unsigned bit;
-        const char *text;
-    } rows[] = {
-        {NN_METRIC_ACCURACY,          "'accuracy'"                                              },
-        {NN_METRIC_PRECISION,         "keras.metrics.Precision(name='precision')"               },
-        {NN_METRIC_RECALL,            "keras.metrics.Recall(name='recall')"                     },
-        {NN_METRIC_AUC,               "keras.metrics.AUC(name='auc')"                           },
-        {NN_METRIC_F1,                "keras.metrics.F1Score(average='macro', name='f1')"       },
-        {NN_METRIC_MSE,               "keras.metrics.MeanSquaredError(name='mse')"              },
-        {NN_METRIC_MAE,               "keras.metrics.MeanAbsoluteError(name='mae')"             },
-        {NN_METRIC_RMSE,              "keras.metrics.RootMeanSquaredError(name='rmse')"         },
-        {NN_METRIC_MAPE,              "keras.metrics.MeanAbsolutePercentageError(name='mape')"  },
-        {NN_METRIC_COSINE_SIMILARITY, "keras.metrics.CosineSimilarity(name='cosine_similarity')"},
-    };
-    int n = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (t->metrics & rows[i].bit)
-            nn_buf_printf(out, "%s%s", n++ ? ",\n                           " : "", rows[i].text);
-    if (t->metrics & NN_METRIC_TOP_K)
-        nn_buf_printf(out,
-                      "%skeras.metrics.%sTopKCategoricalAccuracy(k=%" PRId64
-                      ", name='top_k_categorical_accuracy')",
-                      n ? ",\n                           " : "",
-                      loss_of(t) == NN_LOSS_SPARSE ? "Sparse" : "", t->top_k);
-}
-
-/* ---- optimiser ---- */
-
-/* ", name=value" of the fields that are not what they are anyway. */
-static void put_fields(const nn_fields *f, const void *owner, const void *usual, const char *skip,
-                       nn_buf *out) {
-    for (int i = 0; i < f->n; i++) {
-        const nn_train_field *x = &f->field[i];
-        if (!(f->own >> i & 1) || strcmp(x->name, skip) == 0) continue;
-        double v = nn_field_get(x, owner);
-        if (!x->required && v == nn_field_get(x, usual)) continue;
-        nn_buf_printf(out, "%s%s=", out->n ? ", " : "", x->name);
-        if (x->type == NN_TRAIN_FLAG)
-            nn_buf_puts(out, v != 0 ? "True" : "False");
-        else if (x->type == NN_TRAIN_WHOLE)
-            nn_buf_printf(out, "%.0f", v);
-        else
-            nn_py_float(out, v);
-    }
-}
-
-static void put_piecewise(const nn_schedule *s, nn_buf *out) {
-    nn_buf_puts(out, "boundaries=[");
-    for (int i = 0; i < s->n_values - 1; i++)
-        nn_buf_printf(out, "%s%" PRId64, i ? ", " : "", s->boundaries[i]);
-    nn_buf_puts(out, "], values=[");
-    for (int i = 0; i < s->n_values; i++) {
-        if (i) nn_buf_puts(out, ", ");
-        nn_py_float(out, s->values[i]);
-    }
-    nn_buf_putc(out, ']');
-}
-
-static void put_schedule(const nn_schedule *s, nn_buf *out) {
-    NN_BUF arguments = {0};
-    nn_schedule usual = nn_schedule_default(s->kind);
-    nn_fields f = nn_schedule_fields(s->kind);
-    if (s->kind == NN_SCHEDULE_PIECEWISE)
-        put_piecewise(s, &arguments);
-    else
-        put_fields(&f, s, &usual, "", &arguments);
-    nn_buf_printf(out, "    learning_rate = keras.optimizers.schedules.%s(%s)\n",
-                  nn_schedule_name(s->kind), nn_buf_str(&arguments));
-}
-
-static void put_compile(const nn_graph *g, nn_buf *out) {
-    const nn_optimizer *o = &g->train.optimizer;
-    nn_optimizer usual = nn_optimizer_default(o->kind);
-    nn_fields f = nn_optimizer_fields(o->kind);
-    bool scheduled = o->schedule.kind != NN_SCHEDULE_NONE && o->schedule.kind != NN_SCHEDULE_STEP;
-    NN_BUF arguments = {0};
-    nn_buf_puts(&arguments, "learning_rate=learning_rate");
-    put_fields(&f, o, &usual, "learning_rate", &arguments);
-    nn_buf_puts(out, "\n\ndef compile_model(model, learning_rate):\n"
-                     "    \"\"\"Loss, optimizer and metrics.\"\"\"\n");
-    if (scheduled) {
-        nn_buf_puts(out, "    if learning_rate is None:\n    ");
-        put_schedule(&o->schedule, out);
-    }
-    nn_buf_printf(out, "    optimizer = keras.optimizers.%s(%s)\n    model.compile(loss=",
-                  nn_optimizer_names()[o->kind], nn_buf_str(&arguments));
-    put_loss(&g->train, out);
-    nn_buf_puts(out, ", optimizer=optimizer");
-    NN_BUF metrics = {0};
-    put_metrics(&g->train, &metrics);
-    if (metrics.n && g->n_outputs == 1)
-        nn_buf_printf(out, ",\n                  metrics=[%s]", nn_buf_str(&metrics));
-    else if (metrics.n)
-        nn_buf_printf(out, ",\n                  metrics=[[%s] for _ in OUTPUTS]",
-                      nn_buf_str(&metrics));
-    nn_buf_puts(out, ")\n");
-}
-
 /* ---- weights of Neural ---- */
 
 static int place_of(const nn_keras *k, int i) {
@@ -347,106 +115,139 @@ static void put_weight_map(const nn_keras *k, nn_buf *out) {
     nn_buf_puts(out, load_weights);
 }
 
-/* ---- data ---- */
-
-static void put_ends(const nn_graph *g, const char *name, const int *nodes, int n, nn_buf *out) {
-    nn_buf_printf(out, "%s = {", name);
-    for (int i = 0; i < n; i++) {
-        if (i) nn_buf_puts(out, ", ");
-        nn_py_string(out, g->nodes[nodes[i]].name);
-        nn_buf_puts(out, ": ");
-        nn_py_shape(out, &g->nodes[nodes[i]].shape);
-    }
-    nn_buf_puts(out, "}\n");
-}
-
-/* How many whole numbers an input takes; 0: any numbers. */
-static int64_t tokens_of(const nn_graph *g, int input) {
-    for (int i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].op == NN_OP_EMBEDDING && g->nodes[i].inputs[0] == input)
-            return g->nodes[i].attr.embedding.input_dim;
-    return 0;
-}
-
-static void put_prepare(const nn_graph *g, nn_buf *out) {
-    nn_loss_kind loss = loss_of(&g->train);
-    nn_buf_puts(out,
-                "def fit_shape(x, shape):\n"
-                "    \"\"\"x in the shape of the network, where that is known.\"\"\"\n"
-                "    if None not in shape:\n"
-                "        return x.reshape(len(x), *shape)\n"
-                "    return x[..., None] if x.ndim == len(shape) else x\n\n\n"
-                "def prepare(samples, targets):\n"
-                "    \"\"\"Samples and targets as the network and its loss take them: bytes become "
-                "numbers from 0 to 1.\"\"\"\n"
-                "    xs = [fit_shape(x / np.float32(255) if x.dtype == np.uint8 else "
-                "x.astype('float32'), shape)\n"
-                "          for x, shape in zip(samples, INPUTS.values())]\n"
-                "    ys = [to_target(y, shape) for y, shape in zip(targets, OUTPUTS.values())]\n"
-                "    return xs[0] if len(xs) == 1 else xs, ys[0] if len(ys) == 1 else ys\n\n\n"
-                "def to_target(y, shape):\n");
-    if (loss == NN_LOSS_SPARSE)
-        nn_buf_puts(
-            out,
-            "    \"\"\"The number of the class.\"\"\"\n"
-            "    if y.ndim == len(shape) + 1 and y.shape[-1] == shape[-1] and y.shape[-1] > 1:  "
-            "# one-hot rows\n"
-            "        y = y.argmax(axis=-1)\n"
-            "    return y.reshape(len(y), *shape[:-1]).astype('int64')\n\n\n");
-    else
-        nn_buf_puts(
-            out,
-            "    \"\"\"Numbers in the shape of the output; classes become one-hot rows.\"\"\"\n"
-            "    if shape[-1:] != (1,) and y.ndim == len(shape) and "
-            "np.issubdtype(y.dtype, np.integer):\n"
-            "        y = np.eye(shape[-1])[y]\n"
-            "    return fit_shape(y.astype('float32'), shape)\n\n\n");
-}
-
-static void put_synthetic(const nn_graph *g, nn_buf *out) {
-    bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
-    nn_buf_puts(
-        out, "def make_data(split, rows=1000):\n"
-             "    \"\"\"Samples that scatter around one point for each class: to try the "
-             "program.\"\"\"\n"
-             "    fixed, generator = np.random.default_rng(1), np.random.default_rng(2 if split == "
-             "'train' else 3)\n");
-    nn_buf_printf(out, "    classes = %s\n",
-                  classes ? "max(shape[-1] for shape in OUTPUTS.values())" : "2");
-    nn_buf_puts(out, "    label = np.arange(rows) % classes\n    samples = []\n");
-    bool any = false;
-    for (int i = 0; i < g->n_inputs; i++) any = any || tokens_of(g, g->inputs[i]);
-    if (any) {
-        nn_buf_puts(out, "    tokens = [");
-        for (int i = 0; i < g->n_inputs; i++)
-            nn_buf_printf(out, "%s%" PRId64, i ? ", " : "", tokens_of(g, g->inputs[i]));
-        nn_buf_puts(out, "]  # whole numbers below that; 0: any numbers\n"
-                         "    for shape, most in zip(INPUTS.values(), tokens):\n");
-    } else {
-        nn_buf_puts(out, "    for shape in INPUTS.values():\n");
-    }
-    nn_buf_puts(out, "        shape = [size or 8 for size in shape]\n");
-    if (any)
-        nn_buf_puts(out, "        if most:\n"
-                         "            samples.append(generator.integers(0, most, (rows, *shape)))\n"
-                         "            continue\n");
-    nn_buf_puts(
-        out, "        noise = generator.normal(size=(rows, *shape))\n"
-             "        samples.append(fixed.normal(size=(classes, *shape))[label] + 0.5 * noise)\n");
-    if (classes)
-        nn_buf_puts(out,
-                    "    targets = [np.broadcast_to(label.reshape(-1, *[1] * (len(shape) - 1)),\n"
-                    "                               (rows, *[size or 8 for size in shape[:-1]]))\n"
-                    "               for shape in OUTPUTS.values()]\n"
-                    "    return prepare(samples, targets)\n\n\n");
-    else
-        nn_buf_puts(out, "    targets = [fixed.uniform(size=(classes, *[size or 8 for size in "
-                         "shape])).round()[label]\n"
-                         "               for shape in OUTPUTS.values()]\n"
-                         "    return prepare(samples, targets)\n\n\n");
-}
-
 /* ---- training ---- */
+
+/* clang-format off */
+static const char checkpoint_head[] =
+    "class Checkpoint(keras.callbacks.Callback):\n"
+    "    \"\"\"All that is needed to go on as if nothing had happened, after every epoch; never half a file. It comes last.\"\"\"\n"
+    "\n"
+    "    counts = ('wait', 'best', 'best_epoch', 'cooldown_counter')\n"
+    "\n"
+    "    def __init__(self, path, others, seed):\n"
+    "        super().__init__()\n"
+    "        self.path, self.others, self.seed, self.found = path, others, seed, []\n";
+/* clang-format on */
+
+/* clang-format off */
+static const char redraws[] =
+    "\n"
+    "    def on_epoch_begin(self, epoch, logs=None):\n"
+    "        if int(keras.__version__.split('.')[0]) < 3:  # it draws random numbers by counters inside of the compiled step\n"
+    "            tf.random.set_seed(self.seed + epoch)\n"
+    "            self.model.make_train_function(force=True)\n";
+/* clang-format on */
+
+/* clang-format off */
+static const char checkpoint_rest[] =
+    "\n"
+    "    def on_train_begin(self, logs=None):\n"
+    "        for other, found in zip(self.others, self.found):\n"
+    "            if getattr(other, 'monitor_op', self) is None:\n"
+    "                other._set_monitor_op()  # Keras 3 would forget the best value there, after the first epoch\n"
+    "            for key, value in found.items():\n"
+    "                setattr(other, key, value)\n"
+    "\n"
+    "    def variables(self, model):\n"
+    "        \"\"\"Weights, the optimizer's numbers and, in Keras 3, the counters that random numbers are drawn by.\"\"\"\n"
+    "        return {'weight': model.weights, 'optimizer': model.optimizer.variables,\n"
+    "                'seed': [v for v in model.variables if 'seed_generator' in v.name]}\n"
+    "\n"
+    "    def on_epoch_end(self, epoch, logs=None):\n"
+    "        arrays = {f'{kind}_{i}': np.array(v) for kind, held in self.variables(self.model).items()\n"
+    "                  for i, v in enumerate(held)}\n"
+    "        found = []\n"
+    "        for place, other in enumerate(self.others):\n"
+    "            values = {key: getattr(other, key, None) for key in self.counts}\n"
+    "            found.append({key: v if isinstance(v, int) else float(v) for key, v in values.items() if v is not None})\n"
+    "            for i, v in enumerate(getattr(other, 'best_weights', None) or []):\n"
+    "                arrays[f'best_{place}_{i}'] = v\n"
+    "        rest = json.dumps({'epoch': epoch + 1, 'over': bool(self.model.stop_training), 'found': found})\n"
+    "        with open(self.path + '.part', 'wb') as file:\n"
+    "            np.savez(file, rest=np.array(rest), **arrays)\n"
+    "        os.replace(self.path + '.part', self.path)\n"
+    "\n"
+    "    def restore(self, model, epochs):\n"
+    "        \"\"\"The epoch to go on with; `epochs` where training was over.\"\"\"\n"
+    "        model.optimizer.build(model.trainable_variables)\n"
+    "        with np.load(self.path) as saved:\n"
+    "            rest = json.loads(str(saved['rest']))\n"
+    "            for kind, held in self.variables(model).items():\n"
+    "                if sum(name.startswith(kind + '_') for name in saved.files) != len(held):\n"
+    "                    raise SystemExit(f'{self.path}: is of another network')\n"
+    "                for i, v in enumerate(held):\n"
+    "                    v.assign(saved[f'{kind}_{i}'])\n"
+    "            self.found = rest['found']\n"
+    "            for place, found in enumerate(self.found):\n"
+    "                best = [saved[f'best_{place}_{i}'] for i in range(len(model.get_weights())) if f'best_{place}_{i}' in saved.files]\n"
+    "                if best:\n"
+    "                    found['best_weights'] = best\n"
+    "                    if rest['over']:\n"
+    "                        model.set_weights(best)\n"
+    "        return epochs if rest['over'] else rest['epoch']\n"
+    "\n"
+    "\n"
+    "def rows_of(data, rows):\n"
+    "    return [x[rows] for x in data] if isinstance(data, list) else data[rows]\n"
+    "\n"
+    "\n"
+    "def batches(x, y, args, first, steps):\n"
+    "    \"\"\"What fit() goes through from epoch `first` on. The order of an epoch depends on the seed and its number alone.\"\"\"\n"
+    "    count = len(x[0] if isinstance(x, list) else x)\n"
+    "    for epoch in range(first, args.epochs):\n"
+    "        order = ";
+/* clang-format on */
+
+/* clang-format off */
+static const char train_head[] =
+    "\n"
+    "        for step in range(steps):\n"
+    "            rows = order[step * args.batch_size:(step + 1) * args.batch_size]\n"
+    "            yield tuple(tuple(part) if isinstance(part, list) else part for part in (rows_of(x, rows), rows_of(y, rows)))\n"
+    "\n"
+    "\n"
+    "def train(model, args):\n"
+    "    x, y = load_data(args.data, 'train')\n"
+    "    count = len(x[0] if isinstance(x, list) else x)\n"
+    "    held_back = int(count * args.validation_split)\n"
+    "    validation = None\n"
+    "    if held_back:\n"
+    "        order = np.random.default_rng(args.seed).permutation(count)\n"
+    "        validation = (rows_of(x, order[count - held_back:]), rows_of(y, order[count - held_back:]))\n"
+    "        x, y = rows_of(x, order[:count - held_back]), rows_of(y, order[:count - held_back])\n"
+    "    steps, first = ";
+/* clang-format on */
+
+/* clang-format off */
+static const char train_middle[] =
+    ", 0\n"
+    "    callbacks = [Progress(args.json, args.epochs)]\n"
+    "    if args.best:\n"
+    "        callbacks.append(keras.callbacks.ModelCheckpoint(\n"
+    "            filepath=args.best, monitor='val_loss' if validation else 'loss', save_best_only=True))\n"
+    "";
+/* clang-format on */
+
+/* clang-format off */
+static const char train_end[] =
+    "    if args.checkpoint:\n"
+    "        callbacks.append(Checkpoint(args.checkpoint, callbacks[1:], args.seed))\n"
+    "        if args.resume and os.path.exists(args.checkpoint):\n"
+    "            first = callbacks[-1].restore(model, args.epochs)\n"
+    "    if args.log:\n"
+    "        callbacks.insert(0, keras.callbacks.CSVLogger(filename=args.log, append=first > 0))\n"
+    "    if first < args.epochs:\n"
+    "        model.fit(batches(x, y, args, first, steps), epochs=args.epochs, initial_epoch=first, steps_per_epoch=steps,\n"
+    "                  validation_data=validation, validation_batch_size=args.batch_size, callbacks=callbacks, verbose=0)\n";
+/* clang-format on */
+
+/* Keras finds out by itself for some metrics, and not for the same in every version. */
+static bool falls(const char *monitor) {
+    const unsigned falling = NN_METRIC_LOSS | NN_METRIC_MSE | NN_METRIC_MAE | NN_METRIC_RMSE |
+                             NN_METRIC_MAPE | NN_METRIC_PERPLEXITY;
+    int k = nn_train_metric_find(strncmp(monitor, "val_", 4) == 0 ? monitor + 4 : monitor);
+    return k >= 0 && falling >> k & 1;
+}
 
 static void put_early_stopping(const nn_early_stopping *s, nn_buf *out) {
     if (!s->on) return;
@@ -455,9 +256,10 @@ static void put_early_stopping(const nn_early_stopping *s, nn_buf *out) {
     nn_buf_puts(out, ", min_delta=");
     nn_py_float(out, s->min_delta);
     nn_buf_printf(out,
-                  ", patience=%" PRId64 ",\n"
+                  ", mode='%s', patience=%" PRId64 ",\n"
                   "                                                   restore_best_weights=%s))\n",
-                  s->patience, s->restore_best ? "True" : "False");
+                  falls(s->monitor) ? "min" : "max", s->patience,
+                  s->restore_best ? "True" : "False");
 }
 
 static void put_step_decay(const nn_schedule *s, nn_buf *out) {
@@ -468,37 +270,38 @@ static void put_step_decay(const nn_schedule *s, nn_buf *out) {
     nn_buf_printf(out, " ** (epoch // %" PRId64 ")))\n", s->epochs_drop);
 }
 
+/* Whether it draws random numbers while training. */
+static bool draws(const nn_graph *g) {
+    for (int i = 0; i < g->n_nodes; i++) {
+        const nn_node *n = &g->nodes[i];
+        if (n->op == NN_OP_DROPOUT || n->op == NN_OP_NOISE) return true;
+        if (n->op == NN_OP_ATTENTION && n->attr.attention.dropout != 0) return true;
+        if (n->op != NN_OP_RNN && n->op != NN_OP_CONV_LSTM) continue;
+        nn_ko_cell v = nn_ko_cell_of(n);
+        if (v.dropout != 0 || v.recurrent_dropout != 0) return true;
+    }
+    return false;
+}
+
 static void put_train(const nn_graph *g, nn_buf *out) {
     const nn_train_spec *t = &g->train;
-    nn_buf_puts(
-        out,
-        "def rows_of(data, rows):\n"
-        "    return [x[rows] for x in data] if isinstance(data, list) else data[rows]\n\n\n"
-        "def train(model, args):\n"
-        "    x, y = load_data(args.data, 'train')\n"
-        "    count = len(x[0] if isinstance(x, list) else x)\n"
-        "    held_back = int(count * args.validation_split)\n"
-        "    validation = None\n"
-        "    if held_back:\n"
-        "        order = np.random.default_rng(args.seed).permutation(count)\n"
-        "        validation = (rows_of(x, order[count - held_back:]), rows_of(y, order[count - "
-        "held_back:]))\n"
-        "        x, y = rows_of(x, order[:count - held_back]), rows_of(y, order[:count - held_back])\n"
-        "    callbacks = [Progress(args.json, args.epochs)]\n"
-        "    if args.log:\n"
-        "        callbacks.append(keras.callbacks.CSVLogger(filename=args.log))\n"
-        "    if args.checkpoint:\n"
-        "        callbacks.append(keras.callbacks.ModelCheckpoint(\n"
-        "            filepath=args.checkpoint, monitor='val_loss' if validation else 'loss', "
-        "save_best_only=True))\n");
+    nn_buf_puts(out, checkpoint_head);
+    if (draws(g)) nn_buf_puts(out, redraws);
+    nn_buf_puts(out, checkpoint_rest);
+    nn_buf_puts(out, t->shuffle ? "np.random.default_rng([args.seed, epoch]).permutation(count)"
+                                : "np.arange(count)");
+    nn_buf_puts(out, train_head);
+    if (t->steps_per_epoch > 0)
+        nn_buf_printf(
+            out, "min(-(-len(x[0] if isinstance(x, list) else x) // args.batch_size), %" PRId64 ")",
+            t->steps_per_epoch);
+    else
+        nn_buf_puts(out, "-(-len(x[0] if isinstance(x, list) else x) // args.batch_size)");
+    nn_buf_puts(out, train_middle);
     put_early_stopping(&t->early_stopping, out);
     put_step_decay(&t->optimizer.schedule, out);
-    nn_buf_puts(out, "    model.fit(x, y, batch_size=args.batch_size, epochs=args.epochs, "
-                     "validation_data=validation,\n              ");
-    if (t->steps_per_epoch > 0)
-        nn_buf_printf(out, "steps_per_epoch=%" PRId64 ", ", t->steps_per_epoch);
-    nn_buf_printf(out, "shuffle=%s, callbacks=callbacks, verbose=0)\n",
-                  t->shuffle ? "True" : "False");
+    nn_tf_callbacks(t, out);
+    nn_buf_puts(out, train_end);
 }
 
 /* ---- the command line ---- */
@@ -542,7 +345,11 @@ static void put_arguments(const nn_tf *e, nn_buf *out) {
     nn_py_argument_text(out, "weights", "",
                         "start from this .safetensors file of Neural, or file of Keras");
     nn_py_argument_text(out, "save", "", "write the trained model to this .keras or .h5 file");
-    nn_py_argument_text(out, "checkpoint", "", "keep the best epoch so far in this .keras file");
+    nn_py_argument_text(out, "best", "", "keep the best epoch so far in this .keras file");
+    nn_py_argument_text(out, "checkpoint", "", "write all of the training here after every epoch");
+    nn_buf_puts(
+        out,
+        "    parser.add_argument('--resume', action='store_true', help='go on from --checkpoint, if it is there')\n");
     nn_py_argument_text(out, "log", "", "write what each epoch gives to this .csv file");
     nn_buf_puts(
         out, "    parser.add_argument('--json', action='store_true', help='report as JSON lines')\n"
@@ -558,15 +365,16 @@ static void put_main(const nn_train_spec *t, nn_buf *out) {
     const char *policy = policy_of(t);
     nn_buf_puts(out, "def main():\n"
                      "    args = parse_arguments()\n"
+                     "    if args.resume and not args.checkpoint:\n"
+                     "        raise SystemExit('--resume goes on from --checkpoint FILE')\n"
                      "    pick_device(args.device)\n"
                      "    keras.utils.set_random_seed(args.seed)\n");
     if (policy && strncmp(policy, "mixed", 5) == 0)
         nn_buf_printf(out, "    set_global_policy('%s')\n", policy);
     else if (policy)
         nn_buf_printf(out, "    keras.mixed_precision.set_global_policy('%s')\n", policy);
+    nn_tf_strategy(t, out);
     nn_buf_puts(out,
-                "    model = build_model()\n"
-                "    compile_model(model, args.lr)\n"
                 "    if args.weights and args.weights.endswith('.safetensors'):\n"
                 "        load_neural_weights(model, args.weights)\n"
                 "    elif args.weights:\n"
@@ -590,19 +398,11 @@ static void put_main(const nn_train_spec *t, nn_buf *out) {
 void nn_tf_program(nn_tf *e, nn_buf *out) {
     const nn_graph *g = e->k.g;
     put_weight_map(&e->k, out);
-    put_ends(g, "INPUTS", g->inputs, g->n_inputs, out);
-    put_ends(g, "OUTPUTS", g->outputs, g->n_outputs, out);
-    nn_buf_puts(out, "\n\n");
-    nn_buf_puts(out, readers);
-    put_prepare(g, out);
-    put_synthetic(g, out);
-    nn_buf_puts(out, load_head);
-    nn_buf_puts(out, nn_py_find_data);
-    nn_buf_puts(out, load_files);
+    nn_tf_data(g, out);
     nn_buf_puts(out, report);
     nn_buf_puts(out, pick_device);
     put_train(g, out);
-    put_compile(g, out);
+    nn_tf_compile(g, out);
     put_arguments(e, out);
     put_main(&g->train, out);
 }

@@ -11,9 +11,10 @@ import subprocess
 
 import conftest
 import numpy as np
+import onnx
 import pytest
 from conftest import PYTHON, ROOT, toy_images
-from keras_nets import NETS
+from keras_nets import NETS, NO_PROGRAM
 
 HERE = pathlib.Path(__file__).resolve().parent
 NODE = ROOT / 'tests' / 'node'
@@ -26,7 +27,10 @@ IN_PARTS = {'act_layers', 'conv1_pads', 'conv3_pads', 'conv1_groups', 'conv2_gro
             'pad1', 'pad3', 'up1', 'up3', 'norm1', 'norm2', 'norm3', 'spatial_dropout2', 'spatial_dropout3', 'causal', 'depthwise1',
             'depthwise2', 'separable1', 'pad3_uneven', 'norm_plain', 'instance', 'activity', 'position', 'position_learned',
             'attention_scaled', 'heads', 'heads_grid', 'encoder', 'squeeze', 'relu_bounds', 'two_Subtract', 'cross_attention', 'bilinear', 'adaptive_avg',
-            'conv_lstm1', 'transpose1_dilated', 'transpose2_dilated'}
+            'conv_lstm1', 'transpose1_dilated', 'transpose2_dilated', 'adaptive_max1', 'adaptive_max2', 'adaptive_max3', 'gru_reset',
+            'rnn_hard', 'mask_mean', 'conv_lstm3', 'attention', 'heads_masked', 'both_back', 'gru_masked', 'gru_both', 'gru_back',
+            'gru_distributed', 'gru_one', 'rnn_functions', 'mask_parts', 'mask_conv', 'mask_turned', 'mask_causal', 'mask_additive',
+            'conv_lstm_hard', 'conv_lstm3_same', 'transpose3_short', 'pool3_short', 'transpose_longer', 'two_dot_long', 'twin'}
 
 
 class Node:
@@ -110,6 +114,25 @@ def test_description_runs_in_tfjs(neural, forward, node, name):
 def test_example_runs_in_tfjs(neural, forward, node, path):
     shutil.copy(path, neural.folder)
     same_numbers(neural, forward, node, path.stem, 'native')
+
+
+POOLS = [('MaxPool', {'kernel_shape': [3, 2], 'strides': [2, 1], 'pads': [1, 1, 1, 0]}),
+         ('MaxPool', {'kernel_shape': [2, 3], 'dilations': [3, 2], 'pads': [0, 2, 1, 2]}),
+         ('AveragePool', {'kernel_shape': [3, 3], 'strides': [2, 2], 'pads': [1, 0, 2, 1]})]
+
+
+@pytest.mark.parametrize('kind,attributes', POOLS, ids=['pads', 'dilated', 'mean'])
+def test_imported_pool_runs_in_tfjs(neural, node, monkeypatch, kind, attributes):
+    """Pools that only a file of ONNX brings: ONNX Runtime, TensorFlow.js and the reference engine agree."""
+    ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ['n', 3, h, w] if n == 'x' else None)
+            for n, h, w in (('x', 7, 8), ('y', 0, 0))]
+    graph = onnx.helper.make_graph([onnx.helper.make_node(kind, ['x'], ['y'], **attributes)], 'pool', ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)])
+    onnx.save(onnx.shape_inference.infer_shapes(model), str(neural.folder / 'pool.onnx'))
+    neural.run('import', 'pool.onnx', '-o', 'pool.safetensors')
+    monkeypatch.setenv('NODE_PATH', str(NODE / 'node_modules'))
+    done = neural.run('verify', 'pool.safetensors', '--backends', 'reference,onnx,tfjs', '--json', '--dry-run')
+    assert [(b['name'], b['status']) for b in json.loads(done.stdout)['backends']][-1] == ('tfjs', 'agrees'), done.stdout
 
 
 # ---- the program ----
@@ -227,7 +250,11 @@ def prove_program(neural, forward, name, in_parts=False, refused=None):
 def test_program_builds_the_description(neural, forward, name):
     text, refused = NETS[name]
     (neural.folder / f'{name}.neural').write_text(text)
-    prove_program(neural, forward, name, name in IN_PARTS, refused)
+    if name in NO_PROGRAM:
+        done = neural.run('compile', f'{name}.neural', '--backend', 'tensorflow', '-o', '-', ok=False)
+        assert done.returncode and NO_PROGRAM[name] in done.stderr
+    else:
+        prove_program(neural, forward, name, name in IN_PARTS, refused)
 
 
 @pytest.mark.parametrize('path', EXAMPLES, ids=lambda p: p.stem)
@@ -331,7 +358,7 @@ def random_network(seed):
             ' loss: categorical_crossentropy optimizer: Adam }')
 
 
-@pytest.mark.parametrize('seed', range(50))
+@pytest.mark.parametrize('seed', range(int(os.environ.get('KERAS_NETWORKS', 50))))
 def test_random_network(neural, forward, node, seed):
     name = f'r{seed}'
     (neural.folder / f'{name}.neural').write_text(random_network(seed))
@@ -400,15 +427,16 @@ def test_schedule(neural, text, expected):
 def test_fit(neural):
     rest = ('loss: sparse_categorical_crossentropy metrics: [accuracy] '
             'train { epochs: 2 batch_size: 16 validation_split: 0.25 seed: 5 }')
-    _, events, out = trained(neural, rest, '--json', '--log', 'log.csv', '--checkpoint', 'best.keras', '--save', 'end.keras')
+    _, events, out = trained(neural, rest, '--json', '--log', 'log.csv', '--best', 'best.keras', '--save', 'end.keras')
     fit, = arguments_of(events, 'model.fit')
-    assert fit['x'] == {'array': [750, 8, 8, 1], 'dtype': 'float32'} and fit['y'] == {'array': [750], 'dtype': 'int64'}
+    assert fit['x'] == {'array': [16, 8, 8, 1], 'dtype': 'float32'} and fit['y'] == {'array': [16], 'dtype': 'int64'}
+    assert (fit['rows'], fit['steps_per_epoch'], fit['validation_batch_size']) == (750, 47, 16)
     assert [v['array'] for v in fit['validation_data']] == [[250, 8, 8, 1], [250]]
-    assert (fit['epochs'], fit['batch_size'], fit['shuffle']) == (2, 16, True)
+    assert (fit['epochs'], fit['initial_epoch']) == (2, 0)
     assert arguments_of(events, 'utils.set_random_seed') == [{'seed': 5}]
     assert arguments_of(events, 'callbacks.ModelCheckpoint') == [
         {'filepath': 'best.keras', 'monitor': 'val_loss', 'save_best_only': True}]
-    assert arguments_of(events, 'callbacks.CSVLogger') == [{'filename': 'log.csv'}]
+    assert arguments_of(events, 'callbacks.CSVLogger') == [{'filename': 'log.csv', 'append': False}]
     assert arguments_of(events, 'model.save') == [{'filepath': 'end.keras'}]
     lines = [json.loads(line) for line in out.splitlines()]
     assert [x['type'] for x in lines] == ['epoch', 'epoch', 'result']
@@ -425,8 +453,8 @@ def test_data_of_a_path(neural):
     toy_images(neural.folder / 'toy.npz')
     recorded, _ = record(neural.folder, 'net')
     fit, = arguments_of(recorded['events'], 'model.fit')
-    assert fit['x'] == {'array': [400, 28, 28, 1], 'dtype': 'float32'}
-    assert fit['y']['array'] == [400, 10]  # one-hot rows
+    assert fit['x'] == {'array': [32, 28, 28, 1], 'dtype': 'float32'} and fit['rows'] == 400
+    assert fit['y']['array'] == [32, 10]  # one-hot rows
 
 
 def test_csv(neural):
@@ -437,7 +465,7 @@ def test_csv(neural):
     (neural.folder / 'rows.csv').write_text('u,v,label,w\n' + '\n'.join(rows) + '\n')
     recorded, _ = record(neural.folder, 'net', '--data', 'rows.csv', '--epochs', 1)
     fit, = arguments_of(recorded['events'], 'model.fit')
-    assert fit['x']['array'] == [40, 3] and fit['y'] == {'array': [40], 'dtype': 'int64'}
+    assert fit['x']['array'] == [32, 3] and fit['y'] == {'array': [32], 'dtype': 'int64'} and fit['rows'] == 40
 
 
 def test_mixed_precision_and_early_stopping(neural):
@@ -445,7 +473,7 @@ def test_mixed_precision_and_early_stopping(neural):
                            'early_stopping: { monitor: val_loss patience: 3 } }')
     assert arguments_of(events, 'set_global_policy') == [{'policy': 'mixed_float16'}]
     stop, = arguments_of(events, 'callbacks.EarlyStopping')
-    assert stop['monitor'] == 'val_loss' and stop['patience'] == 3
+    assert (stop['monitor'], stop['mode'], stop['patience']) == ('val_loss', 'min', 3)
     kinds = [k for k, _ in events]
     assert kinds.index('set_global_policy') < kinds.index('keras.Model')
 
@@ -453,6 +481,155 @@ def test_mixed_precision_and_early_stopping(neural):
 def test_device(neural):
     _, events, _ = trained(neural, 'loss: mse', '--epochs', 0, '--device', 'cpu')
     assert arguments_of(events, 'set_visible_devices') == [{'devices': [], 'kind': 'GPU'}]
+
+
+NETS_THAT_RESUME = {'plain': ('', 'Flatten() Dense(3, activation="softmax")'),
+                    'dropout': ('', 'Flatten() Dropout(0.5) Dense(3, activation="softmax")'),
+                    'in_order': ('shuffle: false steps_per_epoch: 5', 'Flatten() Dense(3, activation="softmax")'),
+                    'stopping': ('early_stopping: { monitor: loss patience: 9 restore_best: true }', 'Flatten() Dense(3)')}
+
+
+@pytest.mark.parametrize('version', ['2.15.0', '3.1.0'])
+@pytest.mark.parametrize('name', NETS_THAT_RESUME)
+def test_resume(neural, monkeypatch, name, version):
+    """The recording model's numbers depend on batches, their order, and what its optimizer and its random layers hold."""
+    monkeypatch.setenv('KERAS_VERSION', version)
+    entries, layers = NETS_THAT_RESUME[name]
+    rest = f'loss: categorical_crossentropy train {{ epochs: 4 batch_size: 100 seed: 3 {entries} }}'
+    ends = []
+    for runs in ([['--epochs', 4]], [['--epochs', 2], ['--epochs', 4, '--resume']]):
+        for run in runs:
+            _, events, _ = trained(neural, rest, '--checkpoint', f'at{len(runs)}', *run, layers=layers)
+        ends.append(arguments_of(events, 'trained')[0])
+    assert ends[0] == ends[1] and ends[0]['weights'][0]
+    assert arguments_of(events, 'model.fit')[0]['initial_epoch'] == 2
+    redrawn = [s['seed'] for s in arguments_of(events, 'random.set_seed')]
+    assert redrawn == ([5, 6] if name == 'dropout' and version < '3' else [])
+    assert not (neural.folder / 'at2.part').exists()
+
+
+def test_resume_of_another_network(neural):
+    trained(neural, 'loss: mse train { epochs: 1 }', '--checkpoint', 'at')
+    with np.load(neural.folder / 'at') as saved:
+        held = {k: saved[k] for k in saved.files if k != 'weight_0'}
+    with open(neural.folder / 'at', 'wb') as file:
+        np.savez(file, **held)
+    with pytest.raises(AssertionError, match='is of another network'):
+        record(neural.folder, 'net', '--data', 'synthetic', '--checkpoint', 'at', '--resume')
+    with pytest.raises(AssertionError, match='--resume goes on from --checkpoint'):
+        record(neural.folder, 'net', '--data', 'synthetic', '--resume')
+
+
+def test_callbacks(neural):
+    (neural.folder / 'mine.py').write_text('class Watch:\n    pass\n')
+    rest = ('loss: mse train { epochs: 1 callbacks: [TerminateOnNaN, ReduceLROnPlateau(factor=0.5, patience=2, mode="min"), '
+            'TensorBoard(log_dir="it\'s", write_graph=false), "mine.Watch"] }')
+    _, events, _ = trained(neural, rest)
+    assert arguments_of(events, 'callbacks.TerminateOnNaN') == [{}]
+    assert arguments_of(events, 'callbacks.ReduceLROnPlateau') == [{'factor': 0.5, 'patience': 2, 'mode': 'min'}]
+    assert arguments_of(events, 'callbacks.TensorBoard') == [{'log_dir': "it's", 'write_graph': False}]
+    assert len(arguments_of(events, 'model.fit')[0]['callbacks']) == 5
+
+
+REFUSALS = [('loss: mse train { callbacks: [ModelCheckpoint] }', 'needs'), ('loss: mse train { callbacks: [Nothing] }', "'Nothing'"),
+            ('loss: mse train { callbacks: [EarlyStopping(3)] }', 'without a name'),
+            ('loss: mse train { callbacks: [EarlyStopping(patience=[1])] }', 'number, text or flag'),
+            ('loss: mse execution { strategy: "parameter_server" }', 'cluster'), ('loss: ctc metrics: [auc]', 'ctc')]
+
+
+@pytest.mark.parametrize('text,why', REFUSALS)
+def test_what_is_refused(neural, text, why):
+    (neural.folder / 'net.neural').write_text(f'network N {{ input: (8, 3) layers: Dense(3, activation="softmax")\n {text} }}')
+    done = neural.run('compile', 'net.neural', '-b', 'tensorflow', '-o', '-', ok=False)
+    assert done.returncode == 3 and why in done.stderr and 'help: ' in done.stderr
+
+
+STRATEGIES = [('mirrored', ['distribute.MirroredStrategy']), ('tf.distribute.MirroredStrategy', ['distribute.MirroredStrategy']),
+              ('tpu', ['TPUClusterResolver', 'connect_to_cluster', 'initialize_tpu_system', 'distribute.TPUStrategy'])]
+
+
+@pytest.mark.parametrize('text,calls', STRATEGIES)
+def test_strategy(neural, text, calls):
+    program, events, _ = trained(neural, f'loss: mse execution {{ strategy: "{text}" }}', '--epochs', 0)
+    kinds = [k for k, _ in events]
+    assert [k for k in kinds if k in calls] == calls and kinds.index(calls[-1]) < kinds.index('keras.Model')
+    assert '    with strategy.scope():\n        model = build_model()\n        compile_model(' in program
+
+
+def test_custom_loss(neural):
+    (neural.folder / 'mine.py').write_text('def bend(y_true, y_pred):\n    return 0\n')
+    _, events, _ = trained(neural, 'loss: "mine.bend"')
+    assert arguments_of(events, 'model.compile')[0]['loss'] == 'bend'
+
+
+def test_ctc(neural):
+    """Against PyTorch's CTC loss; tf.nn.ctc_loss is that of logits, as torch's is of log-probabilities."""
+    (neural.folder / 'net.neural').write_text('network N { input: (6, 4) layers: Dense(5, activation="softmax")\n loss: ctc(blank=2) }')
+    text = generate(neural, 'net')
+    recorded, _ = record(neural.folder, 'net', '--data', 'synthetic', '--epochs', 1)
+    assert arguments_of(recorded['events'], 'model.compile')[0] == {
+        'loss': 'ctc', 'optimizer': {'class_name': 'Adam', 'config': {'learning_rate': 0.001}}}
+    import torch
+    spaces = {}
+    exec(text[text.index('def ctc('):text.index('def compile_model')], {'tf': FakeCtc(torch)}, spaces)
+    p = torch.softmax(torch.randn(3, 6, 5, generator=torch.Generator().manual_seed(1)), dim=-1)
+    labels = torch.tensor([[1, 3, 3], [4, -1, -1], [0, 1, -1]])
+    expected = [torch.nn.functional.ctc_loss(p[i].log()[:, None], row[row >= 0][None], [6], [int((row >= 0).sum())], blank=2,
+                                             reduction='sum').item() for i, row in enumerate(labels)]
+    assert np.allclose(spaces['ctc'](labels, p), expected, atol=1e-4)
+
+
+class FakeCtc:
+    """What the function ctc() asks of TensorFlow, by torch."""
+
+    def __init__(self, torch):
+        self.torch, self.nn, self.math = torch, self, self
+
+    def cast(self, x, dtype):
+        return x.to(getattr(self.torch, dtype.replace('int32', 'int64')))
+
+    def reduce_sum(self, x, axis):
+        return x.sum(axis)
+
+    def fill(self, shape, value):
+        return self.torch.full(shape, value)
+
+    def shape(self, x):
+        return x.shape
+
+    def maximum(self, x, least):
+        return x.clamp(min=least)
+
+    def log(self, x):
+        return x.log()
+
+    def ctc_loss(self, labels, logits, label_length, logit_length, logits_time_major, blank_index):
+        assert not logits_time_major
+        log_p = self.torch.log_softmax(logits, dim=-1).transpose(0, 1)
+        return self.torch.nn.functional.ctc_loss(log_p, labels, logit_length, label_length, blank=blank_index, reduction='none')
+
+
+def test_perplexity_and_confusion_matrix(neural):
+    rest = 'loss: categorical_crossentropy metrics: [perplexity, confusion_matrix]'
+    _, events, _ = trained(neural, rest)
+    assert [m['class_name'] for m in arguments_of(events, 'model.compile')[0]['metrics']] == ['Perplexity', 'ConfusionMatrix']
+    (neural.folder / 'ask.py').write_text("""
+import json, numpy as np, tensorflow as tf, net
+p, y = np.array([[.7, .2, .1], [.1, .3, .6], [.2, .5, .3]]), np.eye(3)[[0, 2, 0]]
+made = net.Perplexity(name='p')
+made.update_state(y, p)
+matrix = net.ConfusionMatrix(name='c')
+matrix.update_state(y, p)
+matrix.update_state(y[:1], p[:1])
+print(json.dumps([float(made.result()), np.asarray(matrix.result()).tolist()]))
+matrix.reset_state()
+assert not np.any(matrix.result())
+""")
+    env = {**os.environ, 'PYTHONPATH': str(HERE / 'recording_tensorflow'), 'PYTHONDONTWRITEBYTECODE': '1'}
+    done = subprocess.run([PYTHON, 'ask.py'], cwd=neural.folder, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    perplexity, matrix = json.loads(done.stdout)
+    assert perplexity == pytest.approx((0.7 * 0.6 * 0.2) ** (-1 / 3)) and matrix == [[2, 1, 0], [0, 0, 0], [0, 0, 1]]
 
 
 # ---- the same bytes; names of the backends ----

@@ -24,13 +24,6 @@ NEURAL = pathlib.Path(os.environ.get("NEURAL_BIN", BUILD / "neural"))
 OPS = re.findall(r"^NN_OP\(\w+, +(\w+),", (ROOT / "src/graph/ops.def").read_text(), re.M)
 CHUNK = 50
 
-# Networks that a runtime is known to compute wrongly, with the reason: they must differ, or they leave this list.
-PADS_3D = ("TensorFlow.js 4.22 pads 3-D windows 'same' by a negative number where the kernel is shorter than the stride asks for "
-           "(get3DPadAndOutInfo lacks the max(0, ...) of its 2-D twin)")
-KNOWN = {("tfjs", name): PADS_3D for name in (
-    "conv3d_s2_d1_same_g1_True", "conv3d_s2_d1_same_g2_False", "conv3d_transpose_k1_s3_same_g1",
-    "conv3d_transpose_k1_s3_same_g2", "random_066", "random_093", "random_129")}
-
 # A code generator that `neural verify` has no row for. Its cells say what was written, never `ok`.
 TENSORFLOW = ("written, not run here: TensorFlow is not in Debian. The program comes from the same table of layers as keras-json, and "
               "tests/codegen compares the calls that it makes with that description")
@@ -79,7 +72,6 @@ class Matrix:
         self.skipped = collections.defaultdict(collections.Counter)  # (op, backend): reasons
         self.size = {}  # (op, backend, reason): ops of the smallest case
         self.wrong = collections.defaultdict(list)  # (op, backend): what differs or failed
-        self.known = collections.defaultdict(list)  # (op, backend): why, once a network of KNOWN
         self.absent = {}  # backend: why it cannot be run here
         self.written = collections.Counter()  # op: programs that the generator `tensorflow` writes
         self.backends = []
@@ -127,9 +119,7 @@ class Matrix:
             self.skip(op, b["name"], b["reason"], n_ops)
         else:
             first = b.get("first_difference")
-            if (b["name"], name) in KNOWN and (first is None or first["op"] == op):
-                self.known[key].append(KNOWN[b["name"], name])
-            elif first is None or first["op"] == op:
+            if first is None or first["op"] == op:
                 self.wrong[key].append(f"{name}: {b['reason'] or first and first['relative_l2']}")
 
     def reason(self, key):
@@ -148,9 +138,8 @@ class Matrix:
         if self.wrong[key]:
             return f"WRONG {len(self.wrong[key])}", "; ".join(self.wrong[key][:3])
         if self.agree[key]:
-            skipped, known = sum(self.skipped[key].values()), self.known[key]
-            text = f"ok {self.agree[key]}" + (f" -{skipped}" if skipped else "") + (f" !{len(known)}" if known else "")
-            return text, known[0] if known else None
+            skipped = sum(self.skipped[key].values())
+            return f"ok {self.agree[key]}" + (f" -{skipped}" if skipped else ""), None
         reason = self.absent.get(backend) or self.reason(key)
         return ("reason", reason) if reason else ("MISSING", None)
 
@@ -175,7 +164,7 @@ class Matrix:
                     text = f"{'' if text == 'reason' else text + ' '}[{notes.setdefault(why, len(notes) + 1)}]"
                 cells.append(f"{text:16}")
             print(f"{op:{wide}}  " + "  ".join(cells).rstrip(), file=out)
-        print(f"\n{self.cases} networks; ok N -M: N cases agree with the reference engine, M are skipped, !K: K known to be wrong", file=out)
+        print(f"\n{self.cases} networks; ok N -M: N cases agree with the reference engine, M are skipped", file=out)
         for why, n in notes.items():
             print(f"[{n}] {why}", file=out)
 

@@ -3,6 +3,7 @@
 (signatures.txt) and writes what was built, in order and with its wiring, to the file $KERAS_RECORD."""
 import ast
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -63,12 +64,14 @@ def plain(v):
     if isinstance(v, np.ndarray):
         return {'array': list(v.shape), 'dtype': str(v.dtype)}
     if isinstance(v, Made):
-        return {'class_name': v.kind.split('.')[-1], 'config': plain(v.arguments)}
+        return {'class_name': type(v).__name__, 'config': plain(v.arguments)}
     if isinstance(v, dict):
         return {k: plain(x) for k, x in v.items()}
     if isinstance(v, Callback):
         return type(v).__name__
-    return v.__name__ if callable(v) else v
+    if callable(v):
+        return v.__name__
+    return v if isinstance(v, (bool, int, float, str, type(None))) else type(v).__name__
 
 
 def note(name, arguments):
@@ -90,6 +93,10 @@ class Made:
             raise TypeError(f'{self.kind}: arguments are given by name')
         check(self.kind, kwargs)
         note(self.kind, kwargs)
+
+    def add_weight(self, name, shape, initializer):
+        """Of a metric of the program."""
+        return Variable(name, np.zeros(shape))
 
 
 def module(name, prefix, base=Made):
@@ -142,14 +149,31 @@ def make_input(**kwargs):
     return Tensor(len(LAYERS) - 1)
 
 
-class Weight:
-    def __init__(self, shape):
-        self.shape = shape
+class Variable:
+    def __init__(self, name, value):
+        self.name, self.value = name, np.asarray(value, 'f8')
+
+    dtype = 'f8'
+
+    def __add__(self, other):
+        return self.value + other
+
+    def __array__(self, dtype=None):
+        return self.value if dtype is None else self.value.astype(dtype)
+
+    def assign(self, value):
+        assert self.value.shape == np.shape(value), self.name
+        self.value = np.asarray(value, 'f8')
 
 
 class Model:
+    """It trains, too, after a fashion: what it ends with depends on every batch, on their order and on what an optimizer holds."""
+
     def __init__(self, **kwargs):
         check('keras.Model', kwargs)
+        self.weights = [Variable('kernel', np.zeros(2)), Variable('bias', 0.0)]
+        self.trainable_variables, self.seeds = self.weights, [Variable('dropout/seed_generator_state', 0.0)]
+        self.variables, self.stop_training = self.weights + self.seeds, False
         ends = {k: [t.layer for t in (v if isinstance(v, list) else [v])] for k, v in kwargs.items() if k != 'name'}
         note('keras.Model', {**ends, 'name': kwargs.get('name')})
 
@@ -159,14 +183,65 @@ class Model:
 
     def compile(self, **kwargs):
         self.record('compile', kwargs)
+        self.optimizer, self.made = kwargs['optimizer'], False
+        self.optimizer.build = lambda variables: self.optimizer.__dict__.update(
+            variables=[Variable('iteration', 0.0), *(Variable('momentum', v.value) for v in variables)])
 
-    def fit(self, x, y, **kwargs):
-        self.record('fit', {'x': x, 'y': y, **kwargs})
-        for epoch in range(kwargs['epochs']):
-            for callback in kwargs['callbacks']:
-                if isinstance(callback, Callback):
-                    callback.on_epoch_begin(epoch)
-                    callback.on_epoch_end(epoch, {'loss': np.float32(0.5)})
+    def get_weights(self):
+        return [v.value.copy() for v in self.weights]
+
+    def set_weights(self, values):
+        for v, value in zip(self.weights, values):
+            v.assign(value)
+
+    def make_train_function(self, force=False):
+        note('make_train_function', {'force': force})
+
+    def step(self, x, y):
+        size = sum(float(np.asarray(a).reshape(-1)[0]) for part in (x, y) for a in (part if isinstance(part, tuple) else [part]))
+        count, kernel, bias = self.optimizer.variables
+        count.assign(count.value + 1)
+        kernel.assign(0.9 * kernel.value + size)
+        bias.assign(0.5 * bias.value - size)
+        self.weights[0].assign(self.weights[0].value * 0.99 + kernel.value / count.value)
+        self.weights[1].assign(self.weights[1].value + bias.value * (1 + self.seeds[0].value))
+        self.seeds[0].assign(self.seeds[0].value + 1)
+
+    def fit(self, x, **kwargs):
+        check('model.fit', {'x': x, **kwargs})
+        if not hasattr(self.optimizer, 'variables'):
+            self.optimizer.build(self.trainable_variables)
+        ours = [c for c in kwargs['callbacks'] if isinstance(c, Callback)]
+        stoppers = [c for c in kwargs['callbacks'] if type(c).__name__ == 'EarlyStopping']
+        for stopper in stoppers:  # as Keras does: on_train_begin() forgets
+            stopper.wait, stopper.best_weights, stopper.monitor_op = 0, None, None
+            stopper._set_monitor_op = lambda at=stopper: at.__dict__.update(monitor_op=min, best=np.inf)
+        for callback in ours:
+            callback.model = self
+            callback.on_train_begin()
+        for epoch in range(kwargs['initial_epoch'], kwargs['epochs']):
+            for callback in ours:
+                callback.on_epoch_begin(epoch)
+            batches = [next(x) for _ in range(kwargs['steps_per_epoch'])]
+            if epoch == kwargs['initial_epoch']:
+                first = [list(part) if isinstance(part, tuple) else part for part in batches[0]]
+                rows = sum(len(b[1][0] if isinstance(b[1], tuple) else b[1]) for b in batches)
+                note('model.fit', {**kwargs, 'x': first[0], 'y': first[1], 'rows': rows})
+            for batch in batches:
+                self.step(*batch)
+            for stopper in stoppers:
+                if stopper.monitor_op is None:  # Keras 3 does so only now
+                    stopper._set_monitor_op()
+                stopper.wait, stopper.best = stopper.wait + 1, min(stopper.best, [3, 1, 2, 2][epoch])
+                stopper.best_weights = self.get_weights()
+                self.stop_training = stopper.wait >= stopper.arguments['patience']
+            for callback in ours:
+                callback.on_epoch_end(epoch, {'loss': np.float32(0.5)})
+            if self.stop_training:
+                break
+        assert self.stop_training or next(x, None) is None, 'more batches than epochs'
+        note('trained', {'weights': self.get_weights()[0].tolist() + [float(self.weights[1].value)],
+                         'waits': [[stopper.wait, stopper.best] for stopper in stoppers]})
 
     def evaluate(self, x, y, **kwargs):
         self.record('evaluate', {'x': x, 'y': y, **kwargs})
@@ -180,7 +255,14 @@ class Model:
 
 
 class Callback:
-    pass
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_epoch_begin(self, epoch, logs=None):
+        pass
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
 
 
 def write():
@@ -191,12 +273,20 @@ def write():
 atexit.register(write)
 
 keras = types.ModuleType('tensorflow.keras')
+keras.__version__ = os.environ.get('KERAS_VERSION', '3.0.0')
 keras.__path__ = []
 keras.Input, keras.Model = make_input, Model
 keras.layers = module('layers', 'layers', Layer)
 keras.layers.Layer = Layer
 for part in ('initializers', 'regularizers', 'constraints', 'optimizers', 'losses', 'metrics', 'callbacks'):
     setattr(keras, part, module(part, part))
+def cross_entropy(y_true, y_pred):
+    return -(np.asarray(y_true) * np.log(np.clip(y_pred, 1e-7, 1))).sum(-1)
+
+
+keras.losses.categorical_crossentropy = cross_entropy
+keras.metrics.Mean.update_state = lambda self, values, sample_weight: self.__dict__.update(values=values)
+keras.metrics.Mean.result = lambda self: np.mean(self.values)
 keras.initializers.get = lambda name: name
 keras.optimizers.schedules = module('optimizers.schedules', 'schedules')
 keras.callbacks.Callback = Callback
@@ -223,6 +313,24 @@ def __getattr__(name):  # tf.range and the like, which are not to hide Python's 
     return FUNCTIONS[name]
 
 
+class Strategy:
+    def __init__(self, *arguments):
+        note(f'distribute.{type(self).__name__}', {})
+
+    def scope(self):
+        return contextlib.nullcontext()
+
+
+math = types.SimpleNamespace(
+    log=np.log, confusion_matrix=lambda labels, predictions, num_classes: np.histogram2d(
+        np.asarray(labels), np.asarray(predictions), bins=[np.arange(num_classes + 1) - 0.5] * 2)[0])
+random = types.SimpleNamespace(set_seed=lambda seed: note('random.set_seed', {'seed': int(seed)}))
+distribute = types.SimpleNamespace(
+    MirroredStrategy=type('MirroredStrategy', (Strategy,), {}), TPUStrategy=type('TPUStrategy', (Strategy,), {}),
+    cluster_resolver=types.SimpleNamespace(TPUClusterResolver=lambda tpu: note('TPUClusterResolver', {'tpu': tpu})))
+tpu = types.SimpleNamespace(experimental=types.SimpleNamespace(
+    initialize_tpu_system=lambda resolver: note('initialize_tpu_system', {})))
 config = types.SimpleNamespace(
+    experimental_connect_to_cluster=lambda resolver: note('connect_to_cluster', {}),
     list_physical_devices=lambda kind: [],
     set_visible_devices=lambda devices, kind: note('set_visible_devices', {'devices': devices, 'kind': kind}))

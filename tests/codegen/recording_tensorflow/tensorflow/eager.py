@@ -28,7 +28,8 @@ FUNCTIONS = {
     'transpose': np.transpose, 'equal': np.equal, 'ones_like': np.ones_like,
     'matmul': lambda a, b, transpose_b=False: a @ (np.swapaxes(b, -1, -2) if transpose_b else b),
     'pad': lambda x, pads, constant_values=0: np.pad(x, pads, constant_values=constant_values),
-    'clip_by_value': np.clip,
+    'clip_by_value': np.clip, 'argmax': np.argmax, 'convert_to_tensor': np.asarray, 'zeros': np.zeros, 'exp': np.exp,
+    'fill': np.full,
 }
 NN = types.SimpleNamespace(softmax=softmax, pool=pool, relu6=lambda x: np.clip(x, 0, 6),
                            leaky_relu=lambda x, alpha: np.where(x > 0, x, alpha * x))
