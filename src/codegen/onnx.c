@@ -280,13 +280,24 @@ static Onnx__ModelProto *model_message(nn_emit *e) {
     return m;
 }
 
+/* Appends what protobuf-c packs to a nn_buf: packing into memory would copy a message once for each
+ * message around it, and the weights are three deep. */
+typedef struct sink {
+    ProtobufCBuffer base;
+    nn_buf *out;
+} sink;
+
+static void append(ProtobufCBuffer *to, size_t n, const uint8_t *data) {
+    nn_buf_append(((sink *)to)->out, data, n);
+}
+
 static nn_status pack(const Onnx__ModelProto *m, const char *name, nn_buf *out, nn_err *err) {
     size_t n = onnx__model_proto__get_packed_size(m);
     if (n > (size_t)MOST_BYTES)
         return nn_fail(err, NN_E_LIMIT,
                        "network '%s' takes %zu bytes; a file of ONNX holds at most 2 GiB", name, n);
-    char *p = nn_buf_reserve(out, n);
-    if (p) out->n += onnx__model_proto__pack(m, (uint8_t *)p);
+    sink to = {{append}, out};
+    if (nn_buf_reserve(out, n)) onnx__model_proto__pack_to_buffer(m, &to.base);
     return NN_OK;
 }
 

@@ -31,8 +31,7 @@ nn_metric_values nn_metric_values_none(void);
 #define NN_METRIC_SUMS(X)                                                                          \
     X(hits)                                                                                        \
     X(predicted)                                                                                   \
-    X(actual) X(found) X(squares) X(distances) X(shares) X(similar) X(entropy) X(elements)         \
-        X(sites)
+    X(actual) X(found) X(squares) X(distances) X(shares) X(similar) X(entropy) X(elements) X(sites)
 typedef struct nn_metric_sums {
 #define X(m) double m;
     NN_METRIC_SUMS(X)

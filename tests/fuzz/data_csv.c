@@ -26,7 +26,8 @@ static nn_dataset *read_part(const uint8_t *p, size_t n, nn_split split) {
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     nn_dataset *a = read_part(p, n, NN_SPLIT_TRAIN), *b = read_part(p, n, NN_SPLIT_TEST);
     if (!a != !b) abort();
-    if (a && (a->classes != b->classes || !nn_shape_equal(&a->block[0].shape, &b->block[0].shape))) abort();
+    if (a && (a->classes != b->classes || !nn_shape_equal(&a->block[0].shape, &b->block[0].shape)))
+        abort();
     nn_dataset_free(a);
     nn_dataset_free(b);
     return 0;

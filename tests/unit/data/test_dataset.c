@@ -31,31 +31,31 @@ TEST(dataset_list_names_every_named_set) {
 
 TEST(dataset_fits) {
     nn_block image =
-                   {
-                       .shape = {3, {28, 28, 1}}
+                 {
+                     .shape = {3, {28, 28, 1}}
     },
-               flat = {.shape = {1, {784}}}, colour = {.shape = {3, {32, 32, 3}}};
+             flat = {.shape = {1, {784}}}, colour = {.shape = {3, {32, 32, 3}}};
     CHECK(nn_block_fits(&image, &(nn_shape){
-                                      3, {28, 28, 1}
+                                    3, {28, 28, 1}
     }));
     CHECK(nn_block_fits(&image, &(nn_shape){
-                                      2, {28, 28}
+                                    2, {28, 28}
     }));
     CHECK(nn_block_fits(&image, &(nn_shape){1, {784}}));
     CHECK(nn_block_fits(&flat, &(nn_shape){
-                                     3, {28, 28, 1}
+                                   3, {28, 28, 1}
     }));
     CHECK(nn_block_fits(&image, &(nn_shape){
-                                      3, {NN_DIM_UNKNOWN, NN_DIM_UNKNOWN, 1}
+                                    3, {NN_DIM_UNKNOWN, NN_DIM_UNKNOWN, 1}
     }));
     CHECK(!nn_block_fits(&image, &(nn_shape){
-                                       3, {28, 28, 3}
+                                     3, {28, 28, 3}
     }));
     CHECK(!nn_block_fits(&image, &(nn_shape){1, {783}}));
     CHECK(!nn_block_fits(&colour, &(nn_shape){
-                                        3, {3, 32, 32}
+                                      3, {3, 32, 32}
     }));
     CHECK(!nn_block_fits(&colour, &(nn_shape){
-                                        3, {32, 96, 1}
+                                      3, {32, 96, 1}
     }));
 }
