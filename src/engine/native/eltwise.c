@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* eltwise.c - activations, softmax, dropout, and units that only move elements. */
+/* eltwise.c - activations, softmax, dropout. */
 #include "engine/dropout.h"
 #include "engine/native/native.h"
 
@@ -197,103 +197,6 @@ const nn_unit_kind nn_unit_dropout = {
     .plan = dropout_plan,
     .forward = dropout_forward,
     .backward = dropout_backward,
-};
-
-/* ---- relayout, transpose: y[i] = x[map[i]] within a row ---- */
-
-typedef struct moves {
-    int32_t *from; /* by element of the output */
-    bool back;     /* dx[from[i]] = dy[i] */
-    const float *x;
-    float *y;
-    int64_t n;
-} moves;
-
-static moves *new_moves(nn_native *x, nn_unit *u) {
-    moves *m = u->state = NN_NEW(x->arena, moves);
-    m->n = nn_out(x, u)->elements;
-    m->from = NN_NEW_N(x->arena, int32_t, (size_t)m->n);
-    return m;
-}
-
-static nn_status refused(const nn_unit *u, nn_err *err) {
-    return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory to plan '%s'", u->node->name);
-}
-
-static void run_moves(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
-    (void)x, (void)thread;
-    const moves *m = arg;
-    for (int64_t row = begin; row < end; row++) {
-        const float *from = m->x + row * m->n;
-        float *to = m->y + row * m->n;
-        if (m->back)
-            for (int64_t i = 0; i < m->n; i++) to[m->from[i]] = from[i];
-        else
-            for (int64_t i = 0; i < m->n; i++) to[i] = from[m->from[i]];
-    }
-}
-
-static nn_status moves_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
-    (void)err;
-    moves m = *(moves *)u->state;
-    m.x = u->in->x;
-    m.y = u->y;
-    nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
-    return NN_OK;
-}
-
-static nn_status moves_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
-    (void)err;
-    moves m = *(moves *)u->state;
-    m.back = true;
-    m.x = u->dy;
-    m.y = u->in->dx;
-    if (u->in->dx) nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
-    return NN_OK;
-}
-
-/* The output's layout is set before (plan.c). */
-static nn_status relayout_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    moves *m = new_moves(x, u);
-    if (!m->from) return refused(u, err);
-    nn_layout from = nn_in(x, u)->layout, to = nn_out(x, u)->layout;
-    for (int64_t e = 0; e < m->n; e++)
-        m->from[nn_layout_at(to, e)] = (int32_t)nn_layout_at(from, e);
-    return NN_OK;
-}
-
-const nn_unit_kind nn_unit_relayout = {
-    .name = "relayout",
-    .wants = nn_wants_any,
-    .plan = relayout_plan,
-    .forward = moves_forward,
-    .backward = moves_backward,
-};
-
-/* The input element that output element e shows: its coordinate along output axis i is the one
- * along input axis perm[i]. */
-static int64_t transposed(const nn_node *n, const nn_shape *in, int64_t e) {
-    int64_t coordinate[NN_MAX_RANK], at = 0;
-    for (int i = n->shape.rank - 1; i >= 0; i--) {
-        coordinate[n->attr.transpose.perm[i]] = e % n->shape.dim[i];
-        e /= n->shape.dim[i];
-    }
-    for (int a = 0; a < in->rank; a++) at = at * in->dim[a] + coordinate[a];
-    return at;
-}
-
-static nn_status transpose_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    moves *m = new_moves(x, u);
-    if (!m->from) return refused(u, err);
-    for (int64_t e = 0; e < m->n; e++) m->from[e] = (int32_t)transposed(u->node, u->in->shape, e);
-    return NN_OK;
-}
-
-const nn_unit_kind nn_unit_transpose = {
-    .name = "transpose",
-    .plan = transpose_plan,
-    .forward = moves_forward,
-    .backward = moves_backward,
 };
 
 /* Planning makes their values; they do nothing when running. */

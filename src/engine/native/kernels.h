@@ -109,9 +109,9 @@ typedef struct nn_kernels {
     float (*sum)(int64_t n, const float *x);
     float (*dot)(int64_t n, const float *a, const float *b);
     void (*add_scaled)(int64_t n, const float *x, float by, float *y);
-    /* y[i * y_rows + j] = x[i * x_rows + j * x_columns]. */
+    /* y[i * y_rows + j * y_columns] = x[i * x_rows + j * x_columns]. */
     void (*copy_plane)(int64_t rows, int64_t columns, const float *x, int64_t x_rows,
-                       int64_t x_columns, float *y, int64_t y_rows);
+                       int64_t x_columns, float *y, int64_t y_rows, int64_t y_columns);
     bool (*all_finite)(int64_t n, const float *x);
     double (*sum_abs)(int64_t n, const float *x);
     double (*sum_square)(int64_t n, const float *x);

@@ -297,7 +297,8 @@ static const nn_node *relu_host(const nn_native *x, const nn_node *n, const int 
 static bool vanishes(const nn_native *x, const nn_node *n) {
     if (n->op == NN_OP_RESHAPE) {
         const nn_value *v = &x->values[x->value_of[n->inputs[0]]];
-        return nn_layout_is_plain(v->layout) || n->shape.rank == 1;
+        return nn_layout_is_plain(v->layout) || n->shape.rank == 1 ||
+               v->layout.channels == last_axis(&n->shape);
     }
     if (n->op == NN_OP_DROPOUT) return !x->training || n->attr.dropout.rate == 0;
     return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_LINEAR;
@@ -431,6 +432,7 @@ nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err) {
     (void)training; /* what it runs it trains */
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
+        if (n->op == NN_OP_CUSTOM) return nn_engine_named_only(n, err);
         if (!runs(n)) return nn_engine_cannot(&nn_engine_native, n, NULL, err);
         const char *what = kinds[n->op]->lacks ? kinds[n->op]->lacks(n) : NULL;
         if (what) return nn_engine_cannot(&nn_engine_native, n, what, err);
