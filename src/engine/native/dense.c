@@ -180,6 +180,7 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
 const nn_unit_kind nn_unit_matmul = {
     .name = "matmul",
     .reads_input = true,
+    .can_relu = true,
     .can_mask = true,
     .wants = wants,
     .plan = plan,

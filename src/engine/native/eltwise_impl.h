@@ -86,6 +86,27 @@ static void regularise(int64_t n, const float *w, float *g, float l1, float l2) 
         g[i] += 2 * l2 * w[i] + (w[i] > 0 ? l1 : 0) - (w[i] < 0 ? l1 : 0);
 }
 
+static void bound(int64_t n, const float *x, float low, float high, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = clip_f(x[i], low, high);
+}
+static void bound_grad(int64_t n, const float *x, float low, float high, const float *dy,
+                       float *dx) {
+    for (int64_t i = 0; i < n; i++) dx[i] = x[i] > low && x[i] < high ? dy[i] : 0;
+}
+static void prelu(int64_t n, const float *x, const float *alpha, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? alpha[i] * x[i] : x[i];
+}
+static void prelu_grad(int64_t n, const float *x, const float *alpha, const float *dy, float *dx,
+                       float *dalpha) {
+    for (int64_t i = 0; i < n && dx; i++) dx[i] = x[i] > 0 ? dy[i] : alpha[i] * dy[i];
+    for (int64_t i = 0; i < n; i++) dalpha[i] += x[i] > 0 ? 0 : x[i] * dy[i];
+}
+static void penalty_grad(int64_t n, const float *x, const float *dy, float l1, float l2,
+                         float *dx) {
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = l2 * x[i] + (x[i] > 0 ? l1 : 0) - (x[i] < 0 ? l1 : 0) + (dy ? dy[i] : 0);
+}
+
 /* ---- reductions: LANES partial sums, added in a fixed order ---- */
 
 enum { LANES = 32 };

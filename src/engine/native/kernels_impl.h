@@ -22,6 +22,7 @@ typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #include "engine/native/merge_impl.h"
 #include "engine/native/norm_impl.h"
 #include "engine/native/pool_impl.h"
+#include "engine/native/random_impl.h"
 
 const nn_kernels NN_KERNELS = {
     .name = NN_KERNELS_NAME,
@@ -40,6 +41,16 @@ const nn_kernels NN_KERNELS = {
 #include "graph/activations.def"
 #undef NN_ACT
         },
+    .bound = bound,
+    .bound_grad = bound_grad,
+    .prelu = prelu,
+    .prelu_grad = prelu_grad,
+    .penalty_grad = penalty_grad,
+    .draws = draws,
+    .keep = keep,
+    .normals = normals,
+    .layer_norm = layer_norm,
+    .layer_norm_grad = layer_norm_grad,
     .relu_mask = relu_mask,
     .add = add,
     .multiply = multiply,

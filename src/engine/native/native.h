@@ -90,6 +90,7 @@ typedef struct nn_unit_kind {
     const char *name;
     bool reads_input;  /* backward needs the inputs' values; `plan` may change the unit's own */
     bool reads_output; /* backward needs the output's values; likewise */
+    bool can_relu;     /* a relu behind it may be its work (nn_unit.relu) */
     bool can_mask;     /* backward can zero dx where the (one) input, a relu's output, is 0: by
                           what it has kept itself, or with reads_input */
     bool can_add;      /* backward adds to dx where the operand says so (nn_operand.adds) */
@@ -115,6 +116,9 @@ typedef struct nn_unit_kind {
     /* Whether the gradients of deferred weights will be finite; computes them into the gradient
      * arena if `store`. */
     bool (*deferred)(nn_native *x, nn_unit *u, int64_t rows, bool store);
+    /* What the last forward pass adds to the loss; its backward then runs even if nothing reads
+     * its output (dy NULL). */
+    double (*loss)(const nn_unit *u);
     void (*done)(nn_unit *u);
 } nn_unit_kind;
 
@@ -262,6 +266,11 @@ void nn_native_relu_mask(const nn_native *x, int64_t n, const float *y, float *d
  * into the loss value's unless `grad` is false. */
 void nn_native_loss(nn_native *x, int64_t rows, const nn_targets *t, bool grad, nn_step *ret);
 double nn_native_regularisers(const nn_native *x);
+/* Whether u's own loss counts: it stands before the node that the loss is taken on. */
+static inline bool nn_unit_penalises(const nn_native *x, const nn_unit *u) {
+    return u->kind->loss && x->has_loss && u->node->id <= x->loss.node;
+}
+double nn_native_penalties(const nn_native *x); /* of the units */
 void nn_native_regularise(nn_native *x);
 bool nn_native_gradients_finite(nn_native *x);
 void nn_native_update(nn_native *x, int64_t rows);

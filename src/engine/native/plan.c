@@ -289,8 +289,7 @@ static bool is_relu(const nn_node *n) {
 static const nn_node *relu_host(const nn_native *x, const nn_node *n, const int *uses) {
     if (!is_relu(n)) return NULL;
     const nn_node *host = &x->base.graph->nodes[n->inputs[0]];
-    bool can = host->op == NN_OP_MATMUL || host->op == NN_OP_CONV || host->op == NN_OP_BATCH_NORM;
-    return can && uses[host->id] == 1 ? host : NULL;
+    return kinds[host->op]->can_relu && uses[host->id] == 1 ? host : NULL;
 }
 
 /* A node that computes nothing: its value is that of its input. */
@@ -301,6 +300,8 @@ static bool vanishes(const nn_native *x, const nn_node *n) {
                v->layout.channels == last_axis(&n->shape);
     }
     if (n->op == NN_OP_DROPOUT) return !x->training || n->attr.dropout.rate == 0;
+    if (n->op == NN_OP_NOISE) return !x->training || n->attr.noise.value == 0;
+    if (n->op == NN_OP_ACTIVITY_REG) return !x->training;
     return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_LINEAR;
 }
 
@@ -401,9 +402,10 @@ static void plan_gradients(nn_native *x) {
     for (int i = x->n_units - 1; i >= 0; i--) {
         nn_unit *u = &x->units[i];
         const nn_value *out = nn_out(x, u);
-        u->backward = out->reaches && out->learns;
+        bool reaches = out->reaches || nn_unit_penalises(x, u);
+        u->backward = reaches && out->learns;
         for (int j = 0; j < u->n_in; j++) {
-            if (!is_token(u->kind, j)) whole(x, u->in[j].value)->reaches |= out->reaches;
+            if (!is_token(u->kind, j)) whole(x, u->in[j].value)->reaches |= reaches;
             plan_share(x, u, j);
         }
     }
