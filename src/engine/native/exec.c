@@ -278,10 +278,16 @@ static void convert_all(nn_native *x, bool import, float *slab, float *arena) {
     saved s = enter(x);
     for (int i = 0; i < x->n_params; i++) {
         const nn_param *p = &x->params[i];
+        if (p->unit->norm) continue;
         nn_status st = nn_native_convert(x, p, import, slab + p->weight->offset, arena + p->at);
         assert(st == NN_OK);
         (void)st;
     }
+    for (int i = 0; i < x->n_units; i++)
+        if (x->units[i].norm && import)
+            nn_norm_import(x, &x->units[i], slab);
+        else if (x->units[i].norm)
+            nn_norm_export(x, &x->units[i], slab);
     leave(s);
 }
 

@@ -15,6 +15,13 @@
 #define INLINE  static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
 #define UNROLL  _Pragma("GCC unroll 16")
+/* Before a loop whose output may be one of its inputs, element for element: without it the compiler
+ * makes a slow loop for that case. */
+#if defined(__clang__)
+#define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_PLACE _Pragma("GCC ivdep")
+#endif
 
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 

@@ -10,13 +10,13 @@
                              float *y) {                                                           \
         float u = *a, v = *b;                                                                      \
         if (a_one && b_one)                                                                        \
-            for (int64_t i = 0; i < n; i++) y[i] = op(u, v);                                       \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(u, v);                              \
         else if (a_one)                                                                            \
-            for (int64_t i = 0; i < n; i++) y[i] = op(u, b[i]);                                    \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(u, b[i]);                           \
         else if (b_one)                                                                            \
-            for (int64_t i = 0; i < n; i++) y[i] = op(a[i], v);                                    \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(a[i], v);                           \
         else                                                                                       \
-            for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b[i]);                                 \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b[i]);                        \
     }
 
 INLINE float plus_f(float a, float b) {

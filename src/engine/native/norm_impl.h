@@ -81,7 +81,7 @@ static void channel_affine(nn_layout l, int64_t begin, int64_t end, const float 
         for (int64_t first = 0; first < l.channels; first += l.block) {
             int64_t at = plane_at(l, n, first);
             for (int64_t i = 0; i < l.spatial; i++, at += l.block)
-                for (int64_t c = 0; c < l.block; c++) {
+                IN_PLACE for (int64_t c = 0; c < l.block; c++) {
                     float v = (x[at + c] - mean[first + c]) * factor[first + c] + shift[first + c];
                     y[at + c] = relu && v < 0 ? 0 : v;
                 }
@@ -126,7 +126,7 @@ static void layer_norm(int64_t vectors, int64_t n, const float *x, const float *
         float f = 1 / sqrtf(sum_around(n, x, m, true) / (float)n + epsilon);
         mean[v] = m;
         factor[v] = f;
-        for (int64_t i = 0; i < n; i++) {
+        IN_PLACE for (int64_t i = 0; i < n; i++) {
             float scaled = (x[i] - m) * f;
             scaled = gamma ? scaled * gamma[i] : scaled;
             y[i] = beta ? scaled + beta[i] : scaled;

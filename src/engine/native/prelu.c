@@ -96,6 +96,7 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
 
 const nn_unit_kind nn_unit_prelu = {
     .name = "prelu",
+    .in_place = true,
     .reads_input = true,
     .wants = nn_wants_any,
     .plan = plan,

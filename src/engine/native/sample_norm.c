@@ -128,6 +128,7 @@ static nn_status layer_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *
 
 const nn_unit_kind nn_unit_layer_norm = {
     .name = "layer_norm",
+    .in_place = true,
     .reads_input = true,
     .plan = layer_plan,
     .forward = layer_forward,
@@ -261,6 +262,7 @@ static nn_status group_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *
 
 const nn_unit_kind nn_unit_group_norm = {
     .name = "group_norm",
+    .in_place = true,
     .reads_input = true,
     .can_relu = true,
     .wants = nn_wants_channels,

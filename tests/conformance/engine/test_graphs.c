@@ -90,6 +90,40 @@ TEST(branches) {
     CHECK_ALL(nets);
 }
 
+/* In inference these write where they read, unless something else reads it too; normalisations go
+ * into the weights before them. */
+TEST(values_that_are_overwritten) {
+    static const char *const nets[] = {
+        "input 5; act tanh; dense 4; act gelu; clip -1 1; softmax; dense 3; act tanh",
+        "input 5; dense 4; act gelu; act tanh @1; merge add @2,3; act silu; dense 2",
+        "input 5; dense 4; act linear; act tanh; dropout 0.2 @1; merge add @3,4; dense 2",
+        "input 5; dense 4; act linear; act linear; act tanh; merge add @4,1; dense 2",
+        "input 5; dense 4; act relu; act tanh; layer_norm; prelu; group_norm 2; log_softmax; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; act tanh; group_norm 4; layer_norm; conv f=16 k=3x3; "
+        "act silu; flatten; act tanh; dense 2",
+        "input 4 5; fold; dense 5; act tanh; unfold 4; act silu; merge add @5,0; act tanh; dense 2",
+        "input 4 5; dense 4; fold; act tanh; unfold 4; act silu; flatten; dense 2",
+        "input 8 8 3; conv f=16 k=3x3; act gelu; max_pool k=2x2 s=2x2; act tanh; flatten; dense 2",
+    };
+    static const char *const normalised[] = {
+        "input 5; dense 4; bn; act tanh; dense 6 nobias; dense 3",
+        "input 5; dense 4; bn; act relu; dense 6 nobias; bn nobeta; dense 3",
+        "input 5; dense 4; bn; merge add @1,2; dense 3",
+        "input 8 8 3; conv f=16 k=3x3 nobias; bn; act relu; conv f=16 k=3x3 p=same; bn; "
+        "merge add @5,3; act relu; gap; dense 3",
+        "input 9 9 3; conv f=16 k=2x2; bn; act relu; max_pool k=2x2 s=2x2; flatten; dense 3",
+        "input 9 9 4; conv f=16 k=2x2 g=2; bn nogamma; act silu; flatten; dense 3",
+        "input 12 4; conv f=5 k=3; bn nobeta; act relu; flatten; dense 3",
+        "input 3 6 4; fold; conv f=8 k=2; bn; act relu; flatten; unfold 3; dense 2",
+    };
+    CHECK_ALL(nets);
+    for (size_t i = 0; i < sizeof normalised / sizeof *normalised; i++) {
+        nn_graph *g = net_build(normalised[i]);
+        pair_check_inference(normalised[i], g);
+        net_free(g);
+    }
+}
+
 TEST(rows_times_an_axis) {
     static const char *const nets[] = {
         "input 3 5; fold; dense 4; act tanh; unfold 3; flatten; dense 2",
