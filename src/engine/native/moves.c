@@ -156,7 +156,7 @@ static void plain_steps(const nn_shape *s, int64_t *ret) {
 /* The coordinate along output axis i is the one along input axis perm[i]. */
 static nn_status transpose_plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
-    int64_t step[NN_MAX_RANK];
+    int64_t step[NN_MAX_RANK] = {0};
     moves *m = u->state = NN_NEW(x->arena, moves);
     plain_steps(u->in->shape, step);
     for (int a = 0; a < u->node->shape.rank; a++)
@@ -174,7 +174,7 @@ const nn_unit_kind nn_unit_transpose = {
 
 static nn_status reverse_plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
-    int64_t step[NN_MAX_RANK];
+    int64_t step[NN_MAX_RANK] = {0};
     moves *m = u->state = NN_NEW(x->arena, moves);
     int axis = u->node->attr.reverse.axis;
     plain_steps(u->in->shape, step);
