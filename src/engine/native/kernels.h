@@ -73,11 +73,20 @@ typedef struct nn_layout {
 } nn_layout;
 
 /* One pooling of images in any layout: `planes` images of in[] places, each place `block` floats.
- */
+ * adaptive: window i of n over d runs from floor(i d / n) to ceil((i + 1) d / n), and sizes,
+ * strides, dilations and pads mean nothing. */
 typedef struct nn_pooling {
     int64_t block;
     int64_t in[3], out[3], size[3], stride[3], dilation[3], pad[3];
+    bool adaptive;
 } nn_pooling;
+
+/* Images of in[] places, each made `factor` times as large along each axis. */
+typedef struct nn_upsampling {
+    int64_t block;
+    int64_t in[3], factor[3];
+    bool linear; /* between places, with half-pixel centres; else the nearest */
+} nn_upsampling;
 
 typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
 typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
@@ -132,6 +141,9 @@ typedef struct nn_kernels {
                           int64_t begin, int64_t end);
     void (*avg_pool)(const nn_pooling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*avg_pool_grad)(const nn_pooling *p, const float *dy, float *dx, int64_t begin,
+                          int64_t end);
+    void (*upsample)(const nn_upsampling *p, const float *x, float *y, int64_t begin, int64_t end);
+    void (*upsample_grad)(const nn_upsampling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);
     /* 2 x 2 windows side by side, no padding: `at` is one byte, 4 where the maximum is not above 0
      * (through a relu before the pooling no gradient passes there). */

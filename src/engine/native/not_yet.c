@@ -4,13 +4,6 @@
 
 #define NOT_YET(n) const nn_unit_kind nn_unit_##n = {.name = #n}
 
-NOT_YET(conv_transpose);
-NOT_YET(global_max_pool);
-NOT_YET(adaptive_max_pool);
-NOT_YET(adaptive_avg_pool);
-NOT_YET(upsample);
-NOT_YET(pad);
-NOT_YET(crop);
 NOT_YET(reverse);
 NOT_YET(layer_norm);
 NOT_YET(group_norm);
