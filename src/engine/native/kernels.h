@@ -94,6 +94,20 @@ typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *d
 typedef void nn_pair_fn(int64_t n, const float *a, bool a_one, const float *b, bool b_one,
                         float *y);
 
+/* Cells of an LSTM, `units` of them at each place: gates i f c o beside each other in sums. */
+typedef struct nn_lstm {
+    int64_t units;
+    nn_map_fn *act, *gate;
+    nn_map_grad_fn *act_grad, *gate_grad;
+    float act_alpha, gate_alpha;
+    float *sums;       /* forward: `more` is added to them; backward: become their gradients */
+    const float *more; /* NULL: nothing */
+    const float *c;    /* state before */
+    float *c_after, *h_after;
+    const float *dh; /* gradient of h_after */
+    float *dc;       /* of c_after, becomes that of c */
+} nn_lstm;
+
 typedef struct nn_kernels {
     const char *name;
 
@@ -142,6 +156,8 @@ typedef struct nn_kernels {
     void (*avg_pool)(const nn_pooling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*avg_pool_grad)(const nn_pooling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);
+    void (*lstm)(const nn_lstm *l, int64_t begin, int64_t end); /* places */
+    void (*lstm_grad)(const nn_lstm *l, int64_t begin, int64_t end);
     void (*upsample)(const nn_upsampling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*upsample_grad)(const nn_upsampling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);

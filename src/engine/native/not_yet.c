@@ -14,7 +14,6 @@ NOT_YET(activity_reg);
 NOT_YET(embedding);
 NOT_YET(position);
 NOT_YET(rnn);
-NOT_YET(conv_lstm);
 NOT_YET(attention);
 NOT_YET(concat);
 NOT_YET(dot);

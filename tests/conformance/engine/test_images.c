@@ -162,3 +162,18 @@ TEST(larger_and_smaller_images) {
     };
     CHECK_ALL(nets);
 }
+
+TEST(convolutional_lstm) {
+    static const char *const nets[] = {
+        "input 3 5 2; dense 2; conv_lstm f=3 k=2; dense 2",
+        "input 4 5 4 1; conv_lstm f=2 k=3x2 s=2x1 p=same sequences reverse nobias; dense 2",
+        "input 3 5 4 3; dense 3; conv_lstm f=4 k=3x3 p=same sequences; dense 3; flatten; dense 2",
+        "input 3 5 4 2; dense 16; conv_lstm f=16 k=3x3 p=same; conv f=3 k=2x2; flatten; dense 2",
+        "input 2 3 3 2 1; dense 2; conv_lstm f=1 k=2x2x1 reverse; flatten; dense 2",
+        "input 1 4 4 2; conv_lstm f=3 k=2x2; dense 2",
+        "input 3 4 3 2; conv_lstm f=70 k=2x2 act=softsign gate=hard_sigmoid sequences; dense 2",
+        "input 3 4 4 2; conv_lstm f=2 k=2x2 sequences; conv_lstm f=3 k=2x1 act=relu reverse; dense 2",
+        "input 3 6 2; dense 2; conv_lstm f=2 k=2 d=2 p=same sequences; dense 2",
+    };
+    CHECK_ALL(nets);
+}
