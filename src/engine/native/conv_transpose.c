@@ -26,7 +26,7 @@ static nn_conv_spec spec_of(const nn_native *x, const nn_unit *u) {
     s.passes[NN_CONV_BACK] = true;
     s.passes[NN_CONV_OUT] = x->training && u->in->learns;
     s.passes[NN_CONV_WEIGHTS] = nn_native_trains(x, u, 0);
-    nn_conv_layouts(x, &s, &s.wide_layout, &s.narrow_layout);
+    nn_conv_layouts(x, &s);
     return s;
 }
 

@@ -32,7 +32,7 @@ struct nn_convolution {
     side wide, narrow;
     int64_t groups, kernel[6], kernel_strides[6];
     int kernel_rank;
-    bool bias, pieces, winograd, passes[NN_CONV_PASSES];
+    bool blocked, bias, pieces, winograd, passes[NN_CONV_PASSES];
     nn_conv_pass first;
     nn_md weights;               /* execution layout; NULL until it is chosen */
     nn_md other[NN_CONV_PASSES]; /* the layout of a pass; NULL: the same */
@@ -48,24 +48,51 @@ static int64_t channels_of(const nn_shape *s) {
     return s->dim[s->rank - 1];
 }
 
+/* Zeros behind the wide side that the windows reach; negative: places that they do not reach. */
+static int64_t pad_after(const nn_conv_spec *s, int a) {
+    const nn_window *w = s->window;
+    return (s->narrow->dim[a] - 1) * w->stride[a] + (w->size[a] - 1) * w->dilation[a] + 1 -
+           w->pad_before[a] - s->wide->dim[a];
+}
+
+/* oneDNN 2.6 takes its reference loop for the kernel's gradient of blocked tensors (but a matrix
+ * product for plain ones) with more zeros than half a window on a side, as causal padding has, and
+ * with dilations along three axes. */
+static bool has_slow_gradient(const nn_conv_spec *s) {
+    const nn_window *w = s->window;
+    for (int a = 0; a < w->spatial; a++) {
+        int64_t half = ((w->size[a] - 1) * w->dilation[a] + 1) / 2;
+        if (w->pad_before[a] > half || pad_after(s, a) > half) return true;
+        if (w->spatial == 3 && w->dilation[a] > 1) return true;
+    }
+    return false;
+}
+
+/* Whether more places are left at the end of the wide side than oneDNN allows. */
+static bool is_cut(const nn_conv_spec *s, int a) {
+    return -pad_after(s, a) >= s->window->stride[a];
+}
+
 /* Whether channels can be in blocks on both sides, or on the narrow one with few wide ones. */
 static bool blocked(const nn_native *x, const nn_conv_spec *s) {
     int64_t wide = channels_of(s->wide), narrow = channels_of(s->narrow), b = x->channel_block;
-    if (narrow % b) return false;
+    if (narrow % b || (s->passes[NN_CONV_WEIGHTS] && has_slow_gradient(s))) return false;
+    for (int a = 0; a < s->window->spatial; a++)
+        if (is_cut(s, a)) return false;
     if (s->groups > 1)
         return (s->groups == wide && s->groups == narrow) ||
                (wide / s->groups % b == 0 && narrow / s->groups % b == 0);
     return (wide <= 3 && !s->passes[NN_CONV_BACK]) || wide % b == 0;
 }
 
-void nn_conv_layouts(const nn_native *x, const nn_conv_spec *s, nn_layout *ret_wide,
-                     nn_layout *ret_narrow) {
+void nn_conv_layouts(const nn_native *x, nn_conv_spec *s) {
     int64_t wide = channels_of(s->wide), narrow = channels_of(s->narrow);
-    *ret_wide = nn_layout_plain(nn_shape_elements(s->wide), wide);
-    *ret_narrow = nn_layout_plain(nn_shape_elements(s->narrow), narrow);
-    if (!blocked(x, s)) return;
-    ret_narrow->block = x->channel_block;
-    ret_wide->block = wide % x->channel_block == 0 ? x->channel_block : 1;
+    s->wide_layout = nn_layout_plain(nn_shape_elements(s->wide), wide);
+    s->narrow_layout = nn_layout_plain(nn_shape_elements(s->narrow), narrow);
+    s->blocked = blocked(x, s);
+    if (!s->blocked) return;
+    s->narrow_layout.block = x->channel_block;
+    s->wide_layout.block = wide % x->channel_block == 0 ? x->channel_block : 1;
 }
 
 /* Blocked layouts are named by a tag, others by strides. */
@@ -75,9 +102,9 @@ static dnnl_status_t side_md(const nn_native *x, const nn_convolution *c, const 
     memcpy(dims, s->dims, sizeof dims);
     dims[0] = rows;
     nn_layout l = s->layout;
-    if (l.block == x->channel_block && l.block != l.channels)
+    if (c->blocked && l.block == x->channel_block)
         return nn_md_new_blocked(ret, c->rank, dims, l.block);
-    bool planes = l.block == 1;
+    bool planes = c->blocked && l.block == 1;
     strides[0] = l.spatial * l.channels;
     strides[1] = planes ? l.spatial : 1;
     int64_t step = planes ? 1 : l.channels;
@@ -112,18 +139,24 @@ static void describe_kernel(nn_convolution *c, const nn_window *w) {
     }
 }
 
-/* One spatial axis. What the windows leave at the end of the wide side must be less than a stride
- * for oneDNN: more is cut off. */
-static void describe_axis(nn_convolution *c, int a, int64_t wide, int64_t narrow, int64_t size,
-                          int64_t stride, int64_t dilation, int64_t before) {
-    int64_t reach = (narrow - 1) * stride + (size - 1) * dilation + 1 - before;
-    c->c.stride[a] = stride;
-    c->c.dilation[a] = dilation;
-    c->c.before[a] = before;
-    c->c.after[a] = reach > wide ? reach - wide : 0;
+/* Spatial axis i of the window. */
+static void describe_axis(nn_convolution *c, int a, const nn_conv_spec *s, int i) {
+    const nn_window *w = s->window;
+    int64_t after = pad_after(s, i), wide = s->wide->dim[i];
+    c->c.stride[a] = w->stride[i];
+    c->c.dilation[a] = w->dilation[i];
+    c->c.before[a] = w->pad_before[i];
+    c->c.after[a] = after > 0 ? after : 0;
     c->wide.span[2 + a] = wide;
-    c->wide.dims[2 + a] = wide - reach >= stride ? reach : wide;
-    c->narrow.span[2 + a] = c->narrow.dims[2 + a] = narrow;
+    c->wide.dims[2 + a] = is_cut(s, i) ? wide + after : wide;
+    c->narrow.span[2 + a] = c->narrow.dims[2 + a] = s->narrow->dim[i];
+}
+
+/* One that the window does not have. */
+static void describe_no_axis(nn_convolution *c, int a) {
+    c->c.stride[a] = c->c.dilation[a] = 1;
+    c->wide.span[2 + a] = c->wide.dims[2 + a] = 1;
+    c->narrow.span[2 + a] = c->narrow.dims[2 + a] = 1;
 }
 
 static void describe(nn_convolution *c, const nn_conv_spec *s, bool training) {
@@ -131,6 +164,7 @@ static void describe(nn_convolution *c, const nn_conv_spec *s, bool training) {
     int spatial = w->spatial < 2 ? 2 : w->spatial;
     c->rank = spatial + 2;
     c->groups = s->groups;
+    c->blocked = s->blocked;
     c->bias = s->bias;
     c->pieces = s->pieces;
     c->first = s->first;
@@ -143,10 +177,9 @@ static void describe(nn_convolution *c, const nn_conv_spec *s, bool training) {
     for (int a = 0; a < spatial; a++) {
         int i = a - (spatial - w->spatial);
         if (i < 0)
-            describe_axis(c, a, 1, 1, 1, 1, 1, 0);
+            describe_no_axis(c, a);
         else
-            describe_axis(c, a, s->wide->dim[i], s->narrow->dim[i], w->size[i], w->stride[i],
-                          w->dilation[i], w->pad_before[i]);
+            describe_axis(c, a, s, i);
     }
     describe_kernel(c, w);
 }

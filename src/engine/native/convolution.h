@@ -29,6 +29,8 @@ typedef struct nn_conv_spec {
     int64_t groups;
     const nn_shape *wide, *narrow; /* (spatial..., channels) */
     nn_layout wide_layout, narrow_layout;
+    bool blocked; /* channels in blocks, but for planes: not to be seen as plain where there is one
+                     block */
     bool bias, relu;             /* of the pass OUT; WEIGHTS gives the gradient of the bias too */
     bool passes[NN_CONV_PASSES]; /* those that will be run */
     nn_conv_pass first;          /* OUT or BACK: the one in forward */
@@ -36,10 +38,9 @@ typedef struct nn_conv_spec {
     int64_t rows;                /* that are run most often */
 } nn_conv_spec;
 
-/* How such a convolution likes its two sides: channels in blocks, in planes (wide only, few
- * channels) or plain. wide_learns: BACK will be run. */
-void nn_conv_layouts(const nn_native *x, const nn_conv_spec *s, nn_layout *ret_wide,
-                     nn_layout *ret_narrow);
+/* Sets the layouts that such a convolution likes: channels in blocks, in planes (wide only, few
+ * channels) or plain. The other fields are set. */
+void nn_conv_layouts(const nn_native *x, nn_conv_spec *s);
 
 /* Plans for u: wishes for memory, makes the first primitives. They live until _free. */
 nn_status nn_convolution_new(nn_native *x, nn_unit *u, const nn_conv_spec *s, nn_convolution **ret,
