@@ -98,6 +98,8 @@ static dnnl_status_t backward_rows(nn_native *x, nn_unit *u, int64_t first, int6
                                     gradient_at(x, u, 1), first > 0);
     if (st == dnnl_success && u->in->dx)
         st = nn_convolution_back(x, u->state, r, u->dy, nn_native_w(x, u, 0), u->in->dx + at);
+    if (st == dnnl_success && u->mask_dx)
+        nn_native_relu_mask(x, n * nn_in(x, u)->elements, u->in->x + at, u->in->dx + at);
     return st;
 }
 
@@ -115,6 +117,7 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
 const nn_unit_kind nn_unit_conv = {
     .name = "conv",
     .reads_input = true,
+    .can_mask = true,
     .wants = wants,
     .plan = plan,
     .bind = bind_unit,
