@@ -35,6 +35,17 @@ nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *wha
                        "generate code for another framework with 'neural compile --backend'");
 }
 
+nn_status nn_engine_named_only(const nn_node *n, nn_err *err) {
+    nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
+                          "%s ('%s') is only named in the program, not defined: no engine can run "
+                          "it",
+                          n->layer, n->layer_name);
+    if (err) err->line = n->span.line, err->col = n->span.col;
+    return nn_err_hint(err, s,
+                       "generate code with 'neural compile --backend' and define it there, or use "
+                       "other layers");
+}
+
 static const nn_train_support supported = {
     .who = "Neural's engine",
     .save_instead = "leave save_path out and say where with --output",

@@ -98,6 +98,8 @@ nn_status nn_engine_choose(const char *name, const nn_graph *g, bool training,
 /* For engines, of a node that one cannot run (`what`, NULL: the node's op): NN_E_UNSUPPORTED
  * "<layer> ('<name>'): the <engine> engine does not run <what> yet". */
 nn_status nn_engine_cannot(const nn_engine *e, const nn_node *n, const char *what, nn_err *err);
+/* For engines, of a CUSTOM node. */
+nn_status nn_engine_named_only(const nn_node *n, nn_err *err);
 /* Fills a slab by the graph's initialisers (Keras's rules), deterministic in seed. */
 nn_status nn_weights_init(const nn_graph *g, uint64_t seed, float *slab, nn_err *err);
 /* NN_E_UNSUPPORTED, with the way out, for what a program says about training and no engine does:

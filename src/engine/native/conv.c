@@ -522,6 +522,7 @@ static void done(nn_unit *u) {
 const nn_unit_kind nn_unit_conv = {
     .name = "conv",
     .reads_input = true,
+    .can_relu = true,
     .wants = wants,
     .plan = plan,
     .bind = bind_unit,

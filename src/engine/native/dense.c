@@ -78,7 +78,7 @@ static nn_status forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
                  .a = u->in->x,
                  .b = nn_native_w(x, u, 0),
                  .c = u->y,
-                 .bias = nn_native_w(x, u, 1),
+                 .bias = nn_unit_bias(x, u),
                  .relu = u->relu};
     gemm(x, &g);
     return NN_OK;
@@ -180,6 +180,8 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
 const nn_unit_kind nn_unit_matmul = {
     .name = "matmul",
     .reads_input = true,
+    .can_relu = true,
+    .can_norm = true,
     .can_mask = true,
     .wants = wants,
     .plan = plan,

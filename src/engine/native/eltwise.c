@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* eltwise.c - activations, softmax, dropout, and units that only move elements. */
-#include "engine/dropout.h"
+/* eltwise.c - activations, softmax, clip. */
 #include "engine/native/native.h"
-
-#include <string.h>
 
 /* What a range of elements costs: a cheap guess at operations an element. */
 enum { CHEAP = 1, DEAR = 20, CHUNK = 1024 };
@@ -67,6 +64,7 @@ static nn_status activation_backward(nn_native *x, nn_unit *u, int64_t rows, nn_
 
 const nn_unit_kind nn_unit_activation = {
     .name = "activation",
+    .in_place = true,
     .reads_input = true,
     .wants = nn_wants_any,
     .plan = plan_same,
@@ -114,186 +112,53 @@ static nn_status softmax_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err
 
 const nn_unit_kind nn_unit_softmax = {
     .name = "softmax",
+    .in_place = true,
     .reads_output = true,
     .forward = softmax_forward,
     .backward = softmax_backward,
 };
 
-/* ---- dropout (engine/dropout.h says which elements are kept) ---- */
+/* ---- clip ---- */
 
-/* What each element was multiplied by, kept for backward. */
-typedef struct dropout {
-    float *factor;
-} dropout;
-
-static nn_status dropout_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    dropout *d = u->state = NN_NEW(x->arena, dropout);
-    nn_native_wish(x, u, nn_in(x, u)->elements * nn_rows(x, u), NN_FOR_FORWARD | NN_FOR_BACKWARD,
-                   &d->factor);
-    return plan_same(x, u, err);
-}
-
-typedef struct dropout_job {
-    const nn_unit *u;
-    nn_dropout d;
-    float *factor;
-} dropout_job;
-
-/* A row whose draws are one after the other, four a block. */
-static void fill_row(const dropout_job *j, nn_layout l, int64_t n, int64_t first, float *factor) {
-    uint32_t draw[4] = {0};
-    float scale = (float)j->d.scale;
-    for (int64_t e = 0; e < n; e++) {
-        int64_t i = first + e;
-        if (e == 0 || i % 4 == 0) nn_dropout_block(&j->d, i / 4, draw);
-        factor[nn_layout_at(l, e)] = draw[i % 4] >= j->d.threshold ? scale : 0;
-    }
-}
-
-static void fill_shared_row(const dropout_job *j, nn_layout l, int64_t n, int64_t first,
-                            float *factor) {
-    for (int64_t e = 0; e < n; e++) {
-        int64_t i = first + nn_dropout_noise_at(j->u->node, e);
-        factor[nn_layout_at(l, e)] = nn_dropout_keeps(&j->d, i) ? (float)j->d.scale : 0;
-    }
-}
-
-static void run_dropout(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+static void run_clip(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const dropout_job *j = arg;
-    const nn_value *v = nn_in(x, j->u);
-    for (int64_t row = begin; row < end; row++) {
-        float *factor = j->factor + row * v->elements;
-        (j->d.shared ? fill_shared_row : fill_row)(j, v->layout, v->elements, row * j->d.noise,
-                                                   factor);
-        x->k->multiply(v->elements, j->u->in->x + row * v->elements, factor,
-                       j->u->y + row * v->elements);
-    }
+    const map_job *j = arg;
+    span s = span_of(j->n, begin, end);
+    const nn_attr *a = &j->u->node->attr;
+    x->k->bound(s.n, j->u->in->x + s.at, (float)a->clip.low, (float)a->clip.high, j->u->y + s.at);
 }
 
-static nn_status dropout_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+static void run_clip_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const map_job *j = arg;
+    span s = span_of(j->n, begin, end);
+    const nn_attr *a = &j->u->node->attr;
+    x->k->bound_grad(s.n, j->u->in->x + s.at, (float)a->clip.low, (float)a->clip.high,
+                     j->u->dy + s.at, j->u->in->dx + s.at);
+}
+
+static nn_status clip_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    int64_t n = rows * nn_in(x, u)->elements;
-    if (!x->learning) {
-        memcpy(u->y, u->in->x, (size_t)n * sizeof *u->y);
-        return NN_OK;
-    }
-    const dropout *d = u->state;
-    dropout_job j = {u, nn_dropout_at(u->node, x->base.options.seed, x->updates), d->factor};
-    nn_parallel(x, rows, (double)n * DEAR, run_dropout, &j);
+    map_job j = {u, rows * nn_in(x, u)->elements};
+    nn_parallel(x, chunks(j.n), (double)j.n * CHEAP, run_clip, &j);
     return NN_OK;
 }
 
-static nn_status dropout_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+static nn_status clip_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
     (void)err;
-    const dropout *d = u->state;
-    if (u->in->dx) x->k->multiply(rows * nn_in(x, u)->elements, u->dy, d->factor, u->in->dx);
+    map_job j = {u, rows * nn_in(x, u)->elements};
+    if (u->in->dx) nn_parallel(x, chunks(j.n), (double)j.n * CHEAP, run_clip_grad, &j);
     return NN_OK;
 }
 
-const nn_unit_kind nn_unit_dropout = {
-    .name = "dropout",
+const nn_unit_kind nn_unit_clip = {
+    .name = "clip",
+    .in_place = true,
+    .reads_input = true,
     .wants = nn_wants_any,
-    .plan = dropout_plan,
-    .forward = dropout_forward,
-    .backward = dropout_backward,
-};
-
-/* ---- relayout, transpose: y[i] = x[map[i]] within a row ---- */
-
-typedef struct moves {
-    int32_t *from; /* by element of the output */
-    bool back;     /* dx[from[i]] = dy[i] */
-    const float *x;
-    float *y;
-    int64_t n;
-} moves;
-
-static moves *new_moves(nn_native *x, nn_unit *u) {
-    moves *m = u->state = NN_NEW(x->arena, moves);
-    m->n = nn_out(x, u)->elements;
-    m->from = NN_NEW_N(x->arena, int32_t, (size_t)m->n);
-    return m;
-}
-
-static nn_status refused(const nn_unit *u, nn_err *err) {
-    return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory to plan '%s'", u->node->name);
-}
-
-static void run_moves(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
-    (void)x, (void)thread;
-    const moves *m = arg;
-    for (int64_t row = begin; row < end; row++) {
-        const float *from = m->x + row * m->n;
-        float *to = m->y + row * m->n;
-        if (m->back)
-            for (int64_t i = 0; i < m->n; i++) to[m->from[i]] = from[i];
-        else
-            for (int64_t i = 0; i < m->n; i++) to[i] = from[m->from[i]];
-    }
-}
-
-static nn_status moves_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
-    (void)err;
-    moves m = *(moves *)u->state;
-    m.x = u->in->x;
-    m.y = u->y;
-    nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
-    return NN_OK;
-}
-
-static nn_status moves_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
-    (void)err;
-    moves m = *(moves *)u->state;
-    m.back = true;
-    m.x = u->dy;
-    m.y = u->in->dx;
-    if (u->in->dx) nn_parallel(x, rows, (double)(rows * m.n), run_moves, &m);
-    return NN_OK;
-}
-
-/* The output's layout is set before (plan.c). */
-static nn_status relayout_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    moves *m = new_moves(x, u);
-    if (!m->from) return refused(u, err);
-    nn_layout from = nn_in(x, u)->layout, to = nn_out(x, u)->layout;
-    for (int64_t e = 0; e < m->n; e++)
-        m->from[nn_layout_at(to, e)] = (int32_t)nn_layout_at(from, e);
-    return NN_OK;
-}
-
-const nn_unit_kind nn_unit_relayout = {
-    .name = "relayout",
-    .wants = nn_wants_any,
-    .plan = relayout_plan,
-    .forward = moves_forward,
-    .backward = moves_backward,
-};
-
-/* The input element that output element e shows: its coordinate along output axis i is the one
- * along input axis perm[i]. */
-static int64_t transposed(const nn_node *n, const nn_shape *in, int64_t e) {
-    int64_t coordinate[NN_MAX_RANK], at = 0;
-    for (int i = n->shape.rank - 1; i >= 0; i--) {
-        coordinate[n->attr.transpose.perm[i]] = e % n->shape.dim[i];
-        e /= n->shape.dim[i];
-    }
-    for (int a = 0; a < in->rank; a++) at = at * in->dim[a] + coordinate[a];
-    return at;
-}
-
-static nn_status transpose_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    moves *m = new_moves(x, u);
-    if (!m->from) return refused(u, err);
-    for (int64_t e = 0; e < m->n; e++) m->from[e] = (int32_t)transposed(u->node, u->in->shape, e);
-    return NN_OK;
-}
-
-const nn_unit_kind nn_unit_transpose = {
-    .name = "transpose",
-    .plan = transpose_plan,
-    .forward = moves_forward,
-    .backward = moves_backward,
+    .plan = plan_same,
+    .forward = clip_forward,
+    .backward = clip_backward,
 };
 
 /* Planning makes their values; they do nothing when running. */

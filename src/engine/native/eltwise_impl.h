@@ -16,11 +16,11 @@
         return slope;                                                                              \
     }                                                                                              \
     static void map_##name(int64_t n, const float *x, float *y, float alpha) {                     \
-        for (int64_t i = 0; i < n; i++) y[i] = value_##name(x[i], alpha);                          \
+        IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = value_##name(x[i], alpha);                 \
     }                                                                                              \
     static void map_grad_##name(int64_t n, const float *x, const float *dy, float *dx,             \
                                 float alpha) {                                                     \
-        for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * slope_##name(x[i], alpha);                 \
+        IN_PLACE for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * slope_##name(x[i], alpha);        \
     }
 
 INLINE float clip_f(float x, float low, float high) {
@@ -73,7 +73,7 @@ static void add(int64_t n, const float *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 static void multiply(int64_t n, const float *x, const float *by, float *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] * by[i];
+    IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] * by[i];
 }
 static void scale(int64_t n, float *g, float by) {
     for (int64_t i = 0; i < n; i++) g[i] *= by;
@@ -84,6 +84,27 @@ static void clip(int64_t n, float *g, float limit) {
 static void regularise(int64_t n, const float *w, float *g, float l1, float l2) {
     for (int64_t i = 0; i < n; i++)
         g[i] += 2 * l2 * w[i] + (w[i] > 0 ? l1 : 0) - (w[i] < 0 ? l1 : 0);
+}
+
+static void bound(int64_t n, const float *x, float low, float high, float *y) {
+    IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = clip_f(x[i], low, high);
+}
+static void bound_grad(int64_t n, const float *x, float low, float high, const float *dy,
+                       float *dx) {
+    for (int64_t i = 0; i < n; i++) dx[i] = x[i] > low && x[i] < high ? dy[i] : 0;
+}
+static void prelu(int64_t n, const float *x, const float *alpha, float *y) {
+    IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? alpha[i] * x[i] : x[i];
+}
+static void prelu_grad(int64_t n, const float *x, const float *alpha, const float *dy, float *dx,
+                       float *dalpha) {
+    for (int64_t i = 0; i < n && dx; i++) dx[i] = x[i] > 0 ? dy[i] : alpha[i] * dy[i];
+    for (int64_t i = 0; i < n; i++) dalpha[i] += x[i] > 0 ? 0 : x[i] * dy[i];
+}
+static void penalty_grad(int64_t n, const float *x, const float *dy, float l1, float l2,
+                         float *dx) {
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = l2 * x[i] + (x[i] > 0 ? l1 : 0) - (x[i] < 0 ? l1 : 0) + (dy ? dy[i] : 0);
 }
 
 /* ---- reductions: LANES partial sums, added in a fixed order ---- */
@@ -148,10 +169,10 @@ static void softmax_row(int64_t n, const float *x, float *y, bool log_form) {
     if (log_form) {
         for (int64_t i = 0; i < n; i++) sum += exp_f(x[i] - max);
         float total = max + logf(sum);
-        for (int64_t i = 0; i < n; i++) y[i] = x[i] - total;
+        IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] - total;
         return;
     }
-    for (int64_t i = 0; i < n; i++) y[i] = exp_f(x[i] - max);
+    IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = exp_f(x[i] - max);
     for (int64_t i = 0; i < n; i++) sum += y[i];
     float by = 1 / sum;
     for (int64_t i = 0; i < n; i++) y[i] *= by;

@@ -201,7 +201,7 @@ static nn_status native_evaluate(nn_exec *e, int64_t rows, const nn_targets *t, 
     st = run_forward(x, rows, false, err);
     if (!st) {
         nn_native_loss(x, rows, t, false, ret);
-        ret->loss += x->regularised ? nn_native_regularisers(x) : 0;
+        ret->loss += (x->regularised ? nn_native_regularisers(x) : 0) + nn_native_penalties(x);
         ret->finite = isfinite(ret->loss);
     }
     leave(s);
@@ -214,7 +214,7 @@ static nn_status run_gradients(nn_native *x, int64_t rows, const nn_targets *t, 
     nn_status st = run_forward(x, rows, true, err);
     if (st) return st;
     nn_native_loss(x, rows, t, true, ret);
-    if (x->regularised) ret->loss += nn_native_regularisers(x);
+    ret->loss += (x->regularised ? nn_native_regularisers(x) : 0) + nn_native_penalties(x);
     if (isfinite(ret->loss)) {
         st = run_backward(x, rows, err);
         if (st) return st;
@@ -278,10 +278,16 @@ static void convert_all(nn_native *x, bool import, float *slab, float *arena) {
     saved s = enter(x);
     for (int i = 0; i < x->n_params; i++) {
         const nn_param *p = &x->params[i];
+        if (p->unit->norm) continue;
         nn_status st = nn_native_convert(x, p, import, slab + p->weight->offset, arena + p->at);
         assert(st == NN_OK);
         (void)st;
     }
+    for (int i = 0; i < x->n_units; i++)
+        if (x->units[i].norm && import)
+            nn_norm_import(x, &x->units[i], slab);
+        else if (x->units[i].norm)
+            nn_norm_export(x, &x->units[i], slab);
     leave(s);
 }
 

@@ -98,6 +98,21 @@ typedef struct nn_kernels {
 
     nn_map_fn *map[NN_ACT_COUNT];           /* y = f(x); y may be x */
     nn_map_grad_fn *map_grad[NN_ACT_COUNT]; /* dx = dy f'(x); dx may be dy */
+    /* Between two bounds; dx = 0 where x is not between them. */
+    void (*bound)(int64_t n, const float *x, float low, float high, float *y);
+    void (*bound_grad)(int64_t n, const float *x, float low, float high, const float *dy,
+                       float *dx);
+    /* alpha for each element; dalpha is added to, dx may be NULL. */
+    void (*prelu)(int64_t n, const float *x, const float *alpha, float *y);
+    void (*prelu_grad)(int64_t n, const float *x, const float *alpha, const float *dy, float *dx,
+                       float *dalpha);
+    /* dx = dy (NULL: 0) + l1 sign x + l2 x. */
+    void (*penalty_grad)(int64_t n, const float *x, const float *dy, float l1, float l2, float *dx);
+    /* Philox blocks from `counter` on: 4 draws each; writes up to 15 blocks more. */
+    void (*draws)(uint64_t key, uint64_t stream, uint64_t counter, int64_t blocks, uint32_t *ret);
+    void (*keep)(int64_t n, const uint32_t *draw, uint32_t threshold, float kept, float dropped,
+                 float *y);
+    void (*normals)(int64_t pairs, const uint32_t *draw, float *y); /* engine/noise.h */
     void (*relu_mask)(int64_t n, const float *y, float *dy);
     void (*add)(int64_t n, const float *x, float *y);
     void (*multiply)(int64_t n, const float *x, const float *by, float *y);
@@ -109,9 +124,9 @@ typedef struct nn_kernels {
     float (*sum)(int64_t n, const float *x);
     float (*dot)(int64_t n, const float *a, const float *b);
     void (*add_scaled)(int64_t n, const float *x, float by, float *y);
-    /* y[i * y_rows + j] = x[i * x_rows + j * x_columns]. */
+    /* y[i * y_rows + j * y_columns] = x[i * x_rows + j * x_columns]. */
     void (*copy_plane)(int64_t rows, int64_t columns, const float *x, int64_t x_rows,
-                       int64_t x_columns, float *y, int64_t y_rows);
+                       int64_t x_columns, float *y, int64_t y_rows, int64_t y_columns);
     bool (*all_finite)(int64_t n, const float *x);
     double (*sum_abs)(int64_t n, const float *x);
     double (*sum_square)(int64_t n, const float *x);
@@ -152,6 +167,14 @@ typedef struct nn_kernels {
     /* sum[c] += sum dy; dot[c] += sum dy (x - mean). */
     void (*channel_dots)(nn_layout l, int64_t begin, int64_t end, const float *x, const float *dy,
                          const float *mean, double *sum, double *dot);
+    /* Vectors of n by themselves: y = (x - mean) factor gamma + beta, gamma and beta NULL: 1 and 0.
+     * Mean and factor = 1 / sqrt(variance + epsilon) of each are kept for the gradient. */
+    void (*layer_norm)(int64_t vectors, int64_t n, const float *x, const float *gamma,
+                       const float *beta, float epsilon, float *mean, float *factor, float *y);
+    /* dgamma and dbeta (n each, either NULL) are added to; dx may be NULL. */
+    void (*layer_norm_grad)(int64_t vectors, int64_t n, const float *x, const float *dy,
+                            const float *gamma, const float *mean, const float *factor, float *dx,
+                            double *dgamma, double *dbeta);
     /* dx = a dy + b (x - mean) + c, by channel. */
     void (*channel_combine)(nn_layout l, int64_t begin, int64_t end, const float *x,
                             const float *dy, const float *mean, const float *a, const float *b,

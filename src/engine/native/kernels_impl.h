@@ -15,6 +15,13 @@
 #define INLINE  static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
 #define UNROLL  _Pragma("GCC unroll 16")
+/* Before a loop whose output may be one of its inputs, element for element: without it the compiler
+ * makes a slow loop for that case. */
+#if defined(__clang__)
+#define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_PLACE _Pragma("GCC ivdep")
+#endif
 
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
@@ -22,6 +29,7 @@ typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #include "engine/native/merge_impl.h"
 #include "engine/native/norm_impl.h"
 #include "engine/native/pool_impl.h"
+#include "engine/native/random_impl.h"
 
 const nn_kernels NN_KERNELS = {
     .name = NN_KERNELS_NAME,
@@ -40,6 +48,16 @@ const nn_kernels NN_KERNELS = {
 #include "graph/activations.def"
 #undef NN_ACT
         },
+    .bound = bound,
+    .bound_grad = bound_grad,
+    .prelu = prelu,
+    .prelu_grad = prelu_grad,
+    .penalty_grad = penalty_grad,
+    .draws = draws,
+    .keep = keep,
+    .normals = normals,
+    .layer_norm = layer_norm,
+    .layer_norm_grad = layer_norm_grad,
     .relu_mask = relu_mask,
     .add = add,
     .multiply = multiply,

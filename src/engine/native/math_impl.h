@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* math_impl.h - exp, log1p, tanh and erf in floats without branches, so that loops over them become
- * vector code; part of kernels_impl.h. Errors are below 3 units in the last place (tanh, erf: 5)
- * against the C library's doubles; a NaN stays one. */
+/* math_impl.h - exp, log, log1p, tanh, erf, sine and cosine in floats without branches, so that
+ * loops over them become vector code; part of kernels_impl.h. Errors are below 3 units in the last
+ * place (tanh, erf: 5) against the C library's doubles; a NaN stays one. */
 #ifndef NN_ENGINE_NATIVE_MATH_IMPL_H
 #define NN_ENGINE_NATIVE_MATH_IMPL_H
 
@@ -83,6 +83,41 @@ INLINE float log1p_unit(float u) {
     p = p * z + 2.0f / 5;
     p = p * z + 2.0f / 3;
     return s * z * p + 2.0f * s;
+}
+
+/* log x for a normal x > 0: 2^n m with m in [1/sqrt 2, sqrt 2), and log m = 2 atanh(s) with
+ * s = (m - 1) / (m + 1), |s| < 0.172; m - 1 is exact, so nothing is lost near 1. */
+INLINE float log_f(float x) {
+    int32_t i = to_bits(x) - 0x3f3504f3; /* 1/sqrt 2 */
+    float n = (float)(i >> 23), m = from_bits((i & 0x7fffff) + 0x3f3504f3);
+    float s = (m - 1.0f) / (m + 1.0f), z = s * s;
+    float p = 2.0f / 9;
+    p = p * z + 2.0f / 7;
+    p = p * z + 2.0f / 5;
+    p = p * z + 2.0f / 3;
+    p = p * z * s + 2.0f * s;
+    return n * 0.693359375f + (p - n * 2.12194440054690583e-4f);
+}
+
+/* Sine and cosine of t turns, 0 <= t < 1: of the rest to the nearest quarter, by Taylor. */
+INLINE void sine_cosine(float t, float *sine, float *cosine) {
+    int32_t quarter = (int32_t)(t * 4.0f + 0.5f);
+    float r = (t - (float)quarter * 0.25f) * 6.28318530717958648f, z = r * r;
+    float s = 2.75573192e-6f;
+    s = s * z - 1.98412698e-4f;
+    s = s * z + 8.33333333e-3f;
+    s = s * z - 1.66666667e-1f;
+    s = s * z * r + r;
+    float c = -2.75573192e-7f;
+    c = c * z + 2.48015873e-5f;
+    c = c * z - 1.38888889e-3f;
+    c = c * z + 4.16666667e-2f;
+    c = c * z - 0.5f;
+    c = c * z + 1.0f;
+    bool odd = quarter & 1;
+    float a = odd ? c : s, b = odd ? s : c;
+    *sine = quarter & 2 ? -a : a;
+    *cosine = (quarter + 1) & 2 ? -b : b;
 }
 
 INLINE float abs_f(float x) {

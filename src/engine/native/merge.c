@@ -154,6 +154,7 @@ static void forward_run(const nn_native *x, const run *r) {
     for (int i = 2; i < r->u->n_in; i++)
         x->k->merge[kind](r->n, r->y, false, in[i].x, in[i].stands, r->y);
     if (kind == NN_MERGE_AVERAGE) x->k->scale(r->n, r->y, 1 / (float)r->u->n_in);
+    if (r->u->relu) x->k->map[NN_ACT_RELU](r->n, r->y, r->y, 0);
 }
 
 /* What input i is owed of each element; `taken`, zeros at first, marks the elements whose extreme
@@ -311,6 +312,7 @@ static nn_status backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
 
 const nn_unit_kind nn_unit_merge = {
     .name = "merge",
+    .can_relu = true,
     .can_add = true,
     .wants = wants,
     .plan = plan,

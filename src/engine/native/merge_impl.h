@@ -10,13 +10,13 @@
                              float *y) {                                                           \
         float u = *a, v = *b;                                                                      \
         if (a_one && b_one)                                                                        \
-            for (int64_t i = 0; i < n; i++) y[i] = op(u, v);                                       \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(u, v);                              \
         else if (a_one)                                                                            \
-            for (int64_t i = 0; i < n; i++) y[i] = op(u, b[i]);                                    \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(u, b[i]);                           \
         else if (b_one)                                                                            \
-            for (int64_t i = 0; i < n; i++) y[i] = op(a[i], v);                                    \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(a[i], v);                           \
         else                                                                                       \
-            for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b[i]);                                 \
+            IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b[i]);                        \
     }
 
 INLINE float plus_f(float a, float b) {
@@ -76,33 +76,36 @@ static void add_scaled(int64_t n, const float *x, float by, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] += by * x[i];
 }
 
-/* Columns of y are rows of x: tiles that both fit the first cache. */
-INLINE void turn(int64_t rows, int64_t columns, const float *x, int64_t x_step, float *y,
-                 int64_t y_step) {
+/* y[i * y_rows + j] = x[i + j * x_columns], in tiles that both fit the first cache. */
+INLINE void turn(int64_t rows, int64_t columns, const float *x, int64_t x_columns, float *y,
+                 int64_t y_rows) {
     for (int64_t i = 0; i < rows; i += 16)
         for (int64_t j = 0; j < columns; j += 16) {
             int64_t di = rows - i < 16 ? rows - i : 16, dj = columns - j < 16 ? columns - j : 16;
-            const float *from = x + i + j * x_step;
-            float *to = y + i * y_step + j;
+            const float *from = x + i + j * x_columns;
+            float *to = y + i * y_rows + j;
             for (int64_t a = 0; a < di; a++)
-                for (int64_t b = 0; b < dj; b++) to[a * y_step + b] = from[a + b * x_step];
+                for (int64_t b = 0; b < dj; b++) to[a * y_rows + b] = from[a + b * x_columns];
         }
 }
 
-/* y[i][j] = x at i * x_rows + j * x_columns. */
 static void copy_plane(int64_t rows, int64_t columns, const float *x, int64_t x_rows,
-                       int64_t x_columns, float *y, int64_t y_rows) {
-    if (x_rows == 1 && x_columns != 1) {
+                       int64_t x_columns, float *y, int64_t y_rows, int64_t y_columns) {
+    if (x_rows == 1 && y_columns == 1 && x_columns != 1) {
         turn(rows, columns, x, x_columns, y, y_rows);
+        return;
+    }
+    if (x_columns == 1 && y_rows == 1 && y_columns != 1) {
+        turn(columns, rows, x, x_rows, y, y_columns);
         return;
     }
     for (int64_t i = 0; i < rows; i++) {
         const float *from = x + i * x_rows;
         float *to = y + i * y_rows;
-        if (x_columns == 1)
+        if (x_columns == 1 && y_columns == 1)
             for (int64_t j = 0; j < columns; j++) to[j] = from[j];
         else
-            for (int64_t j = 0; j < columns; j++) to[j] = from[j * x_columns];
+            for (int64_t j = 0; j < columns; j++) to[j * y_columns] = from[j * x_columns];
     }
 }
 #endif

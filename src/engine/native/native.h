@@ -90,10 +90,15 @@ typedef struct nn_unit_kind {
     const char *name;
     bool reads_input;  /* backward needs the inputs' values; `plan` may change the unit's own */
     bool reads_output; /* backward needs the output's values; likewise */
-    bool can_mask;     /* backward can zero dx where the (one) input, a relu's output, is 0: by
-                          what it has kept itself, or with reads_input */
-    bool can_add;      /* backward adds to dx where the operand says so (nn_operand.adds) */
-    unsigned tokens;   /* bit i: input i holds tokens, which have no gradient */
+    bool can_relu;     /* a relu behind it may be its work (nn_unit.relu) */
+    bool can_norm;   /* its weights are a kernel whose last axis is the output's channels and maybe
+                        a bias (nn_unit_bias), so that a batch normalisation behind it may be
+                        folded into them for inference */
+    bool in_place;   /* without training, y may be the memory of x */
+    bool can_mask;   /* backward can zero dx where the (one) input, a relu's output, is 0: by
+                        what it has kept itself, or with reads_input */
+    bool can_add;    /* backward adds to dx where the operand says so (nn_operand.adds) */
+    unsigned tokens; /* bit i: input i holds tokens, which have no gradient */
     /* What of this node it does not run ("global_avg_pool with a mask"); NULL: all of it. */
     const char *(*lacks)(const nn_node *n);
     /* The layout that input i must have; false: any will do. NULL: plain. Inputs before i have
@@ -115,6 +120,9 @@ typedef struct nn_unit_kind {
     /* Whether the gradients of deferred weights will be finite; computes them into the gradient
      * arena if `store`. */
     bool (*deferred)(nn_native *x, nn_unit *u, int64_t rows, bool store);
+    /* What the last forward pass adds to the loss; its backward then runs even if nothing reads
+     * its output (dy NULL). */
+    double (*loss)(const nn_unit *u);
     void (*done)(nn_unit *u);
 } nn_unit_kind;
 
@@ -135,10 +143,13 @@ struct nn_unit {
     int64_t fold;
     nn_operand *in; /* u->in->x is the first */
     int n_in;
-    int out;       /* value */
-    bool relu;     /* the output is clipped at 0: the node's relu is fused in */
-    int64_t piece; /* rows that it and its tail run at a time; 0: all */
-    nn_unit *tail; /* run by this unit, piece by piece */
+    int out;             /* value */
+    const nn_node *norm; /* folded into its weights; NULL: none */
+    float *norm_kept;    /* then the weights of both as they were set, and, where */
+    float *norm_bias;    /* the node has no bias, that one */
+    bool relu;           /* the output is clipped at 0: the node's relu is fused in */
+    int64_t piece;       /* rows that it and its tail run at a time; 0: all */
+    nn_unit *tail;       /* run by this unit, piece by piece */
     bool is_tail;
     int time;      /* of its forward: its index, or that of the unit that runs it */
     bool mask_dy;  /* backward begins with zeroing dy where y is 0 */
@@ -234,6 +245,14 @@ bool nn_wants_any(const nn_native *x, const nn_unit *u, int i, nn_layout *ret);
 nn_layout nn_native_channels(const nn_native *x, const nn_unit *u);
 void nn_native_scratch(nn_native *x, size_t bytes);
 
+/* Whether u adds a bias; where it is. */
+static inline bool nn_unit_biased(const nn_unit *u) {
+    return u->norm || u->node->n_weights > 1;
+}
+static inline float *nn_unit_bias(const nn_native *x, const nn_unit *u) {
+    return u->node->n_weights > 1 ? x->w + x->params[u->param[1]].at : u->norm_bias;
+}
+
 /* Weight, gradient of the weight at `position` of u's node. NULL if the node has none there. */
 float *nn_native_w(const nn_native *x, const nn_unit *u, int position);
 float *nn_native_g(const nn_native *x, const nn_unit *u, int position);
@@ -256,12 +275,25 @@ void nn_parallel(const nn_native *x, int64_t n, double work, nn_range_fn *fn, vo
 void nn_native_add(const nn_native *x, int64_t n, const float *from, float *to);
 void nn_native_relu_mask(const nn_native *x, int64_t n, const float *y, float *dy);
 
+/* ---- batch normalisations in the weights before them (fold_norm.c) ---- */
+
+/* Makes room for u's: where the weights that were set are kept. */
+nn_status nn_norm_plan(nn_native *x, nn_unit *u, nn_err *err);
+/* Between a slab and the weights of u and its normalisation. */
+void nn_norm_import(const nn_native *x, const nn_unit *u, const float *slab);
+void nn_norm_export(const nn_native *x, const nn_unit *u, float *slab);
+
 /* ---- loss and update ---- */
 
 /* Mean loss of the rows without regularisers, into ret with the rows that are right; its gradient
  * into the loss value's unless `grad` is false. */
 void nn_native_loss(nn_native *x, int64_t rows, const nn_targets *t, bool grad, nn_step *ret);
 double nn_native_regularisers(const nn_native *x);
+/* Whether u's own loss counts: it stands before the node that the loss is taken on. */
+static inline bool nn_unit_penalises(const nn_native *x, const nn_unit *u) {
+    return u->kind->loss && x->has_loss && u->node->id <= x->loss.node;
+}
+double nn_native_penalties(const nn_native *x); /* of the units */
 void nn_native_regularise(nn_native *x);
 bool nn_native_gradients_finite(nn_native *x);
 void nn_native_update(nn_native *x, int64_t rows);

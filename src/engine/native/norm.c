@@ -196,7 +196,9 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
 
 const nn_unit_kind nn_unit_batch_norm = {
     .name = "batch_norm",
+    .in_place = true,
     .reads_input = true,
+    .can_relu = true,
     .wants = nn_wants_channels,
     .plan = plan,
     .forward = forward,

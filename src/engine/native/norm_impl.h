@@ -81,7 +81,7 @@ static void channel_affine(nn_layout l, int64_t begin, int64_t end, const float 
         for (int64_t first = 0; first < l.channels; first += l.block) {
             int64_t at = plane_at(l, n, first);
             for (int64_t i = 0; i < l.spatial; i++, at += l.block)
-                for (int64_t c = 0; c < l.block; c++) {
+                IN_PLACE for (int64_t c = 0; c < l.block; c++) {
                     float v = (x[at + c] - mean[first + c]) * factor[first + c] + shift[first + c];
                     y[at + c] = relu && v < 0 ? 0 : v;
                 }
@@ -99,5 +99,75 @@ static void channel_combine(nn_layout l, int64_t begin, int64_t end, const float
                     dx[at + j] = a[first + j] * dy[at + j] +
                                  b[first + j] * (x[at + j] - mean[first + j]) + c[first + j];
         }
+}
+
+/* ---- vectors by themselves ---- */
+
+INLINE float sum_around(int64_t n, const float *x, float mean, const bool square) {
+    float part[LANES] = {0}, all = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            float d = x[i + j] - mean;
+            part[j] += square ? d * d : d;
+        }
+    for (int j = 0; i < n; i++, j++) {
+        float d = x[i] - mean;
+        part[j] += square ? d * d : d;
+    }
+    for (int j = 0; j < LANES; j++) all += part[j];
+    return all;
+}
+
+static void layer_norm(int64_t vectors, int64_t n, const float *x, const float *gamma,
+                       const float *beta, float epsilon, float *mean, float *factor, float *y) {
+    for (int64_t v = 0; v < vectors; v++, x += n, y += n) {
+        float m = sum_around(n, x, 0, false) / (float)n;
+        float f = 1 / sqrtf(sum_around(n, x, m, true) / (float)n + epsilon);
+        mean[v] = m;
+        factor[v] = f;
+        IN_PLACE for (int64_t i = 0; i < n; i++) {
+            float scaled = (x[i] - m) * f;
+            scaled = gamma ? scaled * gamma[i] : scaled;
+            y[i] = beta ? scaled + beta[i] : scaled;
+        }
+    }
+}
+
+/* With xhat the normalised input and g = gamma dy: dx = factor (g - mean(g) - xhat mean(g xhat)).
+ */
+INLINE void vector_grad(int64_t n, const float *x, const float *dy, const float *gamma, float m,
+                        float f, float *dx) {
+    float sum[LANES] = {0}, with[LANES] = {0}, a = 0, b = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            float g = gamma ? dy[i + j] * gamma[i + j] : dy[i + j];
+            sum[j] += g;
+            with[j] += g * (x[i + j] - m);
+        }
+    for (int j = 0; i < n; i++, j++) {
+        float g = gamma ? dy[i] * gamma[i] : dy[i];
+        sum[j] += g;
+        with[j] += g * (x[i] - m);
+    }
+    for (int j = 0; j < LANES; j++) a += sum[j], b += with[j];
+    a /= (float)n;
+    b = b * f * f / (float)n;
+    for (i = 0; i < n; i++) {
+        float g = gamma ? dy[i] * gamma[i] : dy[i];
+        dx[i] = f * (g - a - (x[i] - m) * b);
+    }
+}
+
+static void layer_norm_grad(int64_t vectors, int64_t n, const float *x, const float *dy,
+                            const float *gamma, const float *mean, const float *factor, float *dx,
+                            double *dgamma, double *dbeta) {
+    for (int64_t v = 0; v < vectors; v++, x += n, dy += n) {
+        float m = mean[v], f = factor[v];
+        for (int64_t i = 0; i < n && dgamma; i++) dgamma[i] += (double)(dy[i] * ((x[i] - m) * f));
+        for (int64_t i = 0; i < n && dbeta; i++) dbeta[i] += (double)dy[i];
+        if (dx) vector_grad(n, x, dy, gamma, m, f, dx + v * n);
+    }
 }
 #endif

@@ -268,17 +268,27 @@ static nn_status input_values(nn_native *x, const nn_node *n, int *values, nn_er
     return NN_OK;
 }
 
-static nn_status plan_node(nn_native *x, const nn_node *n, bool relu, bool pooled, nn_err *err) {
+/* What a node does beyond its own work. */
+typedef struct joined {
+    bool relu, pooled;   /* by a relu behind it; in pieces with the pooling behind it */
+    const nn_node *norm; /* the normalisation in its weights */
+    bool in_place;
+} joined;
+
+static nn_status plan_node(nn_native *x, const nn_node *n, const joined *j, nn_err *err) {
     int values[NN_MAX_INPUTS];
     nn_status st = input_values(x, n, values, err);
     if (st) return st;
     nn_unit *u = new_unit(x, kinds[n->op], n, n->n_inputs, values);
-    u->relu = relu;
+    u->relu = j->relu;
+    u->norm = j->norm;
     u->out = new_value(x, nn_shape_elements(&n->shape), last_axis(&n->shape), n->fold, u->index);
     x->value_of[n->id] = u->out;
-    if (pooled) nn_out(x, u)->rows = u->piece = piece_rows(x, u);
+    if (j->pooled) nn_out(x, u)->rows = u->piece = piece_rows(x, u);
+    if (j->in_place) nn_out(x, u)->of = nn_in(x, u)->of;
     join_tail(x, u);
-    return finish_unit(x, u, err);
+    st = finish_unit(x, u, err);
+    return st || !u->norm ? st : nn_norm_plan(x, u, err);
 }
 
 static bool is_relu(const nn_node *n) {
@@ -289,17 +299,41 @@ static bool is_relu(const nn_node *n) {
 static const nn_node *relu_host(const nn_native *x, const nn_node *n, const int *uses) {
     if (!is_relu(n)) return NULL;
     const nn_node *host = &x->base.graph->nodes[n->inputs[0]];
-    bool can = host->op == NN_OP_MATMUL || host->op == NN_OP_CONV || host->op == NN_OP_BATCH_NORM;
-    return can && uses[host->id] == 1 ? host : NULL;
+    return kinds[host->op]->can_relu && uses[host->id] == 1 ? host : NULL;
+}
+
+/* The node into whose weights the normalisation n is folded; NULL: none. */
+static const nn_node *norm_host(const nn_native *x, const nn_node *n, const int *uses) {
+    if (x->training || n->op != NN_OP_BATCH_NORM) return NULL;
+    const nn_node *host = &x->base.graph->nodes[n->inputs[0]];
+    return kinds[host->op]->can_norm && uses[host->id] == 1 ? host : NULL;
+}
+
+/* Whether n's input can become its output: nothing else reads what lies there, and a unit made it.
+ * Nodes that compute nothing are seen through. */
+static bool in_place(const nn_native *x, const nn_node *n, const int *uses) {
+    if (x->training || !kinds[n->op]->in_place) return false;
+    const nn_node *in = &x->base.graph->nodes[n->inputs[0]];
+    int value = x->values[x->value_of[in->id]].of;
+    while (uses[in->id] == 1 && in->n_inputs > 0) {
+        const nn_node *before = &x->base.graph->nodes[in->inputs[0]];
+        if (x->values[x->value_of[before->id]].of != value)
+            return x->values[value].unit >= 0 && x->values[value].rows == 0;
+        in = before;
+    }
+    return false;
 }
 
 /* A node that computes nothing: its value is that of its input. */
 static bool vanishes(const nn_native *x, const nn_node *n) {
     if (n->op == NN_OP_RESHAPE) {
         const nn_value *v = &x->values[x->value_of[n->inputs[0]]];
-        return nn_layout_is_plain(v->layout) || n->shape.rank == 1;
+        return nn_layout_is_plain(v->layout) || n->shape.rank == 1 ||
+               v->layout.channels == last_axis(&n->shape);
     }
     if (n->op == NN_OP_DROPOUT) return !x->training || n->attr.dropout.rate == 0;
+    if (n->op == NN_OP_NOISE) return !x->training || n->attr.noise.value == 0;
+    if (n->op == NN_OP_ACTIVITY_REG) return !x->training;
     return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_LINEAR;
 }
 
@@ -332,7 +366,7 @@ static nn_status plan_one(nn_native *x, const nn_node *n, const int *uses, nn_er
         x->value_of[n->id] = input_value(x, n);
         return NN_OK;
     }
-    if (relu_host(x, n, uses) || vanishes(x, n)) {
+    if (relu_host(x, n, uses) || norm_host(x, n, uses) || vanishes(x, n)) {
         x->value_of[n->id] = x->value_of[n->inputs[0]];
         return NN_OK;
     }
@@ -344,7 +378,7 @@ static nn_status plan_one(nn_native *x, const nn_node *n, const int *uses, nn_er
         x->value_of[n->id] = folds(n) && !st ? folded(x, n, value) : value;
         return st;
     }
-    return plan_node(x, n, false, false, err);
+    return plan_node(x, n, &(joined){.in_place = in_place(x, n, uses)}, err);
 }
 
 /* The convolution whose output (through a relu, maybe) only the pooling n reads; NULL if none. */
@@ -354,23 +388,33 @@ static const nn_node *pooled_conv(const nn_native *x, const nn_node *n, const in
     if (uses[in->id] != 1) return NULL;
     const nn_node *host = relu_host(x, in, uses);
     if (host) in = host;
+    host = norm_host(x, in, uses);
+    if (host) in = host;
     return in->op == NN_OP_CONV ? in : NULL;
+}
+
+/* A relu behind a folded normalisation joins the same node. */
+static void find_joined(const nn_native *x, const int *uses, joined *with) {
+    const nn_graph *g = x->base.graph;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const nn_node *n = &g->nodes[i], *relu = relu_host(x, n, uses);
+        const nn_node *norm = norm_host(x, n, uses), *conv = pooled_conv(x, n, uses);
+        const nn_node *behind = relu ? norm_host(x, relu, uses) : NULL;
+        if (relu) with[behind ? behind->id : relu->id].relu = true;
+        if (norm) with[norm->id].norm = n;
+        if (conv) with[conv->id].pooled = true;
+    }
 }
 
 static nn_status plan_nodes(nn_native *x, nn_err *err) {
     const nn_graph *g = x->base.graph;
     int *uses = count_uses(x);
-    bool *relu = NN_NEW_N(x->arena, bool, (size_t)g->n_nodes);
-    bool *pooled = NN_NEW_N(x->arena, bool, (size_t)g->n_nodes);
+    joined *with = NN_NEW_N(x->arena, joined, (size_t)g->n_nodes);
+    find_joined(x, uses, with);
     for (int i = 0; i < g->n_nodes; i++) {
-        const nn_node *host = relu_host(x, &g->nodes[i], uses);
-        const nn_node *conv = pooled_conv(x, &g->nodes[i], uses);
-        if (host) relu[host->id] = true;
-        if (conv) pooled[conv->id] = true;
-    }
-    for (int i = 0; i < g->n_nodes; i++) {
-        nn_status st = relu[i] || pooled[i] ? plan_node(x, &g->nodes[i], relu[i], pooled[i], err)
-                                            : plan_one(x, &g->nodes[i], uses, err);
+        const joined *j = &with[i];
+        nn_status st = j->relu || j->pooled || j->norm ? plan_node(x, &g->nodes[i], j, err)
+                                                       : plan_one(x, &g->nodes[i], uses, err);
         if (st) return st;
     }
     nn_status st = NN_OK;
@@ -400,9 +444,10 @@ static void plan_gradients(nn_native *x) {
     for (int i = x->n_units - 1; i >= 0; i--) {
         nn_unit *u = &x->units[i];
         const nn_value *out = nn_out(x, u);
-        u->backward = out->reaches && out->learns;
+        bool reaches = out->reaches || nn_unit_penalises(x, u);
+        u->backward = reaches && out->learns;
         for (int j = 0; j < u->n_in; j++) {
-            if (!is_token(u->kind, j)) whole(x, u->in[j].value)->reaches |= out->reaches;
+            if (!is_token(u->kind, j)) whole(x, u->in[j].value)->reaches |= reaches;
             plan_share(x, u, j);
         }
     }
@@ -431,6 +476,7 @@ nn_status nn_native_check(const nn_graph *g, bool training, nn_err *err) {
     (void)training; /* what it runs it trains */
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
+        if (n->op == NN_OP_CUSTOM) return nn_engine_named_only(n, err);
         if (!runs(n)) return nn_engine_cannot(&nn_engine_native, n, NULL, err);
         const char *what = kinds[n->op]->lacks ? kinds[n->op]->lacks(n) : NULL;
         if (what) return nn_engine_cannot(&nn_engine_native, n, what, err);

@@ -29,6 +29,13 @@ double nn_native_regularisers(const nn_native *x) {
     return loss;
 }
 
+double nn_native_penalties(const nn_native *x) {
+    double loss = 0;
+    for (int i = 0; i < x->n_units; i++)
+        if (nn_unit_penalises(x, &x->units[i])) loss += x->units[i].kind->loss(&x->units[i]);
+    return loss;
+}
+
 void nn_native_regularise(nn_native *x) {
     for (int i = 0; i < x->n_params; i++) {
         const nn_param *p = &x->params[i];

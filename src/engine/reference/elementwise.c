@@ -3,6 +3,7 @@
  * with its derivative, softmax, and other functions of single elements. At a kink the derivative is
  * that of the flat side, as in TensorFlow and PyTorch. Comparisons are written so that a NaN passes
  * through. */
+#include "engine/noise.h"
 #include "engine/reference/reference.h"
 
 #include <math.h>
@@ -271,7 +272,21 @@ void nn_ref_backward_clip(const nn_ref *r) {
 /* ---- what is the value itself outside of training ---- */
 
 void nn_ref_forward_noise(const nn_ref *r) {
-    for (int64_t i = 0; i < r->rows * r->in_elements; i++) r->y[i] = r->x[i];
+    nn_noise_plan p = nn_noise_at(r->node, r->seed, r->updates);
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) {
+        double factor = 1, shift = 0;
+        if (r->training) nn_noise_element(&p, i, &factor, &shift);
+        r->y[i] = (factor == 0 ? 0 : r->x[i] * factor) + shift;
+    }
+}
+
+void nn_ref_backward_noise(const nn_ref *r) {
+    nn_noise_plan p = nn_noise_at(r->node, r->seed, r->updates);
+    for (int64_t i = 0; i < r->rows * r->in_elements; i++) {
+        double factor = 1, shift = 0;
+        if (r->training) nn_noise_element(&p, i, &factor, &shift);
+        if (factor != 0) r->dx[i] += r->dy[i] * factor;
+    }
 }
 
 void nn_ref_forward_activity_reg(const nn_ref *r) {

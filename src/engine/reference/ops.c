@@ -6,7 +6,6 @@
 #define RUNS(n, ...)                                                                               \
     const nn_ref_op nn_ref_##n = {                                                                 \
         .forward = nn_ref_forward_##n, .backward = nn_ref_backward_##n, __VA_ARGS__}
-#define FORWARD(n) const nn_ref_op nn_ref_##n = {.forward = nn_ref_forward_##n}
 #define NOTHING(n) const nn_ref_op nn_ref_##n = {0}
 
 /* clang-format off */
@@ -32,7 +31,7 @@ RUNS(prelu);
 RUNS(clip);
 RUNS(softmax);
 RUNS(dropout);
-FORWARD(noise); /* random numbers for it are drawn nowhere yet */
+RUNS(noise);
 RUNS(activity_reg);
 RUNS(reshape);
 RUNS(transpose);

@@ -66,17 +66,6 @@ bool nn_reference_trains(nn_op op) {
     return ops[op]->backward != NULL;
 }
 
-static nn_status refuse_custom(const nn_node *n, nn_err *err) {
-    nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
-                          "%s ('%s') is only named in the program, not defined: no engine can run "
-                          "it",
-                          n->layer, n->layer_name);
-    if (err) err->line = n->span.line, err->col = n->span.col;
-    return nn_err_hint(err, s,
-                       "generate code with 'neural compile --backend' and define it there, or use "
-                       "other layers");
-}
-
 /* The gradient tests are the proof of what is trained here. */
 static nn_status refuse_training(const nn_node *n, const char *what, nn_err *err) {
     nn_status s =
@@ -92,7 +81,7 @@ static nn_status check_ops(const nn_graph *g, bool training, nn_err *err) {
     for (int i = 0; i < g->n_nodes; i++) {
         const nn_node *n = &g->nodes[i];
         const nn_ref_op *op = ops[n->op];
-        if (!op->forward) return refuse_custom(n, err);
+        if (!op->forward) return nn_engine_named_only(n, err);
         if (!training) continue;
         const char *what = !op->backward   ? nn_op_name(n->op)
                            : op->untrained ? op->untrained(n)

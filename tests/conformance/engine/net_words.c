@@ -287,8 +287,10 @@ FILL(dot) {
 }
 
 FILL(noise) {
-    assert_int_equal(n, 2);
     a->noise.value = atof(words[1]);
+    a->noise.kind = has(words, n, "dropout") ? NN_NOISE_GAUSSIAN_DROPOUT
+                    : has(words, n, "alpha") ? NN_NOISE_ALPHA_DROPOUT
+                                             : NN_NOISE_GAUSSIAN;
 }
 
 FILL(unfold) {

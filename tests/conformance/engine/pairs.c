@@ -10,6 +10,8 @@
 
 enum { BATCH = 8 };
 
+static const int64_t batches[] = {8, 1, 5};
+
 typedef struct pair {
     const char *text;
     const nn_graph *g;
@@ -136,7 +138,25 @@ static void check_updates(pair *p, int64_t rows) {
     close_pair(p);
 }
 
-static void with_graph(const nn_engine *e, const char *text, nn_graph *g, bool updates_only) {
+typedef enum checks { ALL, UPDATES, INFERENCE } checks;
+
+static void check_inference(pair *p) {
+    open_pair(p, false);
+    for (int i = 0; i < 3; i++) check_forward(p, batches[i]);
+    close_pair(p);
+}
+
+static void check_all(pair *p) {
+    check_inference(p);
+    open_pair(p, true);
+    for (int i = 0; i < 3; i++) {
+        check_forward(p, batches[i]);
+        check_training(p, batches[i]);
+    }
+    close_pair(p);
+}
+
+static void with_graph(const nn_engine *e, const char *text, nn_graph *g, checks what) {
     int64_t slabs = 1 + nn_exec_slots(g);
     pair p = {.text = text,
               .g = g,
@@ -147,31 +167,28 @@ static void with_graph(const nn_engine *e, const char *text, nn_graph *g, bool u
               .labels = net_alloc(BATCH * net_out(g), sizeof(int32_t)),
               .a = net_alloc(g->slab * slabs, sizeof(float)),
               .b = net_alloc(g->slab * slabs, sizeof(float))};
-    static const int64_t batches[] = {8, 1, 5};
     net_weights(g, 12, p.weights);
     fill_inputs(&p);
-    if (!updates_only) {
-        open_pair(&p, false);
-        for (int i = 0; i < 3; i++) check_forward(&p, batches[i]);
-        close_pair(&p);
-        open_pair(&p, true);
-        for (int i = 0; i < 3; i++) {
-            check_forward(&p, batches[i]);
-            check_training(&p, batches[i]);
-        }
-        close_pair(&p);
-    }
-    check_updates(&p, 5);
-    check_updates(&p, 8);
+    if (what == INFERENCE) check_inference(&p);
+    if (what == ALL) check_all(&p);
+    if (what != INFERENCE) check_updates(&p, 5), check_updates(&p, 8);
     void *all[] = {p.weights, p.inputs, p.values, p.labels, p.a, p.b};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-void pair_check_engines(const char *text, nn_graph *g, bool updates_only) {
+static void each_engine(const char *text, nn_graph *g, checks what) {
     const char *reason;
     for (unsigned i = 0; nn_engine_at(i); i++)
         if (strcmp(nn_engine_at(i)->name, "reference") != 0 && nn_engine_at(i)->available(&reason))
-            with_graph(nn_engine_at(i), text, g, updates_only);
+            with_graph(nn_engine_at(i), text, g, what);
+}
+
+void pair_check_engines(const char *text, nn_graph *g, bool updates_only) {
+    each_engine(text, g, updates_only ? UPDATES : ALL);
+}
+
+void pair_check_inference(const char *text, nn_graph *g) {
+    each_engine(text, g, INFERENCE);
 }
 
 nn_optimizer pair_adam(void) {

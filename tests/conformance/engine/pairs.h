@@ -14,6 +14,8 @@
 /* Fails the test, naming text, where an available engine differs. updates_only: three steps of 5
  * and of 8 rows, and no single row. */
 void pair_check_engines(const char *text, nn_graph *g, bool updates_only);
+/* Forward passes of executors for inference alone. */
+void pair_check_inference(const char *text, nn_graph *g);
 /* Adam with an epsilon that keeps the rounding of tiny gradients from deciding a step's direction.
  */
 nn_optimizer pair_adam(void);

@@ -164,6 +164,75 @@ TEST(dropout) {
     CHECK_ALL(nets, NN_LOSS_MSE);
 }
 
+TEST(noise) {
+    static const char *const nets[] = {
+        "input 20; dense 33; noise 0.3; act tanh; dense 4",
+        "input 20; dense 33; noise 0.3 dropout; act tanh; dense 4",
+        "input 20; dense 33; noise 0.3 alpha; act selu; dense 4",
+        "input 20; noise 0.1; dense 7; noise 0 alpha; noise 0.2 alpha; dense 4",
+        "input 6 6 3; conv f=16 k=3x3; noise 0.3 dropout; flatten; dense 3",
+        "input 40 40; dense 30; noise 0.5; dense 3; gap; dense 2",
+        "input 40 40; dense 30; noise 0.5 dropout; dense 3; gap; dense 2",
+        "input 3 5; fold; dense 7; noise 0.5 alpha; unfold 3; flatten; dense 2",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(normalisation_of_a_sample) {
+    static const char *const nets[] = {
+        "input 7; dense 9; layer_norm; act relu; dense 4",
+        "input 5 4; dense 70; layer_norm nobeta; dense 2",
+        "input 5 4; dense 37; layer_norm nogamma; dense 2",
+        "input 5 4; dense 3; layer_norm nogamma nobeta; dense 2",
+        "input 7 6 3; conv f=16 k=3x3; layer_norm; flatten; dense 3",
+        "input 7 6 3; conv f=16 k=3x3 nobias; group_norm 4; act relu; flatten; dense 3",
+        "input 7 6 3; conv f=32 k=3x3; group_norm 2 nobeta; act relu; flatten; dense 3",
+        "input 7 6 3; conv f=16 k=3x3; group_norm 16; max_pool k=2x2 s=2x2; flatten; dense 3",
+        "input 7 6 3; conv f=6 k=3x3; group_norm 3 nogamma; flatten; dense 3",
+        "input 7 6 3; conv f=16 k=3x3; group_norm 1 nogamma nobeta; flatten; dense 3",
+        "input 9; dense 8; group_norm 2; dense 4",
+        "input 6 5; dense 8; group_norm 4; act relu; dense 4",
+        "input 2 6 5; fold; dense 8; layer_norm; dense 4; group_norm 2; unfold 2; flatten; dense 2",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+    nn_graph *g = net_build("input 7; dense 9; layer_norm; group_norm 3; dense 4");
+    g->train.optimizer = pair_adam();
+    for (int w = 2; w < 6; w++) g->weights[w].trainable = w % 2; /* gamma, gamma */
+    pair_check_engines("frozen gammas", g, false);
+    net_free(g);
+}
+
+TEST(learned_slopes_and_bounds) {
+    static const char *const nets[] = {
+        "input 7; dense 9; prelu; dense 4",
+        "input 3 2 4; dense 6; prelu; dense 2",
+        "input 3 2 4; dense 6; prelu shared=0x1; dense 2",
+        "input 3 2 4; dense 6; prelu shared=2; dense 2",
+        "input 3 2 4; dense 6; prelu shared=0x1x2; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; prelu shared=0x1; max_pool k=2x2 s=2x2; flatten; dense 3",
+        "input 6 6 3; conv f=32 k=3x3; prelu; conv f=16 k=2x2; prelu shared=1; flatten; dense 3",
+        "input 5; prelu; dense 3",
+        "input 3 5; fold; dense 7; prelu; unfold 3; flatten; dense 2",
+        "input 5; dense 30; clip -0.3 0.4; dense 2",
+        "input 5; dense 30; clip -0.3 inf; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; clip 0 6; flatten; dense 3",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
+TEST(activity_regularisers) {
+    static const char *const nets[] = {
+        "input 5; dense 4; activity_reg 0.02 0.03; dense 2",
+        "input 5; dense 4; activity_reg 0 0.3; act relu; dense 2; activity_reg 0.1 0",
+        "input 5; activity_reg 0.02 0.03; dense 2",
+        "input 6 6 3; conv f=16 k=3x3; activity_reg 0.1 0.1; flatten; dense 3",
+        "input 3 4; fold; dense 3; activity_reg 0.02 0.03; dense 2; unfold 3",
+        "input 5; dense 4; activity_reg 0.02 0.03; dense 2 @1", /* off the way to the output */
+        "input 5; dense 4; dense 3; activity_reg 0.2 0.3; dense 2 @1",
+    };
+    CHECK_ALL(nets, NN_LOSS_MSE);
+}
+
 TEST(losses) {
     static const struct {
         const char *net;

@@ -145,6 +145,9 @@ TEST(gradients_of_every_op) {
         "input 6; dense 8; dropout 0.4; dense 2",
         "input 3 4; dense 4; dropout 0.5 noise=1x4; dense 2",
         "input 3 4; dense 4; dropout 0.5 noise=3x1; flatten; dense 2",
+        "input 6; dense 8; noise 0.4; act tanh; dense 2",
+        "input 6; dense 8; noise 0.4 dropout; act tanh; dense 2",
+        "input 6; dense 8; noise 0.4 alpha; act tanh; dense 2",
         "input 3 4; dense 2; reshape 2 3; dense 2",
         "input 2 3 4; dense 3; transpose 2 0 1; dense 2; flatten; dense 2",
         "input 4 2; conv_transpose f=3 k=3 s=2",
@@ -226,8 +229,6 @@ TEST(what_is_not_trained_is_refused) {
     static const struct {
         const char *net, *message;
     } cases[] = {
-        {"input 4; noise 0.1; dense 2",
-         "noise ('n1'): the reference engine does not train noise yet"                             },
         {"input 4 3; lstm 2 dropout=0.1; dense 2",
          "lstm ('n1'): the reference engine does not train dropout inside of a recurrent layer yet"},
         {"input 4 5 3; conv_lstm f=2 k=2 dropout=0.1; dense 2",

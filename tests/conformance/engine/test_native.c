@@ -124,6 +124,32 @@ TEST(native_overflowing_gradients_change_nothing) {
     net_free(g);
 }
 
+/* A batch normalisation goes into the weights before it (engine/native/fold_norm.c): what was set
+ * is given back, and may be set again. */
+TEST(native_gives_folded_weights_back) {
+    static const char *const nets[] = {
+        "input 7; dense 9; bn; act relu; dense 4; bn nogamma; dense 3 nobias; bn nobeta",
+        "input 7 6 3; conv f=5 k=3x3 nobias; bn; act relu; max_pool k=2x2 s=2x2; conv f=16 k=1x1; bn",
+    };
+    for (int i = 0; i < 2; i++) {
+        nn_graph *g = net_build(nets[i]);
+        nn_exec_options o = {.batch = 2, .threads = 1};
+        nn_exec *x = NULL;
+        nn_err err;
+        float *set = net_alloc(g->slab, sizeof *set), *got = net_alloc(g->slab, sizeof *got);
+        CHECK_OK(native()->open(g, &o, &x, &err), &err);
+        for (uint64_t seed = 1; seed < 4; seed++) {
+            net_weights(g, seed, set);
+            native()->set_weights(x, set);
+            native()->get_weights(x, got);
+            assert_memory_equal(set, got, (size_t)g->slab * sizeof *set);
+        }
+        native()->close(x);
+        free(set), free(got);
+        net_free(g);
+    }
+}
+
 TEST(native_refuses_what_it_cannot_plan) {
     nn_graph *g = net_build("input 6 3; dense 4; gap; dense 2");
     nn_exec_options o = {.batch = 4};

@@ -82,7 +82,7 @@ static int refusals_of(const nn_engine *e, bool (*runs)(nn_op)) {
         nn_op first = op == NN_OP_UNFOLD ? NN_OP_FOLD : (nn_op)op; /* the one that it meets first */
         if (runs(first)) continue;
         char want[128] = "Layer ('node_1') is only named in the program";
-        if (op != NN_OP_CUSTOM || e == &nn_engine_native)
+        if (op != NN_OP_CUSTOM)
             snprintf(want, sizeof want, "Layer ('node_1'): the %s engine does not run %s yet",
                      e->name, nn_op_name(first));
         nn_graph *g = graph_of((nn_op)op);
