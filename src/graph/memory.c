@@ -14,7 +14,7 @@
  * of their own. Sizes are doubles: they are only ever added and multiplied, and cannot overflow. */
 #include "graph/graph.h"
 
-enum { BLOCK = 16, PANEL = 32, THREADS = 4, PIECE_BYTES = 4 << 20 };
+enum { BLOCK = 16, PANEL = 32, THREADS = 4, PIECE_BYTES = 2 << 20 };
 
 typedef struct layout {
     double spatial;
@@ -54,11 +54,17 @@ enum {
 
 static const unsigned char traits[NN_OP_COUNT] = {
     [NN_OP_MATMUL] = READS_INPUT | CAN_MASK,
-    [NN_OP_CONV] = READS_INPUT,
+    [NN_OP_CONV] = READS_INPUT | CAN_MASK,
     [NN_OP_CONV_TRANSPOSE] = READS_INPUT,
     [NN_OP_MAX_POOL] = CAN_MASK | CHANNELS,
     [NN_OP_AVG_POOL] = CHANNELS,
+    [NN_OP_GLOBAL_MAX_POOL] = CAN_MASK | CHANNELS,
     [NN_OP_GLOBAL_AVG_POOL] = CHANNELS,
+    [NN_OP_ADAPTIVE_MAX_POOL] = CAN_MASK | CHANNELS,
+    [NN_OP_ADAPTIVE_AVG_POOL] = CHANNELS,
+    [NN_OP_UPSAMPLE] = CHANNELS,
+    [NN_OP_PAD] = CHANNELS,
+    [NN_OP_CROP] = CHANNELS,
     [NN_OP_BATCH_NORM] = READS_INPUT | UPDATES | CHANNELS,
     [NN_OP_LAYER_NORM] = READS_INPUT,
     [NN_OP_GROUP_NORM] = READS_INPUT,
@@ -70,7 +76,6 @@ static const unsigned char traits[NN_OP_COUNT] = {
     [NN_OP_ACTIVITY_REG] = READS_INPUT,
     [NN_OP_EMBEDDING] = READS_INPUT,
     [NN_OP_RNN] = READS_INPUT | READS_OUTPUT,
-    [NN_OP_CONV_LSTM] = READS_INPUT | READS_OUTPUT,
     [NN_OP_ATTENTION] = READS_INPUT,
     [NN_OP_MERGE] = READS_INPUT,
     [NN_OP_DOT] = READS_INPUT,
@@ -199,14 +204,19 @@ static void in_layout(plan *p, layout l, int *at) {
     finish_unit(p, u);
 }
 
-static bool output_blocked(const plan *p, const nn_node *n) {
-    int64_t ic = last_axis(&input_of(p, n)->shape), oc = last_axis(&n->shape);
-    int64_t groups = n->attr.conv.groups;
-    if (oc % BLOCK) return false;
+/* Whether a convolution has its channels in blocks: on both sides, or with few of them only on the
+ * side of one place a window. A transposed one goes from that side to the other. */
+static bool channels_blocked(const plan *p, const nn_node *n, const value *in) {
+    bool back = n->op == NN_OP_CONV_TRANSPOSE;
+    if (n->op != NN_OP_CONV && !back) return false;
+    int64_t from = last_axis(&input_of(p, n)->shape), to = last_axis(&n->shape);
+    int64_t wide = back ? to : from, narrow = back ? from : to;
+    int64_t groups = back ? n->attr.conv_transpose.groups : n->attr.conv.groups;
+    if (narrow % BLOCK) return false;
     if (groups > 1)
-        return (groups == ic && groups == oc) ||
-               (ic / groups % BLOCK == 0 && oc / groups % BLOCK == 0);
-    return ic <= 3 || ic % BLOCK == 0;
+        return (groups == wide && groups == narrow) ||
+               (wide / groups % BLOCK == 0 && narrow / groups % BLOCK == 0);
+    return (wide <= 3 && !back && !(p->training && in->learns)) || wide % BLOCK == 0;
 }
 
 /* The layout in which n reads `at`. */
@@ -214,7 +224,7 @@ static layout wanted(const plan *p, const nn_node *n, int at) {
     const value *v = &p->values[at];
     int64_t channels = last_axis(&input_of(p, n)->shape);
     layout want = plain(v->elements, channels);
-    if (n->op == NN_OP_CONV && output_blocked(p, n)) want.block = channels % BLOCK == 0 ? BLOCK : 1;
+    if (channels_blocked(p, n, v)) want.block = channels % BLOCK == 0 ? BLOCK : 1;
     bool as_it_is = traits[n->op] & ANY_LAYOUT ||
                     (n->op == NN_OP_MATMUL && input_of(p, n)->shape.rank == 1) ||
                     (traits[n->op] & CHANNELS && v->layout.channels == channels);
@@ -225,7 +235,7 @@ static layout output_layout(const plan *p, const unit *u) {
     const nn_node *n = u->node;
     layout in = in_of(p, u)->layout, out = plain(elements_of(n), last_axis(&n->shape));
     if (traits[n->op] & ANY_LAYOUT) return in;
-    if (n->op == NN_OP_CONV && output_blocked(p, n)) out.block = BLOCK;
+    if (channels_blocked(p, n, in_of(p, u))) out.block = BLOCK;
     if (traits[n->op] & CHANNELS && in.channels == out.channels) out.block = in.block;
     return out;
 }
@@ -269,14 +279,21 @@ static void need_factor(plan *p, unit *u) {
     u->kept = out_of(p, u)->elements * p->batch;
 }
 
+/* The input by steps, the gates of every step, both states of it and of the one before. */
+static void need_conv_lstm(plan *p, unit *u) {
+    double steps = (double)input_of(p, u->node)->shape.dim[0], state = out_of(p, u)->elements;
+    if (u->node->attr.conv_lstm.sequences) state /= steps;
+    u->kept = (in_of(p, u)->elements + state * (6 * steps + 2)) * p->batch;
+    if (!p->training) u->kept += 4 * state * p->batch;
+    u->behind = p->training ? 2 * state * p->batch : 0;
+}
+
 /* The gates of every step, and the state beside the output. */
 static void need_cells(plan *p, unit *u) {
     const nn_weight *w = &p->g->weights[u->node->weights[1]];
     const nn_shape *in = &input_of(p, u->node)->shape;
     double state = out_of(p, u)->elements, gates = (double)last_axis(&w->shape);
-    bool sequences =
-        u->node->op == NN_OP_RNN ? u->node->attr.rnn.sequences : u->node->attr.conv_lstm.sequences;
-    if (sequences) state /= (double)in->dim[0];
+    if (u->node->attr.rnn.sequences) state /= (double)in->dim[0];
     double each = state * (1 + gates / (double)last_axis(&u->node->shape)) * p->batch;
     u->kept = p->training ? each * (double)in->dim[0] : each;
 }
@@ -295,7 +312,7 @@ static void (*const needs[NN_OP_COUNT])(plan *, unit *) = {
     [NN_OP_BATCH_NORM] = need_norm,        [NN_OP_LAYER_NORM] = need_norm,
     [NN_OP_GROUP_NORM] = need_norm,        [NN_OP_DROPOUT] = need_factor,
     [NN_OP_NOISE] = need_factor,           [NN_OP_RNN] = need_cells,
-    [NN_OP_CONV_LSTM] = need_cells,        [NN_OP_ATTENTION] = need_attention,
+    [NN_OP_CONV_LSTM] = need_conv_lstm,    [NN_OP_ATTENTION] = need_attention,
 };
 
 /* ---- from nodes to units ---- */

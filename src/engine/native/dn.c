@@ -236,13 +236,19 @@ dnnl_status_t nn_dn_step_new(nn_dn_step *s, dnnl_primitive_desc_t pd) {
 dnnl_status_t nn_dn_step_bind(const nn_dn *d, nn_dn_step *s, int arg, nn_cmd md, void *data) {
     dnnl_memory_t memory;
     TRY(dnnl_memory_create(&memory, md, d->engine, data ? data : DNNL_MEMORY_NONE));
+    s->at[s->n] = data;
     s->args[s->n++] = (dnnl_exec_arg_t){arg, memory};
     return dnnl_success;
 }
 
+/* Where padded channels are, the library zeroes them at each change of the address. */
 dnnl_status_t nn_dn_step_point(nn_dn_step *s, int arg, void *data) {
-    for (int i = 0; i < s->n; i++)
-        if (s->args[i].arg == arg) return dnnl_memory_set_data_handle(s->args[i].memory, data);
+    for (int i = 0; i < s->n; i++) {
+        if (s->args[i].arg != arg) continue;
+        if (s->at[i] == data) return dnnl_success;
+        s->at[i] = data;
+        return dnnl_memory_set_data_handle(s->args[i].memory, data);
+    }
     return dnnl_invalid_arguments;
 }
 

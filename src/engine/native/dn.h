@@ -64,6 +64,7 @@ typedef struct nn_dn_step {
     dnnl_primitive_t primitive;
     int n;
     dnnl_exec_arg_t args[NN_DN_ARGS];
+    void *at[NN_DN_ARGS]; /* where their memories are */
 } nn_dn_step;
 
 dnnl_status_t nn_dn_step_new(nn_dn_step *s, dnnl_primitive_desc_t pd);

@@ -183,10 +183,29 @@ INLINE bool run_is_finite(int64_t n, const float *x) {
     return s == 0;
 }
 
+enum { FAR_BYTES = 8 << 20 };
+
+/* Whether weights and state of the layer lie far away, so that an update would wait for them. */
+static bool is_far(const nn_gemm_grad *g) {
+    int arrays = 1;
+    for (int i = 0; i < 3; i++) arrays += g->slot[i] != NULL;
+    return g->update && arrays * g->k * g->n * (int64_t)sizeof *g->w > FAR_BYTES;
+}
+
+/* They come into the cache while the block of the gradient is computed. */
+static void fetch_block(const nn_gemm_grad *g, int64_t at, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16) {
+        __builtin_prefetch(g->w + at + i, 1);
+        for (int k = 0; k < 3; k++)
+            if (g->slot[k]) __builtin_prefetch(g->slot[k] + at + i, 1);
+    }
+}
+
 static bool grad_block(const nn_gemm_grad *g, int64_t panel, int64_t row, const float *pack) {
     float t[NN_TILE * NN_PANEL] ALIGNED;
     int64_t m = g->k - row < NN_TILE ? g->k - row : NN_TILE, width = nn_panel_width(g->n, panel);
     int64_t at = panel * NN_PANEL * g->k + row * width, n = m * width;
+    if (is_far(g)) fetch_block(g, at, n);
     tile_any(m, width, g->m, g->a + row, 1, g->k, pack, t, false);
     if (!g->update) {
         memcpy(g->dw + at, t, (size_t)n * sizeof *t);

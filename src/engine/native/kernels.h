@@ -73,17 +73,40 @@ typedef struct nn_layout {
 } nn_layout;
 
 /* One pooling of images in any layout: `planes` images of in[] places, each place `block` floats.
- */
+ * adaptive: window i of n over d runs from floor(i d / n) to ceil((i + 1) d / n), and sizes,
+ * strides, dilations and pads mean nothing. */
 typedef struct nn_pooling {
     int64_t block;
     int64_t in[3], out[3], size[3], stride[3], dilation[3], pad[3];
+    bool adaptive;
 } nn_pooling;
+
+/* Images of in[] places, each made `factor` times as large along each axis. */
+typedef struct nn_upsampling {
+    int64_t block;
+    int64_t in[3], factor[3];
+    bool linear; /* between places, with half-pixel centres; else the nearest */
+} nn_upsampling;
 
 typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
 typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
 
 typedef void nn_pair_fn(int64_t n, const float *a, bool a_one, const float *b, bool b_one,
                         float *y);
+
+/* Cells of an LSTM, `units` of them at each place: gates i f c o beside each other in sums. */
+typedef struct nn_lstm {
+    int64_t units;
+    nn_map_fn *act, *gate;
+    nn_map_grad_fn *act_grad, *gate_grad;
+    float act_alpha, gate_alpha;
+    float *sums;       /* forward: `more` is added to them; backward: become their gradients */
+    const float *more; /* NULL: nothing */
+    const float *c;    /* state before */
+    float *c_after, *h_after;
+    const float *dh; /* gradient of h_after */
+    float *dc;       /* of c_after, becomes that of c */
+} nn_lstm;
 
 typedef struct nn_kernels {
     const char *name;
@@ -147,6 +170,11 @@ typedef struct nn_kernels {
                           int64_t begin, int64_t end);
     void (*avg_pool)(const nn_pooling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*avg_pool_grad)(const nn_pooling *p, const float *dy, float *dx, int64_t begin,
+                          int64_t end);
+    void (*lstm)(const nn_lstm *l, int64_t begin, int64_t end); /* places */
+    void (*lstm_grad)(const nn_lstm *l, int64_t begin, int64_t end);
+    void (*upsample)(const nn_upsampling *p, const float *x, float *y, int64_t begin, int64_t end);
+    void (*upsample_grad)(const nn_upsampling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);
     /* 2 x 2 windows side by side, no padding: `at` is one byte, 4 where the maximum is not above 0
      * (through a relu before the pooling no gradient passes there). */

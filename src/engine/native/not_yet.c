@@ -5,16 +5,8 @@
 
 #define NOT_YET(n) const nn_unit_kind nn_unit_##n = {.name = #n}
 
-NOT_YET(conv_transpose);
-NOT_YET(global_max_pool);
-NOT_YET(adaptive_max_pool);
-NOT_YET(adaptive_avg_pool);
-NOT_YET(upsample);
-NOT_YET(pad);
-NOT_YET(crop);
 NOT_YET(embedding);
 NOT_YET(position);
 NOT_YET(rnn);
-NOT_YET(conv_lstm);
 NOT_YET(attention);
 NOT_YET(custom); /* only named, never defined */

@@ -233,7 +233,7 @@ static nn_status plain_output(nn_native *x, int node, nn_err *err) {
 }
 
 /* Rows whose input and output together stay near the second-level cache. */
-enum { PIECE_BYTES = 4 << 20 };
+enum { PIECE_BYTES = 2 << 20 };
 
 /* A convolution that only a maximum pooling reads runs piece by piece with it: its output, the
  * largest tensor of such networks, and that one's gradient never exist as a whole. */

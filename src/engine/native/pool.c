@@ -3,6 +3,8 @@
  * takes the relu before them along. */
 #include "engine/native/native.h"
 
+#include <string.h>
+
 typedef struct pool {
     nn_pooling p;
     int64_t planes; /* a row */
@@ -35,21 +37,59 @@ static bool is_small(const nn_pooling *p) {
     return true;
 }
 
-static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
+/* A window as large as the image: one place, so blocks follow each other as channels do. */
+static nn_pooling global(const nn_layout *l) {
+    return (nn_pooling){
+        .block = l->block,
+        .in = {1, 1, l->spatial},
+        .out = {1, 1, 1         },
+        .size = {1, 1, l->spatial},
+        .stride = {1, 1, 1         },
+        .dilation = {1, 1, 1         }
+    };
+}
+
+static nn_pooling adaptive(const nn_node *n, const nn_shape *in, int64_t block) {
+    nn_window w = {.spatial = n->attr.adaptive_pool.spatial};
+    nn_pooling p = pooling(&w, in, &n->shape, block);
+    for (int a = 0; a < 3; a++) p.dilation[a] = 1;
+    p.adaptive = true;
+    return p;
+}
+
+static nn_pooling pooling_of(const nn_unit *u, nn_layout in) {
+    const nn_shape *shape = u->in->shape;
+    switch ((int)u->node->op) {
+    case NN_OP_GLOBAL_MAX_POOL:
+    case NN_OP_GLOBAL_AVG_POOL:
+        return global(&in);
+    case NN_OP_ADAPTIVE_MAX_POOL:
+    case NN_OP_ADAPTIVE_AVG_POOL:
+        return adaptive(u->node, shape, in.block);
+    default:
+        return pooling(&u->node->attr.pool, shape, &u->node->shape, in.block);
+    }
+}
+
+static nn_status avg_plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
     nn_layout in = nn_native_channels(x, u);
-    const nn_shape *shape = u->in->shape;
     pool *s = u->state = NN_NEW(x->arena, pool);
-    s->p = pooling(&u->node->attr.pool, shape, &u->node->shape, in.block);
+    s->p = pooling_of(u, in);
     s->planes = in.channels / in.block;
-    s->small = u->node->op == NN_OP_MAX_POOL && is_small(&s->p);
     nn_value *out = nn_out(x, u);
     out->layout = (nn_layout){out->elements / in.channels, in.channels, in.block};
-    if (u->node->op != NN_OP_MAX_POOL) return NN_OK;
-    int64_t outputs = out->elements * nn_rows(x, u);
+    return NN_OK;
+}
+
+static nn_status max_plan(nn_native *x, nn_unit *u, nn_err *err) {
+    nn_status st = avg_plan(x, u, err);
+    pool *s = u->state;
+    s->small = u->node->op == NN_OP_MAX_POOL && is_small(&s->p);
+    int64_t outputs = nn_out(x, u)->elements * nn_rows(x, u);
     int when = NN_FOR_FORWARD | (x->training ? NN_FOR_BACKWARD : 0);
     nn_native_wish(x, u, s->small ? (outputs + 3) / 4 : outputs, when, &s->at);
-    return NN_OK;
+    return st;
 }
 
 /* Rows from `first` on; x and dx begin with that row where the unit is a tail. */
@@ -157,49 +197,104 @@ const nn_unit_kind nn_unit_max_pool = {
     .name = "max_pool",
     .can_mask = true,
     .wants = nn_wants_channels,
-    .plan = plan,
+    .plan = max_plan,
     .forward = max_forward,
     .backward = max_backward,
     .forward_piece = max_forward_piece,
     .backward_piece = max_backward_piece,
 };
 
-const nn_unit_kind nn_unit_avg_pool = {
-    .name = "avg_pool",
-    .wants = nn_wants_channels,
-    .plan = plan,
-    .forward = avg_forward,
-    .backward = avg_backward,
-};
+#define MAX_POOL(n)                                                                                \
+    const nn_unit_kind nn_unit_##n = {                                                             \
+        .name = #n,                                                                                \
+        .can_mask = true,                                                                          \
+        .wants = nn_wants_channels,                                                                \
+        .plan = max_plan,                                                                          \
+        .forward = max_forward,                                                                    \
+        .backward = max_backward,                                                                  \
+    }
+MAX_POOL(global_max_pool);
+MAX_POOL(adaptive_max_pool);
 
-/* ---- the mean over all places: a window as large as the image ---- */
+#define AVG_POOL(n)                                                                                \
+    const nn_unit_kind nn_unit_##n = {                                                             \
+        .name = #n,                                                                                \
+        .wants = nn_wants_channels,                                                                \
+        .plan = avg_plan,                                                                          \
+        .forward = avg_forward,                                                                    \
+        .backward = avg_backward,                                                                  \
+    }
+AVG_POOL(avg_pool);
+AVG_POOL(adaptive_avg_pool);
 
-static nn_status global_plan(nn_native *x, nn_unit *u, nn_err *err) {
-    (void)err;
-    nn_layout in = nn_native_channels(x, u);
-    pool *s = u->state = NN_NEW(x->arena, pool);
-    s->p = (nn_pooling){
-        .block = in.block,
-        .in = {1, 1, in.spatial},
-        .out = {1, 1, 1         },
-        .size = {1, 1, in.spatial},
-        .stride = {1, 1, 1         },
-        .dilation = {1, 1, 1         }
-    };
-    s->planes = in.channels / in.block;
-    return NN_OK; /* one place: blocks follow each other as channels do, so it is plain */
+/* ---- the mean over all places, or those whose token is not 0 ---- */
+
+static bool masked(const nn_unit *u) {
+    return u->n_in > 1;
 }
 
-static const char *global_lacks(const nn_node *n) {
-    return n->n_inputs > 1 ? "global_avg_pool with a mask" : NULL;
+static bool global_wants(const nn_native *x, const nn_unit *u, int i, nn_layout *ret) {
+    if (!masked(u)) return nn_wants_channels(x, u, i, ret);
+    const nn_shape *s = u->in[i].shape;
+    *ret = nn_layout_plain(nn_shape_elements(s), s->dim[s->rank - 1]);
+    return true;
+}
+
+/* What each place of the row counts for: 0, or one over the number of those that do count. */
+static float share_of(const nn_unit *u, int64_t row, const float **ret_tokens) {
+    int64_t places = u->in[1].shape->dim[0], n = 0;
+    const float *tokens = *ret_tokens = u->in[1].x + row * places;
+    for (int64_t p = 0; p < places; p++) n += tokens[p] != 0;
+    return n ? 1.0f / (float)n : 0;
+}
+
+static void run_masked(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    int64_t places = u->in->shape->dim[0], n = u->in->shape->dim[1];
+    for (int64_t row = begin; row < end; row++) {
+        const float *tokens, *from = u->in->x + row * places * n;
+        float share = share_of(u, row, &tokens), *to = u->y + row * n;
+        memset(to, 0, (size_t)n * sizeof *to);
+        for (int64_t p = 0; p < places; p++)
+            if (tokens[p] != 0) x->k->add(n, from + p * n, to);
+        x->k->scale(n, to, share);
+    }
+}
+
+static void run_masked_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const nn_unit *u = arg;
+    int64_t places = u->in->shape->dim[0], n = u->in->shape->dim[1];
+    for (int64_t row = begin; row < end; row++) {
+        const float *tokens, *from = u->dy + row * n;
+        float share = share_of(u, row, &tokens), *to = u->in->dx + row * places * n;
+        memset(to, 0, (size_t)(places * n) * sizeof *to);
+        for (int64_t p = 0; p < places; p++) {
+            if (tokens[p] == 0) continue;
+            memcpy(to + p * n, from, (size_t)n * sizeof *to);
+            x->k->scale(n, to + p * n, share);
+        }
+    }
+}
+
+static nn_status global_forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    if (!masked(u)) return avg_forward(x, u, rows, err);
+    nn_parallel(x, rows, (double)(rows * nn_in(x, u)->elements), run_masked, u);
+    return NN_OK;
+}
+
+static nn_status global_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
+    if (!masked(u)) return avg_backward(x, u, rows, err);
+    if (u->in->dx) nn_parallel(x, rows, (double)(rows * nn_in(x, u)->elements), run_masked_grad, u);
+    return NN_OK;
 }
 
 const nn_unit_kind nn_unit_global_avg_pool = {
     .name = "global_avg_pool",
     .tokens = 1U << 1,
-    .lacks = global_lacks,
-    .wants = nn_wants_channels,
-    .plan = global_plan,
-    .forward = avg_forward,
-    .backward = avg_backward,
+    .wants = global_wants,
+    .plan = avg_plan,
+    .forward = global_forward,
+    .backward = global_backward,
 };

@@ -11,7 +11,13 @@ typedef struct taps {
     int64_t first, last, base; /* tap t looks at base + t * dilation */
 } taps;
 
+static taps adaptive_taps(const nn_pooling *p, int axis, int64_t o) {
+    int64_t d = p->in[axis], n = p->out[axis], begin = o * d / n;
+    return (taps){0, ((o + 1) * d + n - 1) / n - begin, begin};
+}
+
 static taps taps_of(const nn_pooling *p, int axis, int64_t o) {
+    if (p->adaptive) return adaptive_taps(p, axis, o);
     int64_t base = o * p->stride[axis] - p->pad[axis], d = p->dilation[axis];
     int64_t first = base < 0 ? (-base + d - 1) / d : 0;
     int64_t inside = p->in[axis] - base, last = inside <= 0 ? 0 : (inside + d - 1) / d;

@@ -102,6 +102,11 @@ TEST(memory_is_estimated_within_15_percent) {
          "dense 64; act relu; dropout 0.5; dense 10; softmax",                                    classes    },
         {"input 20 24; dense 48; act relu; conv k=3 f=20 p=same; act relu; avg_pool k=2 s=2; gap;"
          "dense 3; softmax",                                                                      classes    },
+        {"input 64; dense 1024; reshape 4 4 64; conv_transpose f=32 k=4x4 s=2x2 p=same; act relu;"
+         "upsample 2 2; conv f=16 k=3x3 p=same; act relu; conv_transpose f=1 k=4x4 s=2x2 p=same", NULL       },
+        {"input 30 30 3; pad 1x1; conv f=32 k=3x3; act relu; adaptive_max_pool 5 5; crop 0:1x1:0;"
+         "conv f=16 k=3x3; global_max_pool; dense 10; softmax",                                   classes    },
+        {"input 6 20 20 2; conv_lstm f=16 k=3x3 p=same; act relu; gap; dense 4; softmax",                  classes    },
     };
     int wrong = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

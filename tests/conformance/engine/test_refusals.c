@@ -97,20 +97,3 @@ TEST(ops_that_an_engine_does_not_run) {
     CHECK(refusals_of(&nn_engine_native, native_runs) > 0);
     (void)refusals_of(&nn_engine_reference, nn_reference_runs); /* it may run them all */
 }
-
-/* Ops that the native engine runs, in a way in which it does not. */
-TEST(masks_that_the_native_engine_does_not_see) {
-    nn_graph *g = nn_graph_new(NULL, "g");
-    int x = add(g, NN_OP_INPUT, NULL, 0,
-                (nn_attr){
-                    0
-    },
-                (nn_shape){2, {4, 6}});
-    int tokens = add(g, NN_OP_INPUT, NULL, 0, (nn_attr){0}, (nn_shape){1, {4}});
-    int id = add(g, NN_OP_GLOBAL_AVG_POOL, (int[]){x, tokens}, 2, (nn_attr){0}, (nn_shape){0});
-    nn_err err;
-    CHECK_OK(nn_graph_add_output(g, id, &err), &err);
-    refused(&nn_engine_native, g,
-            "Layer ('node_2'): the native engine does not run global_avg_pool with a mask yet");
-    nn_arena_free(g->arena);
-}
