@@ -98,6 +98,7 @@ typedef struct plan {
     double *change;       /* by time: bytes that begin to live, less those that end */
     double floats;        /* of weights, as the engine holds them */
     double scratch, pack; /* floats */
+    double folded;        /* floats: weights as they were before normalisations joined them */
 } plan;
 
 static double elements_of(const nn_node *n) {
@@ -363,11 +364,31 @@ static const nn_node *relu_host(const plan *p, const nn_node *n) {
     return can && p->uses[host->id] == 1 ? host : NULL;
 }
 
+/* The product or convolution into whose weights the normalisation n is folded. */
+static const nn_node *norm_host(const plan *p, const nn_node *n) {
+    if (p->training || n->op != NN_OP_BATCH_NORM) return NULL;
+    const nn_node *host = input_of(p, n);
+    bool can = host->op == NN_OP_MATMUL || host->op == NN_OP_CONV;
+    return can && p->uses[host->id] == 1 ? host : NULL;
+}
+
+/* The weights of both are kept as they were set, and there is a bias. */
+static void fold_norm(plan *p, const nn_node *host, const nn_node *n) {
+    const nn_node *both[2] = {host, n};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < both[i]->n_weights; k++)
+            p->folded += (double)p->g->weights[both[i]->weights[k]].elements;
+    p->folded += (double)last_axis(&n->shape);
+    p->value_of[n->id] = p->value_of[host->id];
+}
+
 static const nn_node *pooled_conv(const plan *p, const nn_node *n) {
     if (n->op != NN_OP_MAX_POOL) return NULL;
     const nn_node *in = input_of(p, n);
     if (p->uses[in->id] != 1) return NULL;
     const nn_node *host = relu_host(p, in);
+    if (host) in = host;
+    host = norm_host(p, in);
     if (host) in = host;
     return in->op == NN_OP_CONV ? in : NULL;
 }
@@ -385,6 +406,8 @@ static void plan_one(plan *p, const nn_node *n) {
     if (n->op == NN_OP_INPUT) {
         double elements = elements_of(n);
         p->value_of[n->id] = new_value(p, elements, plain(elements, last_axis(&n->shape)), -1);
+    } else if (norm_host(p, n)) {
+        fold_norm(p, norm_host(p, n), n);
     } else if (relu_host(p, n) || vanishes(p, n)) {
         p->value_of[n->id] = p->value_of[n->inputs[0]];
     } else if (n->op == NN_OP_RESHAPE) {
@@ -522,7 +545,7 @@ static double most_alive(plan *p) {
         now += p->change[t];
         if (now > most) most = now;
     }
-    return most + (p->scratch + THREADS * p->pack) * (double)sizeof(float);
+    return most + (p->scratch + p->folded + THREADS * p->pack) * (double)sizeof(float);
 }
 
 /* ---- the whole ---- */

@@ -9,7 +9,7 @@ static nn_conv_spec spec_of(const nn_native *x, const nn_unit *u) {
         .groups = u->node->attr.conv.groups,
         .wide = u->in->shape,
         .narrow = &u->node->shape,
-        .bias = u->node->attr.conv.bias,
+        .bias = nn_unit_biased(u),
         .relu = u->relu,
         .first = NN_CONV_OUT,
         .pieces = u->piece > 0,
@@ -41,7 +41,7 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     u->state = c;
     nn_out(x, u)->layout = s.narrow_layout;
     nn_native_param(x, u, 0, nn_convolution_floats(c), convert);
-    if (s.bias) nn_native_param(x, u, 1, s.narrow->dim[s.narrow->rank - 1], NULL);
+    if (u->node->attr.conv.bias) nn_native_param(x, u, 1, s.narrow->dim[s.narrow->rank - 1], NULL);
     return NN_OK;
 }
 
@@ -66,7 +66,7 @@ static nn_conv_rows rows_of(const nn_native *x, const nn_unit *u, int64_t first,
 static dnnl_status_t forward_rows(nn_native *x, nn_unit *u, int64_t first, int64_t n) {
     dnnl_status_t st = nn_convolution_out(x, u->state, rows_of(x, u, first, n),
                                           u->in->x + first * nn_in(x, u)->elements,
-                                          nn_native_w(x, u, 0), nn_native_w(x, u, 1), u->y);
+                                          nn_native_w(x, u, 0), nn_unit_bias(x, u), u->y);
     if (st == dnnl_success && u->tail) u->tail->kind->forward_piece(x, u->tail, first, n);
     return st;
 }
@@ -118,6 +118,7 @@ const nn_unit_kind nn_unit_conv = {
     .name = "conv",
     .reads_input = true,
     .can_relu = true,
+    .can_norm = true,
     .can_mask = true,
     .wants = wants,
     .plan = plan,
