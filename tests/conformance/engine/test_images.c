@@ -177,3 +177,20 @@ TEST(convolutional_lstm) {
     };
     CHECK_ALL(nets);
 }
+
+TEST(dropout_inside_of_a_convolutional_lstm) {
+    const nn_engine *native = nn_engine_find("native");
+    nn_graph *g = net_build("input 3 5 2; conv_lstm f=2 k=2 dropout=0.5; dense 2");
+    nn_exec_options o = {.batch = 2, .training = true, .threads = 1};
+    nn_exec *x = NULL;
+    nn_err err = {0};
+    assert_int_equal(native->open(g, &o, &x, &err), NN_E_UNSUPPORTED);
+    assert_string_equal(err.msg,
+                        "conv_lstm ('n1'): the native engine does not run dropout inside of "
+                        "a recurrent layer yet");
+    CHECK(!x && strlen(err.hint) > 10);
+    o.training = false;
+    CHECK_OK(native->open(g, &o, &x, &err), &err);
+    native->close(x);
+    net_free(g);
+}
