@@ -54,7 +54,7 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     x->params[u->param[0]].deferred = x->deferring && nn_native_trains(x, u, 0);
     if (u->in->learns)
         nn_native_wish(x, u, nn_panel_floats(d->n, d->k), NN_FOR_BACKWARD, &d->transposed);
-    int64_t pack = nn_rows(x, u) * d->per_row * NN_PANEL;
+    int64_t pack = nn_grad_pack_floats(nn_rows(x, u) * d->per_row, d->n, d->k);
     if (pack > x->pack_floats) x->pack_floats = pack;
     return NN_OK;
 }
@@ -172,7 +172,7 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
     if (!is_deferred(x, u)) return;
     const nn_param *p = &x->params[u->param[0]];
     nn_update_f f = nn_native_update_f(x, x->updates + 1);
-    nn_gemm_grad g = {.update = &f, .w = x->w + p->at};
+    nn_gemm_grad g = {.update = &f, .w = x->w + p->at, .dw = x->g + p->at};
     for (int i = 0; i < x->n_slots; i++) g.slot[i] = x->slot[i] + p->at;
     grad(x, u, rows, g);
 }

@@ -35,7 +35,7 @@ static inline int64_t nn_tiles(int64_t rows) {
 }
 
 /* c[m][n] = a[m][k] b (+ bias), b as panels of k x n; then relu, or zero where mask is not above 0.
- */
+ * lda, ldc: floats from one row of a or c to the next; 0: as many as it has columns. */
 typedef struct nn_gemm {
     int64_t m, n, k;
     const float *a, *b;
@@ -43,6 +43,8 @@ typedef struct nn_gemm {
     const float *bias; /* n, or NULL */
     const float *mask; /* m x n, or NULL */
     bool relu;
+    bool add; /* to what c holds */
+    int64_t lda, ldc;
 } nn_gemm;
 
 /* What an update of weights needs, in floats (engine/optimizer.h says what is computed). */
@@ -55,16 +57,30 @@ typedef struct nn_update_f {
     float power, l1, shrinkage, curve;  /* Ftrl: 2 * l2_shrinkage; 2 * l2 + beta / lr */
 } nn_update_f;
 
+/* Rows of a matrix product's gradient that are summed before they are added to what came before:
+ * as many as stay in the caches. */
+enum { NN_GRAD_ROWS = 256 };
+
 /* dw (panels of k x n) = a[m][k]^T dy[m][n], and db[n] = column sums of dy. With `update` the
- * gradient is not kept: w and its state slots, laid out like dw, are updated by it. */
+ * gradient is not kept: w and its state slots, laid out like dw, are updated by it; dw is written
+ * only if m > NN_GRAD_ROWS. lda, ldd: as in nn_gemm, of a and dy. */
 typedef struct nn_gemm_grad {
     int64_t m, n, k;
     const float *a, *dy;
     float *dw;
     float *db; /* n, or NULL */
+    bool add;  /* to what dw (but not db) holds */
+    int64_t lda, ldd;
     const nn_update_f *update;
     float *w, *slot[3];
 } nn_gemm_grad;
+
+/* What gemm_grad packs in, in floats: a panel of dy and, where many panels share it, a. */
+enum { NN_SHARING_PANELS = 8 };
+static inline int64_t nn_grad_pack_floats(int64_t m, int64_t n, int64_t k) {
+    int64_t rows = m < NN_GRAD_ROWS ? m : NN_GRAD_ROWS;
+    return rows * (NN_PANEL + (nn_panels(n) < NN_SHARING_PANELS ? 0 : nn_tiles(k) * NN_TILE));
+}
 
 /* Channels of a tensor in memory: element (s, c) of a row lies at
  * (c / block) * spatial * block + s * block + c % block. */
@@ -90,8 +106,9 @@ typedef struct nn_kernels {
 
     /* Items [begin, end) of nn_panels(n) * nn_tiles(m), panel after panel. */
     void (*gemm)(const nn_gemm *g, int64_t begin, int64_t end);
-    /* Items [begin, end) of nn_panels(n) * nn_tiles(k); pack: m * NN_PANEL floats for this thread.
-     * Returns whether all of the gradient is finite (true when it went into an update). */
+    /* Items [begin, end) of nn_panels(n) * nn_tiles(k); pack: nn_grad_pack_floats floats for this
+     * thread. Returns whether all of the gradient is finite (true when it went into an
+     * update). */
     bool (*gemm_grad)(const nn_gemm_grad *g, int64_t begin, int64_t end, float *pack);
     /* Panels [begin, end) of the n x k transpose bt of the k x n matrix b. */
     void (*transpose)(int64_t k, int64_t n, const float *b, float *bt, int64_t begin, int64_t end);
