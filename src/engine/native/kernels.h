@@ -95,6 +95,45 @@ typedef struct nn_pooling {
     int64_t in[3], out[3], size[3], stride[3], dilation[3], pad[3];
 } nn_pooling;
 
+/* What the units of a recurrent cell do: a GRU without reset_after in two goes (gates, state). */
+typedef enum nn_cell_kind {
+    NN_CELL_SIMPLE,
+    NN_CELL_LSTM,
+    NN_CELL_GRU_AFTER,
+    NN_CELL_GRU_GATES,
+    NN_CELL_GRU_STATE,
+    NN_CELL_COUNT
+} nn_cell_kind;
+
+typedef struct nn_cell_act {
+    nn_act kind;
+    float alpha;
+} nn_cell_act;
+
+/* Whether the slope is told by the function's value. */
+static inline bool nn_cell_by_value(nn_act kind) {
+    return kind == NN_ACT_SIGMOID || kind == NN_ACT_TANH;
+}
+
+/* One step of a recurrent cell for some of its rows and units. In memory a row of states has
+ * `stride` floats, one of sums `lds`, a gate's `stride` floats after those of the gate before, and
+ * one of inner `ldi`. Forward turns sums into the values of their functions, backward those into
+ * the gradients of the sums. */
+typedef struct nn_cell {
+    int64_t rows, units, stride, lds, ldi;
+    nn_cell_act act, gate;
+    float *sums;
+    float *raw;          /* keeps the sums; NULL: slopes are told by values */
+    float *inner;        /* GRU: h U + b2 of each gate (reset_after), or r h */
+    const float *before; /* h before the step */
+    const float *c_before;
+    float *c, *h;   /* after it */
+    float *dh, *dc; /* gradients of these; dc becomes that of c_before */
+    float *dbefore; /* GRU: the part of h's gradient that goes through no sum */
+    float *dinner;  /* the gradient of r h */
+} nn_cell;
+
+typedef void nn_cell_fn(const nn_cell *c);
 typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
 typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
 
@@ -196,6 +235,8 @@ typedef struct nn_kernels {
     void (*channel_combine)(nn_layout l, int64_t begin, int64_t end, const float *x,
                             const float *dy, const float *mean, const float *a, const float *b,
                             const float *c, float *dx);
+
+    nn_cell_fn *const *cell, *const *cell_grad; /* by nn_cell_kind */
 } nn_kernels;
 
 /* The tables that this processor runs, best first; NULL behind the last. */

@@ -30,6 +30,7 @@ typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #include "engine/native/norm_impl.h"
 #include "engine/native/pool_impl.h"
 #include "engine/native/random_impl.h"
+#include "engine/native/rnn_impl.h"
 
 const nn_kernels NN_KERNELS = {
     .name = NN_KERNELS_NAME,
@@ -93,4 +94,6 @@ const nn_kernels NN_KERNELS = {
     .channel_affine = channel_affine,
     .channel_dots = channel_dots,
     .channel_combine = channel_combine,
+    .cell = cells_forward,
+    .cell_grad = cells_backward,
 };

@@ -12,9 +12,6 @@ NOT_YET(adaptive_avg_pool);
 NOT_YET(upsample);
 NOT_YET(pad);
 NOT_YET(crop);
-NOT_YET(embedding);
-NOT_YET(position);
-NOT_YET(rnn);
 NOT_YET(conv_lstm);
 NOT_YET(attention);
 NOT_YET(custom); /* only named, never defined */
