@@ -236,6 +236,19 @@ typedef struct nn_kernels {
                             const float *dy, const float *mean, const float *a, const float *b,
                             const float *c, float *dx);
 
+    /* Scores x[n], times factor, become weights: softmax over the first `limit` that are seen
+     * (`seen` not 0; NULL: all), 0 elsewhere. False: none is seen, and all weigh alike. */
+    bool (*attend)(int64_t n, int64_t limit, const float *seen, float factor, float *x);
+    /* d, the gradient of w times kept (NULL: 1), becomes factor times that of the scores. */
+    void (*attend_grad)(int64_t n, const float *w, const float *kept, float factor, float *d);
+    /* y[j] = sum over d of learned[d] (NULL: 1) tanh(q[d] + k[j][d]); kt: panels of size x n. */
+    void (*additive)(int64_t n, int64_t size, const float *q, const float *kt, const float *learned,
+                     float *y);
+    /* Sets dq, adds to the others. */
+    void (*additive_grad)(int64_t n, int64_t size, const float *q, const float *kt,
+                          const float *learned, const float *dy, float *dq, float *dkt,
+                          float *dlearned);
+
     nn_cell_fn *const *cell, *const *cell_grad; /* by nn_cell_kind */
 } nn_kernels;
 

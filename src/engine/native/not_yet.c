@@ -13,5 +13,4 @@ NOT_YET(upsample);
 NOT_YET(pad);
 NOT_YET(crop);
 NOT_YET(conv_lstm);
-NOT_YET(attention);
 NOT_YET(custom); /* only named, never defined */

@@ -5,6 +5,7 @@
 #include "pairs.h"
 #include "t.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,5 +67,56 @@ TEST(recurrent_with_masks_and_dropout) {
             snprintf(text, sizeof text, "%s; %s %s %s %s", nets[n][0], op, nets[n][1], more,
                      nets[n][2]);
             check(text);
+        }
+}
+
+TEST(attention) {
+    static const char *const nets[] = {
+        "input 3 4; dense 4; dense 4 @0; dense 6 @0; attention 2 scale=0.7 @1,2,3; dense 2",
+        "input 70 8; dense 12; dense 12 @0; dense 9 @0; attention 3 scale=0.5 @1,2,3; dense 2",
+        "input 70 8; dense 12; dense 12 @0; dense 9 @0; attention 3 causal @1,2,3; gap; dense 2",
+        "input 35 5; input 41 3; dense 40; dense 40 @0; dense 37 @1; attention 1 scale=0.2 "
+        "@3,2,4; gap; dense 2",
+        "input 41 5; input 35 3; dense 8 @1; dense 8 @0; attention 2 causal @3,2,2; dense 2",
+        "input 3 4; dense 4; attention 1 causal use_scale @1,1,0; dense 2",
+        "input 40 4; dense 6; attention 2 causal use_scale scale=0.5 @1,1,1; gap; dense 2",
+        "input 3 4; input 5 4; dense 4 @1; attention 1 additive use_scale @0,2,1; dense 2",
+        "input 37 4; input 50 4; dense 35 @0; dense 35 @1; attention 1 additive use_scale "
+        "scale=0.5 @2,3,1; gap; dense 2",
+        "input 3 4; dense 4; attention 1 additive causal @1,1,0; dense 2",
+        "input 5; embedding 4 4; attention 2 @1,1,1,0; dense 2",
+        "input 38; embedding 4 6; dense 8; attention 2 causal scale=0.3 @2,2,1,0; gap; dense 2",
+        "input 5; embedding 4 4; attention 1 additive use_scale @1,1,1,0; dense 2",
+        "input 3 4; dense 4; attention 2 dropout=0.4 @1,1,0; dense 2",
+        "input 41 5; dense 6; attention 3 causal dropout=0.3 @1,1,1; gap; dense 2",
+        "input 2 5 4; fold; dense 6; attention 2 scale=0.6 @2,2,2; unfold 2; flatten; dense 2",
+    };
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) check(nets[i]);
+}
+
+/* No key to see: they all weigh alike, as in Keras; behind a causal mask too. */
+TEST(attention_to_masked_keys_alone) {
+    enum { ROWS = 2, KEYS = 5 };
+    for (int causal = 0; causal < 2; causal++)
+        for (unsigned i = 0; nn_engine_at(i); i++) {
+            const nn_engine *e = nn_engine_at(i);
+            nn_graph *g = net_build(causal ? "input 5; embedding 4 1; attention 1 causal @1,1,1,0"
+                                           : "input 5; embedding 4 1; attention 1 @1,1,1,0");
+            nn_exec_options o = {.batch = ROWS};
+            nn_exec *x = NULL;
+            nn_err err;
+            float table[4] = {0.5f, 1, 2, 3};
+            float tokens[ROWS * KEYS] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1};
+            CHECK_OK(e->open(g, &o, &x, &err), &err);
+            e->set_weights(x, table);
+            memcpy(e->input(x, 0), tokens, sizeof tokens);
+            CHECK_OK(e->forward(x, ROWS, &err), &err);
+            const float *y = e->output(x, 0);
+            for (int t = 0; t < KEYS; t++) CHECK(fabsf(y[t] - 0.5f) < 1e-6f);
+            /* step 0 of the second row sees only its masked self if causal: the mean of all */
+            CHECK(fabsf(y[KEYS] - (causal ? 0.9f : 1)) < 1e-6f);
+            CHECK(fabsf(y[KEYS + 1] - 1) < 1e-6f);
+            e->close(x);
+            net_free(g);
         }
 }
