@@ -4,33 +4,36 @@
 #define NN_ENGINE_NATIVE_ATTENTION_IMPL_H
 #include "engine/native/eltwise_impl.h"
 
+/* A register wide, its parts put together in a fixed order. */
+INLINE float sum_of_products(int64_t n, const float *a, const float *b) {
+    vf sum = {0};
+    float s = 0;
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) sum += load(a + i) * load(b + i);
+    for (; i < n; i++) s += a[i] * b[i];
+    for (int j = 0; j < VL; j++) s += sum[j];
+    return s;
+}
+
 static bool attend(int64_t n, int64_t limit, const float *seen, float factor, float *x) {
-    float most = -INFINITY, sum = 0;
-    bool any = false;
-    for (int64_t i = 0; i < limit; i++) {
-        bool here = !seen || seen[i] != 0;
-        float v = x[i] * factor;
-        any |= here;
-        most = here && v > most ? v : most;
-    }
+    bool any = !seen;
+    for (int64_t i = 0; i < limit && !any; i++) any = seen[i] != 0;
     for (int64_t i = 0; i < n && !any; i++) x[i] = 1 / (float)n;
     if (!any) return false;
-    if (seen)
-        for (int64_t i = 0; i < limit; i++) x[i] = seen[i] != 0 ? exp_f(x[i] * factor - most) : 0;
-    else
-        for (int64_t i = 0; i < limit; i++) x[i] = exp_f(x[i] * factor - most);
-    for (int64_t i = 0; i < limit; i++) sum += x[i];
-    float by = 1 / sum;
+    for (int64_t i = 0; i < limit; i++) x[i] *= factor;
+    for (int64_t i = 0; i < limit && seen; i++) x[i] = select_f(seen[i] != 0, x[i], -INFINITY);
+    float most = largest(limit, x);
+    for (int64_t i = 0; i < limit; i++) x[i] = exp_f(x[i] - most);
+    for (int64_t i = 0; i < limit && seen; i++) x[i] = select_f(seen[i] != 0, x[i], 0);
+    float by = 1 / total(limit, x);
     for (int64_t i = 0; i < limit; i++) x[i] *= by;
     for (int64_t i = limit; i < n; i++) x[i] = 0;
     return true;
 }
 
 static void attend_grad(int64_t n, const float *w, const float *kept, float factor, float *d) {
-    float along = 0;
-    if (kept)
-        for (int64_t i = 0; i < n; i++) d[i] *= kept[i];
-    for (int64_t i = 0; i < n; i++) along += w[i] * d[i];
+    for (int64_t i = 0; i < n && kept; i++) d[i] *= kept[i];
+    float along = sum_of_products(n, w, d);
     for (int64_t i = 0; i < n; i++) d[i] = factor * w[i] * (d[i] - along);
 }
 

@@ -58,6 +58,12 @@ INLINE float exp_f(float x) {
     return p * from_bits((int32_t)low) * from_bits((int32_t)high);
 }
 
+/* which ? a : b, which the compiler cannot make a branch of: loops with branches stay scalar. */
+INLINE float select_f(int which, float a, float b) {
+    int32_t mask = -which;
+    return from_bits((to_bits(a) & mask) | (to_bits(b) & ~mask));
+}
+
 /* expm1 without cancellation near 0: there the polynomial's tail, elsewhere exp(x) - 1. */
 INLINE float expm1_f(float x) {
     float p = 1.0f / 40320;
@@ -69,7 +75,7 @@ INLINE float expm1_f(float x) {
     p = p * x + 0.5f;
     p = p * x * x + x;
     float big = exp_f(x) - 1.0f;
-    return x > -0.4f && x < 0.4f ? p : big;
+    return select_f((x > -0.4f) & (x < 0.4f), p, big);
 }
 
 /* log(1 + u) for 0 <= u <= 1: with s = u / (2 + u) it is 2 atanh(s), s <= 1/3. */
