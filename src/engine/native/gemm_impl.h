@@ -56,12 +56,12 @@ INLINE void micro_rows(int64_t m, const int nv, int64_t k, const float *a, int64
 /* The tile of m <= NN_TILE rows over a whole panel row. Not inlined: one copy of each case. */
 static __attribute__((noinline)) void tile_any(int64_t m, int64_t width, int64_t k, const float *a,
                                                int64_t rs, int64_t cs, const float *b, float *t,
-                                               bool add) {
+                                               int64_t ldt, bool add) {
     for (int64_t j = 0; j < width; j += 2 * VL) {
         if (width - j >= 2 * VL)
-            micro_rows(m, 2, k, a, rs, cs, b + j, width, t + j, width, add);
+            micro_rows(m, 2, k, a, rs, cs, b + j, width, t + j, ldt, add);
         else
-            micro_rows(m, 1, k, a, rs, cs, b + j, width, t + j, width, add);
+            micro_rows(m, 1, k, a, rs, cs, b + j, width, t + j, ldt, add);
     }
 }
 
@@ -96,13 +96,17 @@ static void gemm_block(const nn_gemm *g, int64_t panel, int64_t row, int64_t k0,
     int64_t width = nn_panel_width(g->n, panel), columns = panel_columns(g->n, panel);
     int64_t lda = stride_or(g->lda, g->k), ldc = stride_or(g->ldc, g->n);
     float *c = g->c + row * ldc + panel * NN_PANEL;
-    bool add = k0 > 0 || g->add;
+    bool add = k0 > 0 || g->add, plain = !g->bias && !g->relu && !g->mask;
+    if (columns == width && (plain || k1 < g->k)) { /* in their place */
+        tile_any(m, width, k1 - k0, g->a + row * lda + k0, lda, 1, b + k0 * width, c, ldc, add);
+        return;
+    }
     if (add)
         for (int64_t i = 0; i < m; i++) {
             memset(t + i * width, 0, (size_t)width * sizeof *t);
             memcpy(t + i * width, c + i * ldc, (size_t)columns * sizeof *t);
         }
-    tile_any(m, width, k1 - k0, g->a + row * lda + k0, lda, 1, b + k0 * width, t, add);
+    tile_any(m, width, k1 - k0, g->a + row * lda + k0, lda, 1, b + k0 * width, t, width, add);
     for (int64_t i = 0; i < m; i++) {
         if (k1 < g->k)
             memcpy(c + i * ldc, t + i * width, (size_t)columns * sizeof *t);
@@ -242,16 +246,14 @@ static bool grad_block(const nn_gemm_grad *g, const grad_rows *r, int64_t panel,
     int64_t row = tile * NN_TILE, m = g->k - row < NN_TILE ? g->k - row : NN_TILE;
     int64_t width = nn_panel_width(g->n, panel), lda = stride_or(g->lda, g->k);
     int64_t at = panel * NN_PANEL * g->k + row * width, n = m * width;
-    bool add = !r->first || g->add;
-    if (add) memcpy(t, g->dw + at, (size_t)n * sizeof *t);
+    bool add = !r->first || g->add, updates = g->update && r->last;
+    float *to = updates ? t : g->dw + at;
+    if (updates && add) memcpy(t, g->dw + at, (size_t)n * sizeof *t);
     if (r->a)
-        tile_any(m, width, r->rows, r->a + row * r->rows, 1, NN_TILE, r->dy, t, add);
+        tile_any(m, width, r->rows, r->a + row * r->rows, 1, NN_TILE, r->dy, to, width, add);
     else
-        tile_any(m, width, r->rows, g->a + r->begin * lda + row, 1, lda, r->dy, t, add);
-    if (!g->update || !r->last) {
-        memcpy(g->dw + at, t, (size_t)n * sizeof *t);
-        return run_is_finite(n, t);
-    }
+        tile_any(m, width, r->rows, g->a + r->begin * lda + row, 1, lda, r->dy, to, width, add);
+    if (!updates) return !r->last || run_is_finite(n, to);
     float *slot[3];
     for (int i = 0; i < 3; i++) slot[i] = g->slot[i] ? g->slot[i] + at : NULL;
     update(g->update, n, g->w + at, t, slot);
