@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void check(const char *text) {
@@ -117,6 +118,62 @@ TEST(attention_to_masked_keys_alone) {
             CHECK(fabsf(y[KEYS] - (causal ? 0.9f : 1)) < 1e-6f);
             CHECK(fabsf(y[KEYS + 1] - 1) < 1e-6f);
             e->close(x);
+            net_free(g);
+        }
+}
+
+/* However threads share the work, every gradient has the same bits. */
+TEST(sequences_do_not_depend_on_threads) {
+    enum { ROWS = 9, STEPS = 12 };
+    static const char *const nets[] = {
+        "input 12; embedding 4 40; lstm 96 sequences recurrent_dropout=0.2 @1,0; gap; dense 3",
+        "input 12; embedding 4 40; gru 96; dense 3",
+        "input 12; embedding 4 40; gru 20 reset_after; dense 3",
+        "input 12; embedding 4 40; position learnable; attention 4 dropout=0.2 @2,2,2,0; gap; dense 3",
+    };
+    const nn_engine *e = nn_engine_find("native");
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        nn_graph *g = net_build(nets[i]);
+        float *out[3], *weights = net_alloc(g->slab, sizeof *weights), values[ROWS * 3];
+        int32_t labels[ROWS];
+        nn_targets t = net_targets(g, ROWS, 5, labels, values);
+        net_weights(g, 4, weights);
+        for (int run = 0; run < 3; run++) {
+            nn_exec_options o = {.batch = ROWS, .training = true, .threads = 1 + run, .seed = 8};
+            nn_exec *x = NULL;
+            nn_err err;
+            nn_step step;
+            out[run] = net_alloc(g->slab, sizeof(float));
+            CHECK_OK(e->open(g, &o, &x, &err), &err);
+            e->set_weights(x, weights);
+            for (int k = 0; k < ROWS * STEPS; k++) e->input(x, 0)[k] = (float)(k * 7 % 11 % 4);
+            CHECK_OK(e->gradients(x, ROWS, &t, out[run], &step, &err), &err);
+            CHECK(step.finite);
+            e->close(x);
+        }
+        assert_memory_equal(out[0], out[1], (size_t)g->slab * sizeof(float));
+        assert_memory_equal(out[0], out[2], (size_t)g->slab * sizeof(float));
+        for (int run = 0; run < 3; run++) free(out[run]);
+        free(weights);
+        net_free(g);
+    }
+}
+
+TEST(embedding_refuses_what_is_no_row) {
+    static const float bad[] = {-1, 4, 1.5f, NAN};
+    const char *reason;
+    for (unsigned i = 0; nn_engine_at(i); i++)
+        for (size_t k = 0; nn_engine_at(i)->available(&reason) && k < sizeof bad / sizeof *bad;
+             k++) {
+            nn_graph *g = net_build("input 3; embedding 4 2; flatten; dense 2");
+            nn_exec_options o = {.batch = 2};
+            nn_exec *x = NULL;
+            nn_err err;
+            CHECK_OK(nn_engine_at(i)->open(g, &o, &x, &err), &err);
+            nn_engine_at(i)->input(x, 0)[4] = bad[k];
+            assert_int_equal(nn_engine_at(i)->forward(x, 2, &err), NN_E_DATA_ERROR);
+            CHECK(strstr(err.msg, "whole numbers from 0 to 3") && strstr(err.msg, "element 4"));
+            nn_engine_at(i)->close(x);
             net_free(g);
         }
 }
