@@ -1,7 +1,7 @@
 #!/usr/bin/env /usr/bin/python3
 """make bench: measure Neural beside its opponents in one run and print ratios against the budgets.
 
-usage: run.py [language | train | accuracy | start | http] …          (default: all groups)
+usage: run.py [language | train | sequences | accuracy | start | http] …          (default: all groups)
 
 Opponents and ours take turns; medians over the repetitions, the spread beside each. Absolute figures are information, the ratios are what
 the budgets are about. Nothing here fails a build: a missed budget is printed as such and the exit status is 1.
@@ -23,6 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NEURAL = ROOT / "build/release/neural"
 TRAINER = ROOT / "build/release/bench_train_native"
+SEQUENCE_TRAINER, SEQUENCES = ROOT / "build/release/bench_train_sequences", ("lstm", "transformer")
 LANGUAGE = ROOT / "build/release/bench_language"
 BLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 REPEAT = int(os.environ.get("BENCH_REPEAT", "5"))
@@ -87,21 +88,38 @@ def opponents(model):
 
 def torch(model, batch, threads, seconds, env, flags):
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "LD_LIBRARY_PATH": BLAS, **env}
-    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), "/usr/bin/python3", ROOT / "bench/torch_train.py", model, str(batch),
-                          str(seconds), *flags], env=env, capture_output=True, text=True, check=True).stdout
+    script = ROOT / "bench" / ("torch_sequences.py" if model in SEQUENCES else "torch_train.py")
+    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), "/usr/bin/python3", script, model, str(batch), str(seconds), *flags],
+                         env=env, capture_output=True, text=True, check=True).stdout
     return float(out)
 
 
 def ours(model, batch, threads, seconds=2):
-    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), TRAINER, model, str(batch), str(threads), str(seconds)],
+    program = SEQUENCE_TRAINER if model in SEQUENCES else TRAINER
+    out = subprocess.run(["taskset", "-c", "0-%d" % (threads - 1), program, model, str(batch), str(threads), str(seconds)],
                          capture_output=True, text=True, check=True).stdout
-    return float(re.search(r"([\d,.]+) samples/s", out)[1].replace(",", ""))
+    return float(re.search(r"([\d,.]+) (?:samples|tokens)/s", out)[1].replace(",", ""))
+
+
+IMAGES = [("mlp", 64, 1, 1.8), ("mlp", 64, 2, 1.8), ("cnn", 64, 1, 1.5), ("cnn", 64, 2, 1.5)]
+SEQUENCE_ROWS = [("lstm", 32, 1, 2.4), ("lstm", 4, 1, 8), ("lstm", 32, 2, 3.3), ("lstm", 4, 2, 10), ("transformer", 32, 1, 1.6),
+                 ("transformer", 4, 1, 1.8), ("transformer", 32, 2, 2.0), ("transformer", 4, 2, 2.4)]
 
 
 def bench_train():
     print("\ntraining, samples/s: ours beside the fastest PyTorch configuration of those tried\n")
     build("bench_train_native")
-    for model, batch, threads, budget in (("mlp", 64, 1, 1.8), ("mlp", 64, 2, 1.8), ("cnn", 64, 1, 1.5), ("cnn", 64, 2, 1.5)):
+    contests(IMAGES)
+
+
+def bench_sequences():
+    print("\ntraining on sequences, tokens/s: ours beside the fastest PyTorch configuration of those tried\n")
+    build("bench_train_sequences")
+    contests(SEQUENCE_ROWS)
+
+
+def contests(rows):
+    for model, batch, threads, budget in rows:
         tried = {name: (env, flags) for name, env, flags in opponents(model)}
         first = {name: torch(model, batch, threads, 1, *cfg) for name, cfg in tried.items()}
         best = sorted(first, key=first.get, reverse=True)[:3]
@@ -280,7 +298,8 @@ def bench_http():
     server.stop()
 
 
-GROUPS = {"language": bench_language, "train": bench_train, "accuracy": bench_accuracy, "start": bench_start, "http": bench_http}
+GROUPS = {"language": bench_language, "train": bench_train, "sequences": bench_sequences, "accuracy": bench_accuracy, "start": bench_start,
+          "http": bench_http}
 
 
 def main():

@@ -41,6 +41,20 @@ static inline void nn_dropout_block(const nn_dropout *d, int64_t block, uint32_t
     nn_philox(d->key, d->stream, d->counter + (uint64_t)block, ret);
 }
 
+/* The draws of an RNN node: `features` for its input, then those for its state, once a row for all
+ * steps (Keras's dropout and recurrent_dropout). Elements count from the start of the row's draws.
+ */
+static inline void nn_dropout_of_rnn(const nn_node *n, int64_t features, uint64_t seed,
+                                     int64_t updates, nn_dropout *ret_input,
+                                     nn_dropout *ret_state) {
+    nn_node draws = *n;
+    draws.attr = (nn_attr){.dropout = {.rate = n->attr.rnn.dropout}};
+    draws.shape = (nn_shape){.rank = 1, .dim = {features + n->attr.rnn.units}};
+    *ret_input = nn_dropout_at(&draws, seed, updates);
+    draws.attr.dropout.rate = n->attr.rnn.recurrent_dropout;
+    *ret_state = nn_dropout_at(&draws, seed, updates);
+}
+
 /* Whether noise element i = row * d->noise + (noise element in the row) is kept. One element at a
  * time: the simple way; fast engines take blocks. */
 static inline bool nn_dropout_keeps(const nn_dropout *d, int64_t i) {

@@ -43,8 +43,8 @@ static double ce_logits(const site *r) {
         mass += t;
         dot += t * (double)r->x[i];
     }
-    real e[64];
-    bool fits = r->n <= 64;
+    real e[256];
+    bool fits = r->n <= 256;
     for (int64_t i = 0; i < r->n; i++) {
         real p = real_exp((real)((double)r->x[i] - max));
         if (fits) e[i] = p;

@@ -14,7 +14,7 @@
  * of their own. Sizes are doubles: they are only ever added and multiplied, and cannot overflow. */
 #include "graph/graph.h"
 
-enum { BLOCK = 16, PANEL = 32, THREADS = 4, PIECE_BYTES = 2 << 20 };
+enum { BLOCK = 16, PANEL = 32, THREADS = 4, PIECE_BYTES = 2 << 20, GRAD_ROWS = 256, SHARING = 8 };
 
 typedef struct layout {
     double spatial;
@@ -243,12 +243,20 @@ static layout output_layout(const plan *p, const unit *u) {
 
 /* ---- what ops need besides ---- */
 
+/* A matrix product's gradient: a panel of dy, and x where many panels share it, some rows of them.
+ */
+static void need_pack(plan *p, double rows, int64_t n, double k) {
+    bool shared = (n + PANEL - 1) / PANEL >= SHARING;
+    double floats = (rows < GRAD_ROWS ? rows : GRAD_ROWS) * (PANEL + (shared ? k : 0));
+    if (floats > p->pack) p->pack = floats;
+}
+
 static void need_matmul(plan *p, unit *u) {
     const nn_weight *w = &p->g->weights[u->node->weights[0]];
     double per_row = in_of(p, u)->elements / (double)w->shape.dim[0];
     if (!p->training) return;
     if (in_of(p, u)->learns) u->behind = panel_floats((double)w->shape.dim[1], w->shape.dim[0]);
-    if (p->batch * per_row * PANEL > p->pack) p->pack = p->batch * per_row * PANEL;
+    need_pack(p, p->batch * per_row, w->shape.dim[1], (double)w->shape.dim[0]);
 }
 
 /* Its kernel in the layout of the input's gradient, that of a piece, and of each thread but one. */

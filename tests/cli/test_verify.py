@@ -40,28 +40,13 @@ def results(done):
 
 # ---- the engine that is taken ----
 
-def test_what_native_lacks_the_reference_engine_runs(neural, sequences):
+def test_native_trains_and_runs_sequences(neural, sequences):
     done = neural("train", "r.neural", "--data", "seq.npz", "--seed", "1", "--json")
-    assert done.code == 0, done
-    warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
-    assert len(warnings) == 1, done
-    for part in ("LSTM", "lstm_1", "rnn", "reference engine trains", "slower"):
-        assert part in warnings[0]
+    assert done.code == 0 and "warning" not in done.err, done
     result = json.loads(done.out.splitlines()[-1])
-    assert result["engine"] == "reference" and result["accuracy"] > 0.8
+    assert result["engine"] == "native" and result["accuracy"] > 0.8
     done = neural("predict", "r.safetensors", "--data", "seq.npz", "--limit", "3", "--json")
-    assert done.code == 0 and done.err.count("warning") == 1 and "reference engine runs" in done.err, done
-    assert len(json.loads(done.out)) == 3
-    quiet = neural("predict", "r.safetensors", "--data", "seq.npz", "--limit", "3", "--json", "--engine", "reference")
-    assert quiet.err == "" and quiet.out == done.out
-
-
-@pytest.mark.parametrize("command", [("train", "r.neural", "--output", "x.safetensors"), ("predict", "r.safetensors")])
-def test_an_engine_by_name_is_never_replaced(neural, sequences, tmp_path, command):
-    assert neural("train", "r.neural", "--data", "seq.npz").code == 0
-    done = neural(*command, "--data", "seq.npz", "--engine", "native")
-    assert done.code == 3 and "does not run rnn yet" in done.err and "warning" not in done.err, done
-    assert not (tmp_path / "x.safetensors").exists()
+    assert done.code == 0 and done.err == "" and len(json.loads(done.out)) == 3, done
 
 
 def test_native_is_taken_without_a_word_where_it_runs_all(neural, net):

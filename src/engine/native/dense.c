@@ -41,6 +41,11 @@ static nn_status convert(const nn_native *x, const nn_param *p, bool import, flo
     return NN_OK;
 }
 
+/* Deferring looks through x and dy, but spares the passes over the gradient. */
+static bool worth_deferring(int64_t m, int64_t k, int64_t n) {
+    return m * (k + n) < 8 * k * n;
+}
+
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     (void)err;
     const nn_shape *in = u->in->shape;
@@ -51,10 +56,11 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
     nn_native_param(x, u, 0, nn_panel_floats(d->k, d->n), convert);
     if (u->node->attr.matmul.bias) nn_native_param(x, u, 1, d->n, NULL);
     if (!x->training) return NN_OK;
-    x->params[u->param[0]].deferred = x->deferring && nn_native_trains(x, u, 0);
+    x->params[u->param[0]].deferred = x->deferring && nn_native_trains(x, u, 0) &&
+                                      worth_deferring(nn_rows(x, u) * d->per_row, d->k, d->n);
     if (u->in->learns)
         nn_native_wish(x, u, nn_panel_floats(d->n, d->k), NN_FOR_BACKWARD, &d->transposed);
-    int64_t pack = nn_rows(x, u) * d->per_row * NN_PANEL;
+    int64_t pack = nn_grad_pack_floats(nn_rows(x, u) * d->per_row, d->n, d->k);
     if (pack > x->pack_floats) x->pack_floats = pack;
     return NN_OK;
 }
@@ -126,14 +132,31 @@ static void input_gradient(nn_native *x, nn_unit *u, int64_t rows) {
                  .a = u->dy,
                  .b = d->transposed,
                  .c = u->in->dx,
-                 .mask = u->mask_dx ? u->in->x : NULL};
+                 .mask = u->mask_dx ? u->in->x : NULL,
+                 .add = u->in->adds};
     gemm(x, &g);
+}
+
+typedef struct sums {
+    const float *dy;
+    float *db;
+    int64_t rows, n;
+} sums;
+
+/* Of panels' columns, each summed from the first row to the last. */
+static void run_sums(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const sums *s = arg;
+    int64_t first = begin * NN_PANEL, last = end * NN_PANEL < s->n ? end * NN_PANEL : s->n;
+    for (int64_t n = first; n < last; n++) s->db[n] = 0;
+    for (int64_t i = 0; i < s->rows; i++)
+        x->k->add(last - first, s->dy + i * s->n + first, s->db + first);
 }
 
 static void bias_gradient(nn_native *x, const nn_unit *u, int64_t rows, float *db) {
     const dense *d = u->state;
-    for (int64_t n = 0; n < d->n; n++) db[n] = 0;
-    for (int64_t i = 0; i < rows * d->per_row; i++) x->k->add(d->n, u->dy + i * d->n, db);
+    sums s = {u->dy, db, rows * d->per_row, d->n};
+    nn_parallel(x, nn_panels(d->n), (double)(s.rows * d->n), run_sums, &s);
     x->finite &= x->k->all_finite(d->n, db);
 }
 
@@ -172,7 +195,7 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
     if (!is_deferred(x, u)) return;
     const nn_param *p = &x->params[u->param[0]];
     nn_update_f f = nn_native_update_f(x, x->updates + 1);
-    nn_gemm_grad g = {.update = &f, .w = x->w + p->at};
+    nn_gemm_grad g = {.update = &f, .w = x->w + p->at, .dw = x->g + p->at};
     for (int i = 0; i < x->n_slots; i++) g.slot[i] = x->slot[i] + p->at;
     grad(x, u, rows, g);
 }
@@ -183,6 +206,7 @@ const nn_unit_kind nn_unit_matmul = {
     .can_relu = true,
     .can_norm = true,
     .can_mask = true,
+    .can_add = true,
     .wants = wants,
     .plan = plan,
     .forward = forward,

@@ -35,7 +35,7 @@ static inline int64_t nn_tiles(int64_t rows) {
 }
 
 /* c[m][n] = a[m][k] b (+ bias), b as panels of k x n; then relu, or zero where mask is not above 0.
- */
+ * lda, ldc: floats from one row of a or c to the next; 0: as many as it has columns. */
 typedef struct nn_gemm {
     int64_t m, n, k;
     const float *a, *b;
@@ -43,6 +43,8 @@ typedef struct nn_gemm {
     const float *bias; /* n, or NULL */
     const float *mask; /* m x n, or NULL */
     bool relu;
+    bool add; /* to what c holds */
+    int64_t lda, ldc;
 } nn_gemm;
 
 /* What an update of weights needs, in floats (engine/optimizer.h says what is computed). */
@@ -55,16 +57,30 @@ typedef struct nn_update_f {
     float power, l1, shrinkage, curve;  /* Ftrl: 2 * l2_shrinkage; 2 * l2 + beta / lr */
 } nn_update_f;
 
+/* Rows of a matrix product's gradient that are summed before they are added to what came before:
+ * as many as stay in the caches. */
+enum { NN_GRAD_ROWS = 256 };
+
 /* dw (panels of k x n) = a[m][k]^T dy[m][n], and db[n] = column sums of dy. With `update` the
- * gradient is not kept: w and its state slots, laid out like dw, are updated by it. */
+ * gradient is not kept: w and its state slots, laid out like dw, are updated by it; dw is written
+ * only if m > NN_GRAD_ROWS. lda, ldd: as in nn_gemm, of a and dy. */
 typedef struct nn_gemm_grad {
     int64_t m, n, k;
     const float *a, *dy;
     float *dw;
     float *db; /* n, or NULL */
+    bool add;  /* to what dw (but not db) holds */
+    int64_t lda, ldd;
     const nn_update_f *update;
     float *w, *slot[3];
 } nn_gemm_grad;
+
+/* What gemm_grad packs in, in floats: a panel of dy and, where many panels share it, a. */
+enum { NN_SHARING_PANELS = 8 };
+static inline int64_t nn_grad_pack_floats(int64_t m, int64_t n, int64_t k) {
+    int64_t rows = m < NN_GRAD_ROWS ? m : NN_GRAD_ROWS;
+    return rows * (NN_PANEL + (nn_panels(n) < NN_SHARING_PANELS ? 0 : nn_tiles(k) * NN_TILE));
+}
 
 /* Channels of a tensor in memory: element (s, c) of a row lies at
  * (c / block) * spatial * block + s * block + c % block. */
@@ -88,6 +104,45 @@ typedef struct nn_upsampling {
     bool linear; /* between places, with half-pixel centres; else the nearest */
 } nn_upsampling;
 
+/* What the units of a recurrent cell do: a GRU without reset_after in two goes (gates, state). */
+typedef enum nn_cell_kind {
+    NN_CELL_SIMPLE,
+    NN_CELL_LSTM,
+    NN_CELL_GRU_AFTER,
+    NN_CELL_GRU_GATES,
+    NN_CELL_GRU_STATE,
+    NN_CELL_COUNT
+} nn_cell_kind;
+
+typedef struct nn_cell_act {
+    nn_act kind;
+    float alpha;
+} nn_cell_act;
+
+/* Whether the slope is told by the function's value. */
+static inline bool nn_cell_by_value(nn_act kind) {
+    return kind == NN_ACT_SIGMOID || kind == NN_ACT_TANH;
+}
+
+/* One step of a recurrent cell for some of its rows and units. In memory a row of states has
+ * `stride` floats, one of sums `lds`, a gate's `stride` floats after those of the gate before, and
+ * one of inner `ldi`. Forward turns sums into the values of their functions, backward those into
+ * the gradients of the sums. */
+typedef struct nn_cell {
+    int64_t rows, units, stride, lds, ldi;
+    nn_cell_act act, gate;
+    float *sums;
+    float *raw;          /* keeps the sums; NULL: slopes are told by values */
+    float *inner;        /* GRU: h U + b2 of each gate (reset_after), or r h */
+    const float *before; /* h before the step */
+    const float *c_before;
+    float *c, *h;   /* after it */
+    float *dh, *dc; /* gradients of these; dc becomes that of c_before */
+    float *dbefore; /* GRU: the part of h's gradient that goes through no sum */
+    float *dinner;  /* the gradient of r h */
+} nn_cell;
+
+typedef void nn_cell_fn(const nn_cell *c);
 typedef void nn_map_fn(int64_t n, const float *x, float *y, float alpha);
 typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *dx, float alpha);
 
@@ -113,8 +168,9 @@ typedef struct nn_kernels {
 
     /* Items [begin, end) of nn_panels(n) * nn_tiles(m), panel after panel. */
     void (*gemm)(const nn_gemm *g, int64_t begin, int64_t end);
-    /* Items [begin, end) of nn_panels(n) * nn_tiles(k); pack: m * NN_PANEL floats for this thread.
-     * Returns whether all of the gradient is finite (true when it went into an update). */
+    /* Items [begin, end) of nn_panels(n) * nn_tiles(k); pack: nn_grad_pack_floats floats for this
+     * thread. Returns whether all of the gradient is finite (true when it went into an
+     * update). */
     bool (*gemm_grad)(const nn_gemm_grad *g, int64_t begin, int64_t end, float *pack);
     /* Panels [begin, end) of the n x k transpose bt of the k x n matrix b. */
     void (*transpose)(int64_t k, int64_t n, const float *b, float *bt, int64_t begin, int64_t end);
@@ -207,6 +263,21 @@ typedef struct nn_kernels {
     void (*channel_combine)(nn_layout l, int64_t begin, int64_t end, const float *x,
                             const float *dy, const float *mean, const float *a, const float *b,
                             const float *c, float *dx);
+
+    /* Scores x[n], times factor, become weights: softmax over the first `limit` that are seen
+     * (`seen` not 0; NULL: all), 0 elsewhere. False: none is seen, and all weigh alike. */
+    bool (*attend)(int64_t n, int64_t limit, const float *seen, float factor, float *x);
+    /* d, the gradient of w times kept (NULL: 1), becomes factor times that of the scores. */
+    void (*attend_grad)(int64_t n, const float *w, const float *kept, float factor, float *d);
+    /* y[j] = sum over d of learned[d] (NULL: 1) tanh(q[d] + k[j][d]); kt: panels of size x n. */
+    void (*additive)(int64_t n, int64_t size, const float *q, const float *kt, const float *learned,
+                     float *y);
+    /* Sets dq, adds to the others. */
+    void (*additive_grad)(int64_t n, int64_t size, const float *q, const float *kt,
+                          const float *learned, const float *dy, float *dq, float *dkt,
+                          float *dlearned);
+
+    nn_cell_fn *const *cell, *const *cell_grad; /* by nn_cell_kind */
 } nn_kernels;
 
 /* The tables that this processor runs, best first; NULL behind the last. */

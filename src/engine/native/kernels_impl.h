@@ -25,12 +25,14 @@
 
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
+#include "engine/native/attention_impl.h"
 #include "engine/native/cell_impl.h"
 #include "engine/native/gemm_impl.h"
 #include "engine/native/merge_impl.h"
 #include "engine/native/norm_impl.h"
 #include "engine/native/pool_impl.h"
 #include "engine/native/random_impl.h"
+#include "engine/native/rnn_impl.h"
 #include "engine/native/upsample_impl.h"
 
 const nn_kernels NN_KERNELS = {
@@ -99,4 +101,10 @@ const nn_kernels NN_KERNELS = {
     .channel_affine = channel_affine,
     .channel_dots = channel_dots,
     .channel_combine = channel_combine,
+    .attend = attend,
+    .attend_grad = attend_grad,
+    .additive = additive,
+    .additive_grad = additive_grad,
+    .cell = cells_forward,
+    .cell_grad = cells_backward,
 };

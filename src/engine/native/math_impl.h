@@ -58,6 +58,12 @@ INLINE float exp_f(float x) {
     return p * from_bits((int32_t)low) * from_bits((int32_t)high);
 }
 
+/* which ? a : b, which the compiler cannot make a branch of: loops with branches stay scalar. */
+INLINE float select_f(int which, float a, float b) {
+    int32_t mask = -which;
+    return from_bits((to_bits(a) & mask) | (to_bits(b) & ~mask));
+}
+
 /* expm1 without cancellation near 0: there the polynomial's tail, elsewhere exp(x) - 1. */
 INLINE float expm1_f(float x) {
     float p = 1.0f / 40320;
@@ -69,7 +75,7 @@ INLINE float expm1_f(float x) {
     p = p * x + 0.5f;
     p = p * x * x + x;
     float big = exp_f(x) - 1.0f;
-    return x > -0.4f && x < 0.4f ? p : big;
+    return select_f((x > -0.4f) & (x < 0.4f), p, big);
 }
 
 /* log(1 + u) for 0 <= u <= 1: with s = u / (2 + u) it is 2 atanh(s), s <= 1/3. */
@@ -124,12 +130,12 @@ INLINE float abs_f(float x) {
     return from_bits(to_bits(x) & 0x7fffffff);
 }
 
-/* tanh |x| = e / (e + 2) with e = expm1(2 |x|). */
+/* tanh |x| = e / (e + 2) with e = expm1(2 |x|). The sign goes over as a bit, and the bound on x is
+ * that of the result: with branches of its own in front of expm1's, no vector code comes of it. */
 INLINE float tanh_f(float x) {
-    float a = abs_f(x);
-    a = a > 10.0f ? 10.0f : a;
-    float e = expm1_f(2.0f * a), t = e / (e + 2.0f);
-    return x < 0 ? -t : t;
+    float a = abs_f(x), e = expm1_f(2.0f * a), t = e / (e + 2.0f);
+    t = a > 10.0f ? 1.0f : t;
+    return from_bits(to_bits(t) | (to_bits(x) & INT32_MIN));
 }
 
 /* 1 / (1 + e^-x), through e^-|x| so that nothing overflows. */

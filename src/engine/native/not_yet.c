@@ -5,8 +5,4 @@
 
 #define NOT_YET(n) const nn_unit_kind nn_unit_##n = {.name = #n}
 
-NOT_YET(embedding);
-NOT_YET(position);
-NOT_YET(rnn);
-NOT_YET(attention);
 NOT_YET(custom); /* only named, never defined */

@@ -59,7 +59,6 @@ int64_t nn_ref_scratch_conv_lstm(const nn_graph *g, const nn_node *n);
 int64_t nn_ref_scratch_attention(const nn_graph *g, const nn_node *n);
 int64_t nn_ref_scratch_dot(const nn_graph *g, const nn_node *n);
 nn_status nn_ref_check_embedding(const nn_ref *r, nn_err *err);
-const char *nn_ref_untrained_rnn(const nn_node *n);
 const char *nn_ref_untrained_conv_lstm(const nn_node *n);
 
 /* Doubles as an op's scratch memory; -1 when there are more than any machine has. */

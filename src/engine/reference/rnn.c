@@ -8,9 +8,14 @@
  *                reset_after: act(x W + b + r (h U + b2)), b2 in the other gates too
  *                else:        act(x W + b + (r h) U)
  *
+ * While training, dropout zeroes some of the features of x and recurrent_dropout some of the units
+ * of h, the same in every step of a row, and scales the rest; h stands for what is left of it in
+ * all of the above (keras/src/layers/rnn/dropout_rnn_cell.py).
+ *
  * A step whose token is 0 leaves the state as it is, and its output is the state. Backward goes
  * through the steps again from the end (backpropagation through time); the sums of every step of
  * one row are kept in scratch memory for it. */
+#include "engine/dropout.h"
 #include "engine/reference/lstm.h"
 #include "engine/reference/reference.h"
 
@@ -23,8 +28,10 @@ typedef struct cell {
     bool reset_after;
     const double *b, *b2; /* NULL: none */
     double *db, *db2;
-    double *h, *c;        /* (steps + 1, units): states before each step, and the last */
-    double *sums, *inner; /* (steps, columns); (steps, units): h U + b2, or r h */
+    double *h, *c;           /* (steps + 1, units): states before each step, and the last */
+    double *keep_x, *keep_h; /* (features), (units): what dropout multiplies this row's by */
+    double *x, *seen, *dx;   /* (features), (units), (features): less what is dropped */
+    double *sums, *inner;    /* (steps, columns); (steps, units): h U + b2, or r h */
     double *dh, *dc, *dbefore, *dsums, *dinner; /* of the step that backward is at */
 } cell;
 
@@ -36,13 +43,9 @@ static int64_t columns_of(const nn_node *n) {
 int64_t nn_ref_scratch_rnn(const nn_graph *g, const nn_node *n) {
     double steps = (double)g->nodes[n->inputs[0]].shape.dim[0];
     double units = (double)n->attr.rnn.units, columns = (double)columns_of(n);
-    return nn_ref_scratch_of(2 * (steps + 1) * units + steps * (columns + units) + 4 * units +
-                             columns);
-}
-
-const char *nn_ref_untrained_rnn(const nn_node *n) {
-    bool drops = n->attr.rnn.dropout != 0 || n->attr.rnn.recurrent_dropout != 0;
-    return drops ? "dropout inside of a recurrent layer" : NULL;
+    double features = (double)g->nodes[n->inputs[0]].shape.dim[1];
+    return nn_ref_scratch_of(2 * (steps + 1) * units + steps * (columns + units) + 6 * units +
+                             3 * features + columns);
 }
 
 static double *cut(double **from, int64_t n) {
@@ -76,6 +79,11 @@ static cell cell_of(const nn_ref *r) {
     c.dbefore = cut(&p, c.units);
     c.dinner = cut(&p, c.units);
     c.dsums = cut(&p, c.columns);
+    c.keep_h = cut(&p, c.units);
+    c.seen = cut(&p, c.units);
+    c.keep_x = cut(&p, c.features);
+    c.x = cut(&p, c.features);
+    c.dx = cut(&p, c.features);
     return c;
 }
 
@@ -90,6 +98,35 @@ static int64_t step_at(const cell *c, int64_t k) {
 
 static bool passed_over(const cell *c, int64_t row, int64_t step) {
     return c->r->node->n_inputs > 1 && c->r->inputs[1].x[row * c->steps + step] == 0;
+}
+
+/* ---- dropout ---- */
+
+static void draw(const cell *c, int64_t row) {
+    const nn_ref *r = c->r;
+    const nn_node *n = r->node;
+    nn_dropout in, state;
+    nn_dropout_of_rnn(n, c->features, r->seed, r->updates, &in, &state);
+    bool drops_x = r->training && n->attr.rnn.dropout > 0;
+    bool drops_h = r->training && n->attr.rnn.recurrent_dropout > 0;
+    int64_t first = row * (c->features + c->units);
+    for (int64_t f = 0; f < c->features; f++)
+        c->keep_x[f] = !drops_x ? 1 : nn_dropout_keeps(&in, first + f) ? in.scale : 0;
+    first += c->features;
+    for (int64_t j = 0; j < c->units; j++)
+        c->keep_h[j] = !drops_h ? 1 : nn_dropout_keeps(&state, first + j) ? state.scale : 0;
+}
+
+/* What step k, which is row's step `step`, sees: of its input and of the state before it. */
+static const double *seen_x(const cell *c, int64_t row, int64_t step) {
+    const double *x = c->r->x + (row * c->steps + step) * c->features;
+    for (int64_t f = 0; f < c->features; f++) c->x[f] = x[f] * c->keep_x[f];
+    return c->x;
+}
+
+static const double *seen_h(const cell *c, int64_t k) {
+    for (int64_t j = 0; j < c->units; j++) c->seen[j] = c->h[k * c->units + j] * c->keep_h[j];
+    return c->seen;
 }
 
 /* ---- one step forward ---- */
@@ -125,7 +162,7 @@ static void gru_step(const cell *c, const double *h, double *sums, double *inner
 }
 
 static void advance(const cell *c, const double *x, int64_t k) {
-    const double *h = c->h + k * c->units, *state = c->c + k * c->units;
+    const double *h = seen_h(c, k), *state = c->c + k * c->units;
     double *next = c->h + (k + 1) * c->units, *next_state = c->c + (k + 1) * c->units;
     double *sums = c->sums + k * c->columns;
     nn_ref_lstm l = lstm_of(c);
@@ -152,13 +189,14 @@ static void run_row(const cell *c, int64_t row) {
     size_t state = (size_t)c->units * sizeof(double);
     memset(c->h, 0, state);
     memset(c->c, 0, state);
+    draw(c, row);
     for (int64_t k = 0; k < c->steps; k++) {
         int64_t step = step_at(c, k);
         if (passed_over(c, row, step)) {
             memcpy(c->h + (k + 1) * c->units, c->h + k * c->units, state);
             memcpy(c->c + (k + 1) * c->units, c->c + k * c->units, state);
         } else {
-            advance(c, c->r->x + (row * c->steps + step) * c->features, k);
+            advance(c, seen_x(c, row, step), k);
         }
     }
 }
@@ -234,9 +272,9 @@ static void gru_back(const cell *c, const double *h, const double *sums, const d
 }
 
 static void retreat(const cell *c, int64_t row, int64_t k) {
-    const double *h = c->h + k * c->units, *state = c->c + k * c->units;
+    const double *h = seen_h(c, k), *state = c->c + k * c->units;
     const double *sums = c->sums + k * c->columns;
-    int64_t x = (row * c->steps + step_at(c, k)) * c->features;
+    double *dx = c->r->dx + (row * c->steps + step_at(c, k)) * c->features;
     nn_ref_lstm l = lstm_of(c);
     memset(c->dbefore, 0, (size_t)c->units * sizeof *c->dbefore);
     if (c->r->node->attr.rnn.kind == NN_RNN_GRU) {
@@ -249,8 +287,10 @@ static void retreat(const cell *c, int64_t row, int64_t k) {
                 c->dsums[j] = c->dh[j] * nn_ref_act_slope(c->act, sums[j]);
         for (int64_t j = 0; j < c->columns; j++) through_back(c, h, c->dbefore, j, c->dsums[j]);
     }
-    add_input_back(c, c->r->x + x, c->r->dx + x);
-    memcpy(c->dh, c->dbefore, (size_t)c->units * sizeof *c->dh);
+    memset(c->dx, 0, (size_t)c->features * sizeof *c->dx);
+    add_input_back(c, seen_x(c, row, step_at(c, k)), c->dx);
+    for (int64_t f = 0; f < c->features; f++) dx[f] += c->dx[f] * c->keep_x[f];
+    for (int64_t j = 0; j < c->units; j++) c->dh[j] = c->dbefore[j] * c->keep_h[j];
 }
 
 void nn_ref_backward_rnn(const nn_ref *r) {

@@ -248,6 +248,7 @@ FILL(rnn) {
     a->rnn.reverse = has(words, n, "reverse");
     a->rnn.reset_after = has(words, n, "reset_after");
     a->rnn.dropout = real_option(words, n, "dropout", 0);
+    a->rnn.recurrent_dropout = real_option(words, n, "recurrent_dropout", 0);
 }
 
 FILL(conv_lstm) {

@@ -38,15 +38,16 @@ static void near(const char *set, const char *what, double got, double want, dou
 
 static const int64_t sizes[][3] = {
   /* m, n, k */
-    {1,  1,  1   },
-    {1,  10, 300 },
-    {3,  16, 5   },
-    {8,  17, 33  },
-    {9,  32, 64  },
-    {13, 33, 7   },
-    {64, 70, 100 },
-    {5,  48, 2500},
-    {17, 96, 1025},
+    {1,   1,   1   },
+    {1,   10,  300 },
+    {3,   16,  5   },
+    {8,   17,  33  },
+    {9,   32,  64  },
+    {13,  33,  7   },
+    {64,  70,  100 },
+    {5,   48,  2500},
+    {17,  96,  1025},
+    {600, 300, 21  },
 };
 
 /* A range at a time, in pieces that cut panels in the middle. */
@@ -103,39 +104,86 @@ TEST(native_gemm_rows_do_not_depend_on_each_other) {
     }
 }
 
+/* Inside of wider matrices, added to what is there: the same sums, and nothing beside them. */
+TEST(native_gemm_with_strides_adds) {
+    EACH_SET(k)
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int64_t m = sizes[s][0], n = sizes[s][1], depth = sizes[s][2], lda = depth + 5, ldc = n + 3;
+        float *a = numbers(m * lda), *b = numbers(depth * n), *c = numbers(m * ldc);
+        float *panels = panels_of(depth, n, b), *before = numbers(m * ldc);
+        memcpy(c, before, (size_t)(m * ldc) * sizeof *c);
+        nn_gemm g = {.m = m, .n = n, .k = depth, .a = a, .b = panels, .c = c};
+        g.add = true, g.lda = lda, g.ldc = ldc;
+        gemm_in_pieces(k, &g);
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < ldc; j++) {
+                double sum = (double)before[i * ldc + j];
+                for (int64_t p = 0; p < depth && j < n; p++)
+                    sum += (double)a[i * lda + p] * (double)b[p * n + j];
+                near(k->name, "gemm", (double)c[i * ldc + j], sum, j < n ? 2e-4 : 0);
+            }
+        free(a), free(b), free(c), free(panels), free(before);
+    }
+}
+
+TEST(native_gemm_gradient_with_strides_adds) {
+    EACH_SET(k)
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int64_t m = sizes[s][0], n = sizes[s][1], depth = sizes[s][2], lda = depth + 5, ldd = n + 3;
+        float *a = numbers(m * lda), *dy = numbers(m * ldd), *b = numbers(depth * n);
+        float *dw = panels_of(depth, n, b), *before = panels_of(depth, n, b),
+              *pack = numbers(nn_grad_pack_floats(m, n, depth));
+        nn_gemm_grad g = {.m = m, .n = n, .k = depth, .a = a, .dy = dy, .dw = dw};
+        g.add = true, g.lda = lda, g.ldd = ldd;
+        CHECK(k->gemm_grad(&g, 0, nn_panels(n) * nn_tiles(depth), pack));
+        for (int64_t p = 0; p < depth; p++)
+            for (int64_t j = 0; j < n; j++) {
+                int64_t at = nn_panel_at(depth, n, p, j);
+                double sum = (double)before[at];
+                for (int64_t i = 0; i < m; i++)
+                    sum += (double)a[i * lda + p] * (double)dy[i * ldd + j];
+                near(k->name, "gradient", (double)dw[at], sum, 1e-4);
+            }
+        free(a), free(dy), free(b), free(dw), free(before), free(pack);
+    }
+}
+
 TEST(native_gemm_gradient_and_its_update) {
     EACH_SET(k)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int64_t m = sizes[s][0], n = sizes[s][1], depth = sizes[s][2];
         int64_t floats = nn_panel_floats(depth, n), items = nn_panels(n) * nn_tiles(depth);
         float *a = numbers(m * depth), *dy = numbers(m * n), *dw = numbers(floats);
-        float *db = numbers(n), *pack = numbers(m * NN_PANEL), *w = numbers(floats);
+        float *db = numbers(n), *w = numbers(floats);
+        float *pack = numbers(nn_grad_pack_floats(m, n, depth));
         nn_gemm_grad g = {.m = m, .n = n, .k = depth, .a = a, .dy = dy, .dw = dw, .db = db};
         for (int64_t i = 0; i < items; i += 5)
             CHECK(k->gemm_grad(&g, i, i + 5 < items ? i + 5 : items, pack));
         for (int64_t j = 0; j < n; j++) {
             double sum = 0;
             for (int64_t i = 0; i < m; i++) sum += (double)dy[i * n + j];
-            near(k->name, "bias gradient", (double)db[j], sum, 1e-5);
+            near(k->name, "bias gradient", (double)db[j], sum, 1e-4);
             for (int64_t p = 0; p < depth; p += 7) {
                 sum = 0;
                 for (int64_t i = 0; i < m; i++)
                     sum += (double)a[i * depth + p] * (double)dy[i * n + j];
-                near(k->name, "gradient", (double)dw[nn_panel_at(depth, n, p, j)], sum, 1e-5);
+                near(k->name, "gradient", (double)dw[nn_panel_at(depth, n, p, j)], sum, 1e-4);
             }
         }
         /* in one pass with plain SGD: w - 0.5 dw, and padding as it was */
         nn_update_f u = {.keep = 1, .rate = 0.5f};
         float *expected = numbers(floats);
         for (int64_t i = 0; i < floats; i++) expected[i] = w[i] - 0.5f * dw[i];
-        g.update = &u, g.w = w, g.db = NULL;
+        float *parts = numbers(floats);
+        g.update = &u, g.w = w, g.db = NULL, g.dw = parts;
         CHECK(k->gemm_grad(&g, 0, items, pack));
         for (int64_t i = 0; i < floats; i++)
             near(k->name, "update", (double)w[i], (double)expected[i], 1e-6);
         dy[m * n - 1] = INFINITY;
-        g.update = NULL;
+        g.update = NULL, g.dw = dw;
         CHECK(!k->gemm_grad(&g, 0, items, pack));
         free(a), free(dy), free(dw), free(db), free(pack), free(w), free(expected);
+        free(parts);
     }
 }
 
