@@ -163,18 +163,42 @@ static float max_abs(int64_t n, const float *x) {
 
 /* ---- softmax over rows of n ---- */
 
+INLINE float largest(int64_t n, const float *x) {
+    float part[LANES], all = x[0];
+    int64_t i = 0;
+    if (n >= LANES) {
+        for (int j = 0; j < LANES; j++) part[j] = x[j];
+        for (i = LANES; i + LANES <= n; i += LANES)
+            for (int j = 0; j < LANES; j++) part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
+        for (int j = 0; j < LANES; j++) all = part[j] > all ? part[j] : all;
+    }
+    for (; i < n; i++) all = x[i] > all ? x[i] : all;
+    return all;
+}
+
+INLINE float total(int64_t n, const float *x) {
+    float part[LANES], all = 0;
+    int64_t i = 0;
+    if (n >= LANES) {
+        for (int j = 0; j < LANES; j++) part[j] = x[j];
+        for (i = LANES; i + LANES <= n; i += LANES)
+            for (int j = 0; j < LANES; j++) part[j] += x[i + j];
+        for (int j = 0; j < LANES; j++) all += part[j];
+    }
+    for (; i < n; i++) all += x[i];
+    return all;
+}
+
 static void softmax_row(int64_t n, const float *x, float *y, bool log_form) {
-    float max = x[0], sum = 0;
-    for (int64_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
+    float max = largest(n, x), sum = 0;
     if (log_form) {
         for (int64_t i = 0; i < n; i++) sum += exp_f(x[i] - max);
-        float total = max + logf(sum);
-        IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] - total;
+        float all = max + logf(sum);
+        IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] - all;
         return;
     }
     IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = exp_f(x[i] - max);
-    for (int64_t i = 0; i < n; i++) sum += y[i];
-    float by = 1 / sum;
+    float by = 1 / total(n, y);
     for (int64_t i = 0; i < n; i++) y[i] *= by;
 }
 

@@ -124,12 +124,12 @@ INLINE float abs_f(float x) {
     return from_bits(to_bits(x) & 0x7fffffff);
 }
 
-/* tanh |x| = e / (e + 2) with e = expm1(2 |x|). */
+/* tanh |x| = e / (e + 2) with e = expm1(2 |x|). The sign goes over as a bit, and the bound on x is
+ * that of the result: with branches of its own in front of expm1's, no vector code comes of it. */
 INLINE float tanh_f(float x) {
-    float a = abs_f(x);
-    a = a > 10.0f ? 10.0f : a;
-    float e = expm1_f(2.0f * a), t = e / (e + 2.0f);
-    return x < 0 ? -t : t;
+    float a = abs_f(x), e = expm1_f(2.0f * a), t = e / (e + 2.0f);
+    t = a > 10.0f ? 1.0f : t;
+    return from_bits(to_bits(t) | (to_bits(x) & INT32_MIN));
 }
 
 /* 1 / (1 + e^-x), through e^-|x| so that nothing overflows. */

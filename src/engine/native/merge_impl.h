@@ -53,13 +53,7 @@ static void pick(int64_t n, const float *x, bool one, const float *y, const floa
 }
 
 static float sum(int64_t n, const float *x) {
-    float part[LANES] = {0}, all = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) part[j] += x[i + j];
-    for (int j = 0; i < n; i++, j++) part[j] += x[i];
-    for (int j = 0; j < LANES; j++) all += part[j];
-    return all;
+    return total(n, x);
 }
 
 static float dot(int64_t n, const float *a, const float *b) {
