@@ -5,6 +5,7 @@ The C test `torch_dump` writes what it put in and what came out; here the same n
 torch's functions and autograd, in double precision, channels first. Differences are taken relative to each tensor's
 largest value and may be 5e-5.
 """
+import functools
 import json
 import os
 import pathlib
@@ -19,7 +20,8 @@ import torch.nn.functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("NN_BUILD", ROOT / "build/dev")) / "conformance_engine"
-CASES = ["mlp", "cnn", "cnn_same", "conv1d", "conv3d", "activations", "shapes"]
+CASES = ["mlp", "cnn", "cnn_same", "conv1d", "conv3d", "activations", "shapes", "residual", "merges",
+         "samples"]
 TOLERANCE = 5e-5
 ACTIVATIONS = {  # with the argument alpha, where torch's default is not ours
     "linear": lambda x, a: x,
@@ -102,11 +104,31 @@ def pool(kind, x, w):
     return f(w.pad(x), w.size, w.stride) / counted
 
 
+MERGES = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "average": torch.add,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+}
+
+
+def broadcast(several):
+    """Axes of size 1 before the others, the rows apart."""
+    rank = max(v.dim() for v in several)
+    return [v.reshape(v.shape[:1] + (1,) * (rank - v.dim()) + v.shape[1:]) for v in several]
+
+
 def run(text, weights, x, training):
     """The value of the network's last op, the one before a final softmax or sigmoid, and the moved statistics."""
-    before, moved = x, {}
+    before, moved, values = x, {}, []
     for i, line in enumerate(text.split(";")):
         words = line.split()
+        several = [x]
+        if words[-1][0] == "@":
+            several = [values[int(n)] for n in words.pop()[1:].split(",")]
+            x = several[0]
         op, options = words[0], dict(w.split("=") for w in words[1:] if "=" in w)
         w = {name.split(".", 1)[1]: t for name, t in weights.items() if name.split(".")[0] == f"n{i}"}
         before = x
@@ -142,8 +164,27 @@ def run(text, weights, x, training):
             x = x.reshape([x.shape[0]] + [int(n) for n in words[1:]])
         elif op == "transpose":
             x = x.permute([0] + [1 + int(n) for n in words[1:]])
+        elif op == "merge":
+            x = functools.reduce(MERGES[words[1]], broadcast(several))
+            x = x / len(several) if words[1] == "average" else x
+        elif op == "concat":
+            x = torch.cat(several, 1 + int(words[1]))
+        elif op == "dot":
+            a, b = (v.movedim(1 + int(axis), -1).flatten(1, -2) for v, axis in zip(several, words[1:3]))
+            x = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT if "normalize" in words else a @ b.mT
+        elif op == "layer_norm":
+            x = F.layer_norm(x, x.shape[-1:], w["gamma"], w["beta"], 1e-3)
+        elif op == "group_norm":
+            x = to_last(F.group_norm(to_first(x), int(words[1]), w["gamma"], w["beta"], 1e-3))
+        elif op == "prelu":
+            x = torch.where(x > 0, x, w["alpha"] * x)
+        elif op == "clip":
+            x = x.clamp(float(words[1]), float(words[2]))
+        elif op == "reverse":
+            x = x.flip(1 + int(words[1]))
         else:
             assert op == "input", op
+        values.append(x)
     return x, before, moved
 
 

@@ -17,24 +17,35 @@ static const struct {
     nn_loss_kind loss;
     double smoothing;
 } cases[] = {
-    {"mlp",         "input 784; dense 64; act relu; dense 32; act relu; dense 10; softmax",         NN_LOSS_SPARSE,
-     0                                                                                                                      },
+    {"mlp",         "input 784; dense 64; act relu; dense 32; act relu; dense 10; softmax",          NN_LOSS_SPARSE,
+     0                                                                                                                       },
     {"cnn",
      "input 14 14 1; conv f=8 k=3x3; act relu; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2; "
-     "flatten; dense 32; act relu; dense 10; softmax",                                              NN_LOSS_SPARSE,      0  },
+     "flatten; dense 32; act relu; dense 10; softmax",                                               NN_LOSS_SPARSE,      0  },
     {"cnn_same",
      "input 11 9 3; conv f=6 k=3x3 s=2x2 p=same; bn; act gelu; avg_pool k=3x3 s=2x2 p=same; conv "
-     "f=8 k=2x2 g=2 p=1:0x0:1; act silu; gap; dense 5; softmax",                                    NN_LOSS_CATEGORICAL, 0.1},
+     "f=8 k=2x2 g=2 p=1:0x0:1; act silu; gap; dense 5; softmax",                                     NN_LOSS_CATEGORICAL, 0.1},
     {"conv1d",
-     "input 15 4; conv f=6 k=3 d=2; act elu; max_pool k=2 s=2; flatten; dense 3; act sigmoid",      NN_LOSS_BINARY,      0  },
-    {"conv3d",      "input 5 6 4 2; conv f=4 k=2x3x2; act mish; flatten; dense 3",                  NN_LOSS_MSE,         0  },
+     "input 15 4; conv f=6 k=3 d=2; act elu; max_pool k=2 s=2; flatten; dense 3; act sigmoid",       NN_LOSS_BINARY,      0  },
+    {"conv3d",      "input 5 6 4 2; conv f=4 k=2x3x2; act mish; flatten; dense 3",                   NN_LOSS_MSE,         0  },
     {"activations",
      "input 6; dense 6; act linear; dense 6; act relu6; dense 6; act leaky_relu a=0.2; dense 6; act celu "
      "a=0.8; dense 6; act hard_sigmoid; dense 6; act log_sigmoid; dense 6; act tanh; dense 6; act "
-     "hard_tanh; dense 6; act softsign; dense 6; act exponential; dense 6; act elu a=0.7; dense 3", NN_LOSS_MSE,         0  },
+     "hard_tanh; dense 6; act softsign; dense 6; act exponential; dense 6; act elu a=0.7; dense 3",  NN_LOSS_MSE,         0  },
     {"shapes",
      "input 4 6; transpose 1 0; dense 5; act hard_swish; reshape 5 6; dense 3 nobias; act selu; "
-     "flatten; dense 4; act softplus; dense 4; log_softmax",                                        NN_LOSS_SPARSE,      0  },
+     "flatten; dense 4; act softplus; dense 4; log_softmax",                                         NN_LOSS_SPARSE,      0  },
+    {"residual",
+     "input 9 8 3; conv f=16 k=3x3; bn; act relu; conv f=16 k=3x3 p=same; act relu; conv f=16 k=3x3 p=same; "
+     "merge add @6,3; act relu; conv f=32 k=1x1 @3; conv f=16 k=1x1 @8; concat 2 @9,10,3; reverse 0; "
+     "gap; dense 5; softmax",                                                                        NN_LOSS_SPARSE,      0  },
+    {"merges",
+     "input 5 6; dense 6; dense 6 @0; dense 1 @0; merge multiply @1,3; merge subtract @4,2; "
+     "merge maximum @5,1,2; merge minimum @6,5; merge average @7,1,6,0; dot 1 1 @8,5; "
+     "dot 0 0 normalize @9,8; flatten; dense 3",                                                     NN_LOSS_MSE,         0  },
+    {"samples",
+     "input 6 5 3; conv f=16 k=2x2; layer_norm; prelu shared=0x1; conv f=8 k=2x2; group_norm 4; "
+     "clip -0.8 1.5; prelu shared=2; flatten; dense 12; group_norm 3; layer_norm; dense 4; softmax", NN_LOSS_CATEGORICAL, 0.1},
 };
 
 typedef struct dump {
