@@ -48,8 +48,8 @@ TEST(merges) {
     static const char *const many[] = {
         "input 5; dense 4; dense 4 @0; dense 4 @0; merge * @1,2,3",
         "input 3 4; input 4; input 3 1; dense 4 @0; dense 4 @1; dense 1 @2; merge * @5,3,4",
-        "input 3 4; input 1 4; dense 1 @0; dense 4 @1; dense 1 @1; dense 4 @0; "
-        "merge * @4,2,3,5; dense 2",
+        ("input 3 4; input 1 4; dense 1 @0; dense 4 @1; dense 1 @1; dense 4 @0; "
+         "merge * @4,2,3,5; dense 2"),
         "input 4; dense 4; merge * @1,0,1,0; dense 2",
         "input 50 50; dense 50; dense 50; dense 50; merge * @1,2,3,1; gap; dense 2",
     };
@@ -99,8 +99,8 @@ TEST(values_that_are_overwritten) {
         "input 5; dense 4; act linear; act tanh; dropout 0.2 @1; merge add @3,4; dense 2",
         "input 5; dense 4; act linear; act linear; act tanh; merge add @4,1; dense 2",
         "input 5; dense 4; act relu; act tanh; layer_norm; prelu; group_norm 2; log_softmax; dense 2",
-        "input 6 6 3; conv f=16 k=3x3; act tanh; group_norm 4; layer_norm; conv f=16 k=3x3; "
-        "act silu; flatten; act tanh; dense 2",
+        ("input 6 6 3; conv f=16 k=3x3; act tanh; group_norm 4; layer_norm; conv f=16 k=3x3; "
+         "act silu; flatten; act tanh; dense 2"),
         "input 4 5; fold; dense 5; act tanh; unfold 4; act silu; merge add @5,0; act tanh; dense 2",
         "input 4 5; dense 4; fold; act tanh; unfold 4; act silu; flatten; dense 2",
         "input 8 8 3; conv f=16 k=3x3; act gelu; max_pool k=2x2 s=2x2; act tanh; flatten; dense 2",
@@ -109,8 +109,8 @@ TEST(values_that_are_overwritten) {
         "input 5; dense 4; bn; act tanh; dense 6 nobias; dense 3",
         "input 5; dense 4; bn; act relu; dense 6 nobias; bn nobeta; dense 3",
         "input 5; dense 4; bn; merge add @1,2; dense 3",
-        "input 8 8 3; conv f=16 k=3x3 nobias; bn; act relu; conv f=16 k=3x3 p=same; bn; "
-        "merge add @5,3; act relu; gap; dense 3",
+        ("input 8 8 3; conv f=16 k=3x3 nobias; bn; act relu; conv f=16 k=3x3 p=same; bn; "
+         "merge add @5,3; act relu; gap; dense 3"),
         "input 9 9 3; conv f=16 k=2x2; bn; act relu; max_pool k=2x2 s=2x2; flatten; dense 3",
         "input 9 9 4; conv f=16 k=2x2 g=2; bn nogamma; act silu; flatten; dense 3",
         "input 12 4; conv f=5 k=3; bn nobeta; act relu; flatten; dense 3",
