@@ -545,9 +545,68 @@ static bool check_native(const program *p, const float *weights, const float *wa
     return true;
 }
 
+/* Executors of both engines for training, or none where one of them refuses. */
+static bool open_trainers(const program *p, const float *weights, nn_exec *x[2]) {
+    const nn_engine *engines[2] = {nn_engine_find("native"), &nn_engine_reference};
+    nn_exec_options o = {.batch = ROWS, .threads = 2, .training = true, .seed = 3};
+    x[0] = x[1] = NULL;
+    for (int i = 0; i < 2; i++) {
+        nn_err err = {0};
+        nn_status st = engines[i]->open(p->graph, &o, &x[i], &err);
+        if (st == NN_E_UNSUPPORTED) break;
+        CHECK_OK(st, &err);
+        engines[i]->set_weights(x[i], weights);
+        fill_inputs(p, x[i]);
+    }
+    if (x[0] && !x[1]) x[0]->engine->close(x[0]);
+    return x[1] != NULL;
+}
+
+/* Gradients as a share of the largest of their weight, or a hundredth of the largest of all. */
+static void compare_gradients(const program *p, const float *got, const float *want) {
+    const nn_graph *g = p->graph;
+    double all = 1e-3;
+    for (int64_t e = 0; e < g->slab; e++) all = fmax(all, fabs((double)want[e]));
+    for (int i = 0; i < g->n_weights; i++) {
+        double off = 0, most = all / 100;
+        for (int64_t e = g->weights[i].offset; e < g->weights[i].offset + g->weights[i].elements;
+             e++) {
+            off = fmax(off, fabs((double)got[e] - (double)want[e]));
+            most = fmax(most, fabs((double)want[e]));
+        }
+        if (!(off <= 1e-3 * most))
+            fail_msg("%s\nthe gradient of %s is off by %g of %g", p->text, g->weights[i].name, off,
+                     most);
+    }
+}
+
+/* One step's loss and gradients, everything random drawn alike. */
+static bool check_training(program *p, const float *weights) {
+    nn_exec *x[2];
+    nn_step step[2];
+    p->graph->train.loss = NN_LOSS_MSE;
+    p->graph->train.optimizer = (nn_optimizer){.kind = NN_OPTIMIZER_SGD, .learning_rate = 0.1};
+    if (!open_trainers(p, weights, x)) return false;
+    int64_t n = ROWS * program_elements(p, p->graph->outputs[0]);
+    float *values = program_alloc(n, sizeof *values), *gradient[2];
+    for (int64_t i = 0; i < n; i++) values[i] = (float)(i % 5) / 5;
+    for (int i = 0; i < 2; i++) {
+        nn_err err = {0};
+        nn_targets t = {.values = values};
+        gradient[i] = program_alloc(p->graph->slab, sizeof(float));
+        CHECK_OK(x[i]->engine->gradients(x[i], ROWS, &t, gradient[i], &step[i], &err), &err);
+        x[i]->engine->close(x[i]);
+    }
+    if (!step[0].finite || fabs(step[0].loss - step[1].loss) > 1e-4 * fmax(0.1, step[1].loss))
+        fail_msg("%s\nthe native engine's loss is %g, not %g", p->text, step[0].loss, step[1].loss);
+    compare_gradients(p, gradient[0], gradient[1]);
+    free(values), free(gradient[0]), free(gradient[1]);
+    return true;
+}
+
 TEST(random_networks) {
     bool ops[NN_OP_COUNT] = {[NN_OP_CUSTOM] = true}; /* that nothing runs */
-    int native = 0;
+    int native = 0, trained = 0;
     for (uint64_t seed = 1; seed <= NETWORKS; seed++) {
         nn_shape want;
         char *text = generate(seed, &want);
@@ -556,14 +615,16 @@ TEST(random_networks) {
         check_unit(&p, &want);
         float *out = check_reference(&p, weights);
         native += check_native(&p, weights, out);
+        trained += check_training(&p, weights);
         for (int i = 0; i < p.graph->n_nodes; i++) ops[p.graph->nodes[i].op] = true;
         free(out);
         free(weights);
         program_done(&p);
         free(text);
     }
-    print_message("the native engine took %d of %d networks\n", native, NETWORKS);
-    CHECK(native >= NETWORKS / 4);
+    print_message("the native engine took %d of %d networks, and trained %d\n", native, NETWORKS,
+                  trained);
+    CHECK(native >= NETWORKS / 4 && trained >= NETWORKS / 4);
     for (int op = 0; op < NN_OP_COUNT; op++)
         if (!ops[op]) fail_msg("no network has %s", nn_op_name((nn_op)op));
 }
