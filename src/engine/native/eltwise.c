@@ -64,6 +64,7 @@ static nn_status activation_backward(nn_native *x, nn_unit *u, int64_t rows, nn_
 
 const nn_unit_kind nn_unit_activation = {
     .name = "activation",
+    .grad_in_place = true,
     .in_place = true,
     .reads_input = true,
     .wants = nn_wants_any,
@@ -112,6 +113,7 @@ static nn_status softmax_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err
 
 const nn_unit_kind nn_unit_softmax = {
     .name = "softmax",
+    .grad_in_place = true,
     .in_place = true,
     .reads_output = true,
     .forward = softmax_forward,
@@ -153,6 +155,7 @@ static nn_status clip_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *e
 
 const nn_unit_kind nn_unit_clip = {
     .name = "clip",
+    .grad_in_place = true,
     .in_place = true,
     .reads_input = true,
     .wants = nn_wants_any,

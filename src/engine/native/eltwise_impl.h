@@ -91,7 +91,7 @@ static void bound(int64_t n, const float *x, float low, float high, float *y) {
 }
 static void bound_grad(int64_t n, const float *x, float low, float high, const float *dy,
                        float *dx) {
-    for (int64_t i = 0; i < n; i++) dx[i] = x[i] > low && x[i] < high ? dy[i] : 0;
+    IN_PLACE for (int64_t i = 0; i < n; i++) dx[i] = x[i] > low && x[i] < high ? dy[i] : 0;
 }
 static void prelu(int64_t n, const float *x, const float *alpha, float *y) {
     IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? alpha[i] * x[i] : x[i];
@@ -212,10 +212,11 @@ static void softmax_grad(int64_t rows, int64_t n, const float *y, const float *d
     for (int64_t r = 0; r < rows; r++, y += n, dy += n, dx += n) {
         float sum = 0;
         for (int64_t i = 0; i < n; i++) sum += log_form ? dy[i] : y[i] * dy[i];
-        if (log_form)
-            for (int64_t i = 0; i < n; i++) dx[i] = dy[i] - exp_f(y[i]) * sum;
-        else
-            for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
+        if (log_form) {
+            IN_PLACE for (int64_t i = 0; i < n; i++) dx[i] = dy[i] - exp_f(y[i]) * sum;
+        } else {
+            IN_PLACE for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
+        }
     }
 }
 #endif

@@ -116,6 +116,8 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
         plan_blocked(m, u, l);
     if (m->axes == 0) m->dim[m->axes++] = 1;
     u->reads_input = needs_values(kind);
+    u->grad_in_place = m->same && (kind == NN_MERGE_ADD || kind == NN_MERGE_SUBTRACT);
+    for (int i = 1; i < u->n_in; i++) u->grad_in_place &= u->in[i].value != u->in[0].value;
     u->reads_output = kind == NN_MERGE_MAXIMUM || kind == NN_MERGE_MINIMUM;
     return NN_OK;
 }
@@ -184,8 +186,10 @@ static void backward_run(const nn_native *x, const run *r) {
         if (!in->dx) continue;
         if (in->stands)
             *in->dx += x->k->sum(r->n, g);
-        else if (in->writes)
+        else if (in->writes && in->dx != g)
             memcpy(in->dx, g, (size_t)r->n * sizeof *g);
+        else if (in->writes)
+            continue; /* it has taken dy over */
         else
             x->k->add(r->n, g, in->dx);
     }

@@ -46,6 +46,7 @@ typedef struct nn_value {
     int64_t fold;     /* rows a sample: 1 outside of FOLD ... UNFOLD */
     nn_layout layout;
     float *data, *grad;
+    int grad_of;     /* whose gradient's memory its gradient takes over: its reader's output's */
     int of;          /* itself, unless it is another view */
     int64_t rows;    /* that its memory holds; 0: all, fewer when it exists in pieces */
     int unit;        /* that makes it; -1: the caller */
@@ -91,14 +92,16 @@ typedef struct nn_unit_kind {
     bool reads_input;  /* backward needs the inputs' values; `plan` may change the unit's own */
     bool reads_output; /* backward needs the output's values; likewise */
     bool can_relu;     /* a relu behind it may be its work (nn_unit.relu) */
-    bool can_norm;   /* its weights are a kernel whose last axis is the output's channels and maybe
-                        a bias (nn_unit_bias), so that a batch normalisation behind it may be
-                        folded into them for inference */
-    bool in_place;   /* without training, y may be the memory of x */
-    bool can_mask;   /* backward can zero dx where the (one) input, a relu's output, is 0: by
-                        what it has kept itself, or with reads_input */
-    bool can_add;    /* backward adds to dx where the operand says so (nn_operand.adds) */
-    unsigned tokens; /* bit i: input i holds tokens, which have no gradient */
+    bool can_norm; /* its weights are a kernel whose last axis is the output's channels and maybe
+                      a bias (nn_unit_bias), so that a batch normalisation behind it may be
+                      folded into them for inference */
+    bool in_place; /* without training, y may be the memory of x */
+    bool grad_in_place; /* the first input's dx may be the memory of dy, as large as it; `plan` may
+                           change the unit's own */
+    bool can_mask;      /* backward can zero dx where the (one) input, a relu's output, is 0: by
+                           what it has kept itself, or with reads_input */
+    bool can_add;       /* backward adds to dx where the operand says so (nn_operand.adds) */
+    unsigned tokens;    /* bit i: input i holds tokens, which have no gradient */
     /* What of this node it does not run ("global_avg_pool with a mask"); NULL: all of it. */
     const char *(*lacks)(const nn_node *n);
     /* The layout that input i must have; false: any will do. NULL: plain. Inputs before i have
@@ -155,8 +158,8 @@ struct nn_unit {
     bool mask_dy;  /* backward begins with zeroing dy where y is 0 */
     bool mask_dx;  /* the input comes from a fused relu: backward zeroes dx where x is 0 */
     bool backward; /* takes part in backward */
-    bool reads_input, reads_output; /* the kind's, unless its `plan` knows better */
-    int param[NN_MAX_WEIGHTS];      /* by position in node->weights; index into params */
+    bool reads_input, reads_output, grad_in_place; /* the kind's, unless its `plan` knows better */
+    int param[NN_MAX_WEIGHTS]; /* by position in node->weights; index into params */
     float *y, *dy;
     void *state;
 };

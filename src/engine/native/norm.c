@@ -196,6 +196,7 @@ static void update(nn_native *x, nn_unit *u, int64_t rows) {
 
 const nn_unit_kind nn_unit_batch_norm = {
     .name = "batch_norm",
+    .grad_in_place = true,
     .in_place = true,
     .reads_input = true,
     .can_relu = true,

@@ -95,9 +95,9 @@ static void channel_combine(nn_layout l, int64_t begin, int64_t end, const float
         for (int64_t first = 0; first < l.channels; first += l.block) {
             int64_t at = plane_at(l, n, first);
             for (int64_t i = 0; i < l.spatial; i++, at += l.block)
-                for (int64_t j = 0; j < l.block; j++)
-                    dx[at + j] = a[first + j] * dy[at + j] +
-                                 b[first + j] * (x[at + j] - mean[first + j]) + c[first + j];
+                IN_PLACE for (int64_t j = 0; j < l.block; j++) dx[at + j] =
+                    a[first + j] * dy[at + j] + b[first + j] * (x[at + j] - mean[first + j]) +
+                    c[first + j];
         }
 }
 
@@ -154,7 +154,7 @@ INLINE void vector_grad(int64_t n, const float *x, const float *dy, const float 
     for (int j = 0; j < LANES; j++) a += sum[j], b += with[j];
     a /= (float)n;
     b = b * f * f / (float)n;
-    for (i = 0; i < n; i++) {
+    IN_PLACE for (i = 0; i < n; i++) {
         float g = gamma ? dy[i] * gamma[i] : dy[i];
         dx[i] = f * (g - a - (x[i] - m) * b);
     }

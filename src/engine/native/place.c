@@ -65,6 +65,33 @@ static void add_block(nn_native *x, int64_t floats, int first, int last, float *
     x->blocks[x->n_blocks++] = (nn_block){(size_t)floats * sizeof(float), 0, first, last, to};
 }
 
+/* The last time that its gradient is read, or those that take its memory over. */
+static int last_of_grad(const nn_native *x, const nn_value *v) {
+    int last = 0;
+    for (int i = 0; i < x->n_values; i++) {
+        const nn_value *w = &x->values[i];
+        if (w->of != i || &x->values[w->grad_of] != v) continue;
+        bool late = w->unit >= 0 && defers(x, &x->units[w->unit]);
+        int own = late ? end_of_time(x) : backward_time(x, w->unit);
+        if (own > last) last = own;
+    }
+    return last;
+}
+
+/* From the last unit back: the gradient of its output is of no use behind it. */
+static void hand_gradients_on(nn_native *x) {
+    for (int i = x->n_units - 1; i >= 0; i--) {
+        const nn_unit *u = &x->units[i];
+        const nn_value *out = nn_out(x, u);
+        nn_value *in = whole(x, u->in->value);
+        if (!u->backward || !u->grad_in_place || !u->in->learns || u->in->adds || u->is_tail ||
+            out->gradients == 0 || out->rows || in->rows ||
+            in->elements * in->fold != out->elements * out->fold)
+            continue;
+        in->grad_of = out->grad_of;
+    }
+}
+
 static void value_blocks(nn_native *x, nn_value *v) {
     int64_t floats = v->elements * (v->rows ? v->rows : x->base.options.batch * v->fold);
     int first = v->persistent && v->unit < 0 ? 0 : forward_time(x, v->unit);
@@ -72,11 +99,10 @@ static void value_blocks(nn_native *x, nn_value *v) {
     if (v->last_kept > last) last = v->last_kept;
     if (v->persistent) last = end_of_time(x);
     add_block(x, floats, first, last, &v->data);
-    if (v->gradients == 0) return;
+    if (v->gradients == 0 || &x->values[v->grad_of] != v) return;
     bool from_loss = v->grad_from == x->n_units;
-    bool late = v->unit >= 0 && defers(x, &x->units[v->unit]);
     add_block(x, floats, from_loss ? x->n_units : backward_time(x, v->grad_from),
-              late ? end_of_time(x) : backward_time(x, v->unit), &v->grad);
+              last_of_grad(x, v), &v->grad);
 }
 
 static void wish_block(nn_native *x, const struct nn_wish *w) {
@@ -109,6 +135,7 @@ static nn_status place_memory(nn_native *x, nn_err *err) {
     for (int i = 0; i < g->n_inputs; i++) whole(x, x->value_of[g->inputs[i]])->persistent = true;
     for (int i = 0; i < g->n_outputs; i++) whole(x, x->value_of[g->outputs[i]])->persistent = true;
     plan_keeping(x);
+    hand_gradients_on(x);
     for (int i = 0; i < x->n_units; i++) wish_shares(x, &x->units[i]);
     x->blocks = NN_NEW_N(x->arena, nn_block, (size_t)(2 * x->n_values + x->n_wishes));
     for (int i = 0; i < x->n_values; i++)
@@ -173,7 +200,7 @@ static nn_status bind_units(nn_native *x, nn_err *err) {
     for (int i = 0; i < x->n_values; i++) {
         nn_value *v = &x->values[i];
         v->data = x->values[v->of].data;
-        v->grad = x->values[v->of].grad;
+        v->grad = x->values[x->values[v->of].grad_of].grad;
     }
     for (int i = 0; i < x->n_units; i++) {
         nn_unit *u = &x->units[i];

@@ -136,6 +136,7 @@ static int new_value(nn_native *x, int64_t elements, int64_t channels, int64_t f
                                .fold = fold,
                                .layout = nn_layout_plain(elements, channels),
                                .of = id,
+                               .grad_of = id,
                                .unit = unit,
                                .last_read = unit};
     return id;
@@ -166,7 +167,8 @@ static nn_unit *new_unit(nn_native *x, const nn_unit_kind *kind, const nn_node *
                    .in = NN_NEW_N(x->arena, nn_operand, (size_t)n_in),
                    .n_in = n_in,
                    .reads_input = kind->reads_input,
-                   .reads_output = kind->reads_output};
+                   .reads_output = kind->reads_output,
+                   .grad_in_place = kind->grad_in_place};
     for (int i = 0; i < n_in; i++)
         u->in[i] = (nn_operand){.value = values[i],
                                 .shape = &x->base.graph->nodes[n->inputs[i]].shape,

@@ -129,6 +129,7 @@ static nn_status dropout_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err
 
 const nn_unit_kind nn_unit_dropout = {
     .name = "dropout",
+    .grad_in_place = true,
     .wants = nn_wants_any,
     .plan = dropout_plan,
     .forward = dropout_forward,

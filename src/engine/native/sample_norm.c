@@ -128,6 +128,7 @@ static nn_status layer_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *
 
 const nn_unit_kind nn_unit_layer_norm = {
     .name = "layer_norm",
+    .grad_in_place = true,
     .in_place = true,
     .reads_input = true,
     .plan = layer_plan,
@@ -262,6 +263,7 @@ static nn_status group_backward(nn_native *x, nn_unit *u, int64_t rows, nn_err *
 
 const nn_unit_kind nn_unit_group_norm = {
     .name = "group_norm",
+    .grad_in_place = true,
     .in_place = true,
     .reads_input = true,
     .can_relu = true,
