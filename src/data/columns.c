@@ -44,12 +44,12 @@ static void rehash(nn_words *w, size_t slots) {
     for (int64_t i = 0; i < w->n; i++) w->slot[find_slot(w, &w->word[i])] = (uint32_t)(i + 1);
 }
 
-static int64_t find_word(const nn_words *w, const nn_cell *c) {
+int64_t nn_words_find(const nn_words *w, const nn_cell *c) {
     return w->n ? (int64_t)w->slot[find_slot(w, c)] - 1 : -1;
 }
 
 bool nn_words_add(nn_words *w, const nn_cell *cell, int64_t most) {
-    if (find_word(w, cell) >= 0) return true;
+    if (nn_words_find(w, cell) >= 0) return true;
     if (w->n == most) return false;
     if (w->n == w->room) {
         w->room = w->room ? 2 * w->room : 16;
@@ -341,7 +341,7 @@ static nn_status learn_word(nn_columns *c, int64_t line, int64_t i, const nn_cel
     if (nn_utf8_valid(cell->p, cell->n) != cell->n)
         return nn_columns_bad(c, line, i, &(nn_cell){cell->p, 0}, "a category that is not UTF-8",
                               err);
-    if (col->given && find_word(&col->words, cell) < 0) {
+    if (col->given && nn_words_find(&col->words, cell) < 0) {
         nn_status s =
             nn_columns_bad(c, line, i, cell, "a category that the options do not give", err);
         return nn_err_hint(err, s, "add it behind the column's name: (one|another)");
@@ -366,7 +366,7 @@ static nn_status learn_missing(nn_columns *c, int64_t line, int64_t i, const nn_
 
 /* A word that the options give is one, whatever it is. */
 static bool is_missing(const nn_column *col, const nn_cell *cell) {
-    return nn_cell_missing(cell) && !(col->given && find_word(&col->words, cell) >= 0);
+    return nn_cell_missing(cell) && !(col->given && nn_words_find(&col->words, cell) >= 0);
 }
 
 /* Whether a row is dropped is known before anything is learned of it. */
@@ -432,8 +432,8 @@ static bool encode_number(nn_columns *c, nn_column *col, const nn_cell *cell, bo
 }
 
 static bool encode_word(nn_column *col, const nn_cell *cell, float *to) {
-    int64_t k = find_word(&col->words, cell);
-    if (k < 0 && nn_cell_missing(cell)) k = find_word(&col->words, &(nn_cell){cell->p, 0});
+    int64_t k = nn_words_find(&col->words, cell);
+    if (k < 0 && nn_cell_missing(cell)) k = nn_words_find(&col->words, &(nn_cell){cell->p, 0});
     if (k < 0 || (col->kind == NN_COLUMN_ONE_HOT && k >= col->width)) return false;
     if (col->kind == NN_COLUMN_INDEX)
         *to = (float)k;

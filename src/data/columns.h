@@ -16,6 +16,7 @@ typedef struct nn_words {
 
 /* Adds a copy of the cell if it is not there; false: it would be more than `most`. */
 bool nn_words_add(nn_words *w, const nn_cell *cell, int64_t most);
+int64_t nn_words_find(const nn_words *w, const nn_cell *cell); /* its index; -1 */
 void nn_words_done(nn_words *w);
 int nn_cells_by_text(const void *a, const void *b);   /* of two nn_cell, for qsort */
 int nn_cells_by_number(const void *a, const void *b); /* both are numbers */

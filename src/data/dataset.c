@@ -98,8 +98,8 @@ nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const ch
     return add_block(d, q, name, shape, type, false, err);
 }
 
-static nn_status new_targets(const nn_data_request *q, int64_t rows, int target_width,
-                             nn_dataset **ret, nn_err *err) {
+nn_status nn_dataset_new_targets(const nn_data_request *q, int64_t rows, int target_width,
+                                 nn_dataset **ret, nn_err *err) {
     unsigned width = 4u * (target_width ? (unsigned)target_width : 1u);
     if (rows > UINT32_MAX)
         return nn_fail(err, NN_E_LIMIT, "%s: %" PRId64 " rows, at most 2^32 - 1 can be addressed",
@@ -126,7 +126,7 @@ static nn_status new_targets(const nn_data_request *q, int64_t rows, int target_
 static nn_status new_set(const nn_data_request *q, int64_t rows, const nn_shape *shape, int type,
                          int target_width, bool may_stay, nn_dataset **ret, nn_err *err) {
     nn_dataset *d = NULL;
-    nn_status s = new_targets(q, rows, target_width, &d, err);
+    nn_status s = nn_dataset_new_targets(q, rows, target_width, &d, err);
     if (s) return s;
     s = add_block(d, q, NULL, shape, type, may_stay, err);
     if (s) {
@@ -156,10 +156,16 @@ void nn_dataset_free(nn_dataset *d) {
         free(d->block[i].name);
     }
     free(d->class_names);
+    nn_json_unref(d->record);
     free(d->labels);
     free(d->targets);
     free(d->name);
     free(d);
+}
+
+void nn_dataset_note(nn_dataset *d, const char *key, nn_json *v) {
+    if (!d->record) d->record = nn_json_new_object();
+    nn_json_set(d->record, key, v);
 }
 
 void nn_dataset_name_classes(nn_dataset *d, const char *const *names, int n) {

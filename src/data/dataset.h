@@ -12,6 +12,7 @@
 #define NN_DATA_DATASET_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/shape.h"
 
 #include <stdbool.h>
@@ -55,7 +56,9 @@ typedef struct nn_dataset {
     float *targets;  /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */
-    char sha256[65];    /* of the content, for the record of what was trained on */
+    nn_json *record; /* an object: what the samples were made of and by, kept with the model; NULL:
+                        nothing to say */
+    char sha256[65]; /* of the content, for the record of what was trained on */
 } nn_dataset;
 
 /* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by

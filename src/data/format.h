@@ -22,6 +22,11 @@ typedef struct nn_format {
     bool has_options; /* reads them with nn_data_params (options.h) */
 } nn_format;
 
+/* Sets a member of d->record; takes v. */
+void nn_dataset_note(nn_dataset *d, const char *key, nn_json *v);
+/* A set without blocks yet. */
+nn_status nn_dataset_new_targets(const nn_data_request *q, int64_t rows, int target_width,
+                                 nn_dataset **ret, nn_err *err);
 /* A set of one block with room for rows x elements(shape) samples of `type`, and for labels
  * (target_width 0) or targets. NN_E_LIMIT, naming `what` is being read, past max_bytes;
  * NN_E_OUT_OF_MEMORY. */

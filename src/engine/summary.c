@@ -78,6 +78,7 @@ static nn_json *dataset_json(const nn_dataset *d) {
     nn_json_set(v, "name", nn_json_new_str(d->name));
     nn_json_set(v, "sha256", nn_json_new_str(d->sha256));
     nn_json_set(v, "rows", nn_json_new_int(d->rows));
+    if (d->record) nn_json_set(v, "record", nn_json_copy(d->record));
     return v;
 }
 
