@@ -3,6 +3,7 @@
 #include "data/dataset.h"
 
 #include "base/mem.h"
+#include "data/augment.h"
 #include "data/format.h"
 #include "data/options.h"
 
@@ -67,8 +68,8 @@ static nn_status no_memory(const nn_data_request *q, uint64_t bytes, nn_err *err
     return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for %" PRIu64 " bytes", q->spec, bytes);
 }
 
-static nn_status add_block(nn_dataset *d, const nn_data_request *q, const char *name,
-                           const nn_shape *shape, int type, bool may_stay, nn_err *err) {
+static nn_status add_block(nn_dataset *d, const nn_data_request *q, const nn_shape *shape, int type,
+                           bool may_stay, nn_err *err) {
     uint64_t held = bytes_held(d);
     int64_t width = nn_shape_elements(shape);
     uint64_t need = bytes_needed(d->rows, width, nn_rows_size(type));
@@ -83,19 +84,14 @@ static nn_status add_block(nn_dataset *d, const nn_data_request *q, const char *
         .norm = {type == NN_ROWS_U8 ? 1.0f / 255 : 1, 0}
     };
     b.data = fits ? nn_alloc_large((size_t)need, false) : NULL;
-    b.name = name ? strdup(name) : NULL;
-    if ((fits && !b.data) || (name && !b.name)) {
-        nn_free_large(b.data);
-        free(b.name);
-        return no_memory(q, need, err);
-    }
+    if (fits && !b.data) return no_memory(q, need, err);
     d->block[d->n_blocks++] = b;
     return NN_OK;
 }
 
-nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
-                               const nn_shape *shape, int type, nn_err *err) {
-    return add_block(d, q, name, shape, type, false, err);
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const nn_shape *shape,
+                               int type, nn_err *err) {
+    return add_block(d, q, shape, type, true, err);
 }
 
 nn_status nn_dataset_new_targets(const nn_data_request *q, int64_t rows, int target_width,
@@ -128,7 +124,7 @@ static nn_status new_set(const nn_data_request *q, int64_t rows, const nn_shape 
     nn_dataset *d = NULL;
     nn_status s = nn_dataset_new_targets(q, rows, target_width, &d, err);
     if (s) return s;
-    s = add_block(d, q, NULL, shape, type, may_stay, err);
+    s = add_block(d, q, shape, type, may_stay, err);
     if (s) {
         nn_dataset_free(d);
         return s;
@@ -243,6 +239,26 @@ static nn_status open_request(const nn_data_request *q, nn_dataset **ret, nn_err
     return unknown(q->spec, err);
 }
 
+/* What all formats do with their samples: how they are normalised and augmented. */
+static nn_status apply_common(const nn_data_request *q, nn_dataset *d, nn_err *err) {
+    bool images = false;
+    for (int i = 0; i < d->n_blocks; i++) {
+        nn_block *b = &d->block[i];
+        nn_normalisation *n = &b->norm;
+        if (q->normalise == NN_NORMALISE_NONE) *n = (nn_normalisation){1, 0};
+        if (q->normalise == NN_NORMALISE_GIVEN)
+            *n = (nn_normalisation){(float)((double)n->scale / q->deviation),
+                                    (float)(((double)n->offset - q->mean) / q->deviation)};
+        if (b->shape.rank != 3) continue;
+        images = true;
+        b->augment = q->augment;
+    }
+    if (images || !nn_augment_any(&q->augment)) return NN_OK;
+    return nn_fail(err, NN_E_VALIDATION_ERROR,
+                   "%s: augment is for images (height, width, channels), the samples are none",
+                   q->spec);
+}
+
 /* A set is called by all that was said of it. */
 static void add_to_name(nn_dataset *d, const char *options) {
     char *name = NULL;
@@ -263,8 +279,12 @@ nn_status nn_dataset_open_with(const char *spec, nn_split split, const nn_datase
     nn_dataset *d = NULL;
     nn_status s = nn_data_common(said, &q, rest, err);
     if (!s) s = open_request(&q, &d, err);
+    if (!s) s = apply_common(&q, d, err);
     if (!s && *said) add_to_name(d, said);
-    if (!s) *ret = d;
+    if (!s)
+        *ret = d;
+    else
+        nn_dataset_free(d);
     free(path);
     free(rest);
     return s;

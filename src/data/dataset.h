@@ -34,6 +34,19 @@ typedef struct nn_row_reader {
     void (*close)(struct nn_row_reader *r);
 } nn_row_reader;
 
+/* What may happen to images on the way to training (augment.h): mirrored left and right or top and
+ * bottom, each with probability 1/2; moved by at most `crop` pixels; turned by at most `degrees`.
+ */
+typedef struct nn_augment {
+    bool flip, vflip;
+    int crop;
+    double degrees;
+} nn_augment;
+/* What the random numbers for it derive from, besides the row. */
+typedef struct nn_draw {
+    uint64_t seed, epoch;
+} nn_draw;
+
 /* What one input of a network is fed. */
 typedef struct nn_block {
     char *name;     /* of that input; NULL: the only block, of whatever name */
@@ -44,6 +57,7 @@ typedef struct nn_block {
     void *data;            /* the rows, row-major; NULL: behind the reader */
     nn_row_reader *reader; /* NULL: in memory */
     nn_normalisation norm;
+    nn_augment augment;
 } nn_block;
 
 typedef struct nn_dataset {
@@ -111,9 +125,11 @@ nn_status nn_order_copy(const nn_order *base, nn_order *ret, nn_err *err);
 void nn_order_shuffle(const nn_order *base, uint64_t seed, uint64_t epoch, nn_order *ret);
 void nn_order_done(nn_order *o);
 
-/* Writes samples of rows index[0..n) as normalised floats: n x elements. Fails only where rows are
- * behind a reader. */
-nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, float *x, nn_err *err);
+/* Writes samples of rows index[0..n) as normalised floats: n x elements. `draw`: augmented, as the
+ * block says; NULL: as they are, which is what validation and tests see. Fails only where rows are
+ * behind a reader, or memory is refused for augmenting them. */
+nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, const nn_draw *draw,
+                        float *x, nn_err *err);
 /* Writes their targets to labels (n) or values (n x target_width); pointers that are NULL, and what
  * the set does not have, are skipped. */
 void nn_batch_targets(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels,

@@ -10,6 +10,9 @@ typedef struct nn_data_request {
     nn_split split;
     size_t max_bytes;
     const char *folder; /* of named sets; NULL: none */
+    nn_augment augment;
+    enum { NN_NORMALISE_USUAL, NN_NORMALISE_NONE, NN_NORMALISE_GIVEN } normalise;
+    double mean, deviation; /* NN_NORMALISE_GIVEN */
 } nn_data_request;
 
 typedef struct nn_format {
@@ -36,9 +39,9 @@ nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape 
  * caller then gives it a reader. */
 nn_status nn_dataset_new_rows(const nn_data_request *q, int64_t rows, const nn_shape *shape,
                               int type, int target_width, nn_dataset **ret, nn_err *err);
-/* One more block, with room for the set's rows; its name is copied. */
-nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
-                               const nn_shape *shape, int type, nn_err *err);
+/* One more block, in memory or not, for the set's rows. */
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const nn_shape *shape,
+                               int type, nn_err *err);
 /* Bytes of an element. */
 static inline size_t nn_rows_size(int type) {
     return type == NN_ROWS_U8 ? 1 : sizeof(float);

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "data/format.h"
+#include "data/spool.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -172,6 +173,25 @@ static nn_status read_labels(const nn_data_request *q, const char *path, nn_hash
     return NN_OK;
 }
 
+/* Images that do not fit into memory: they are checked and hashed, and stay in the file; those of a
+ * compressed one are copied to a file where rows can be found. */
+static nn_status pass_images(nn_stream *s, const nn_idx *h, nn_block *b, nn_err *err) {
+    size_t bytes = (size_t)b->stride;
+    const char *path = nn_stream_path(s);
+    bool plain = nn_stream_is_plain(s);
+    nn_status status = plain
+                           ? nn_spool_over(path, 4 + 4 * (uint64_t)h->rank, bytes, &b->reader, err)
+                           : nn_spool_new(path, h->dim[0], bytes, &b->reader, err);
+    uint8_t *row = malloc(bytes);
+    if (!row) abort();
+    for (int64_t i = 0; !status && i < h->dim[0]; i++) {
+        status = nn_stream_read(s, row, bytes, "the images", err);
+        if (!status && !plain) status = nn_spool_put(b->reader, i, row, err);
+    }
+    free(row);
+    return status;
+}
+
 static nn_status read_images(const nn_data_request *q, const char *path, nn_hash *hash,
                              nn_dataset **ret, nn_err *err) {
     __attribute__((cleanup(nn_stream_closep))) nn_stream *s = NULL;
@@ -183,8 +203,11 @@ static nn_status read_images(const nn_data_request *q, const char *path, nn_hash
     for (int i = 1; i < h.rank; i++) shape.dim[i - 1] = h.dim[i];
     if (shape.rank == 2) shape.dim[shape.rank++] = 1; /* grey: one channel, last */
     nn_dataset *d = NULL;
-    status = nn_dataset_new(q, h.dim[0], &shape, NN_ROWS_U8, 0, &d, err);
-    if (!status) status = nn_stream_read(s, d->block[0].data, h.bytes, "the images", err);
+    status = nn_dataset_new_rows(q, h.dim[0], &shape, NN_ROWS_U8, 0, &d, err);
+    if (!status && d->block[0].data)
+        status = nn_stream_read(s, d->block[0].data, h.bytes, "the images", err);
+    else if (!status)
+        status = pass_images(s, &h, &d->block[0], err);
     if (!status) status = nn_stream_end(s, err);
     if (status) {
         nn_dataset_free(d);

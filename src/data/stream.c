@@ -63,6 +63,10 @@ void nn_stream_close(nn_stream *s) {
     free(s);
 }
 
+bool nn_stream_is_plain(const nn_stream *s) {
+    return gzdirect(s->gz);
+}
+
 const char *nn_stream_path(const nn_stream *s) {
     return s->path;
 }

@@ -139,7 +139,7 @@ TEST(csv_larger_than_memory) {
     assert_memory_equal(d->labels, whole->labels, 16000 * sizeof *d->labels);
     for (uint32_t i = 0; i < 16000; i++) {
         float x[2];
-        CHECK_OK(nn_batch_fill(&d->block[0], &i, 1, x, &err), &err);
+        CHECK_OK(nn_batch_fill(&d->block[0], &i, 1, NULL, x, &err), &err);
         assert_memory_equal(x, (float *)whole->block[0].data + 2 * i, sizeof x);
         assert_int_equal((int)fabsf(x[1]), (int)x[0]);
     }
@@ -221,7 +221,7 @@ TEST(csv_missing_numbers_become_the_mean) {
         nn_err err;
         const uint32_t index[] = {0, 1, 2, 3, 4, 5, 6, 7};
         assert_int_equal(!a->block[0].data, o);
-        CHECK_OK(nn_batch_fill(&a->block[0], index, 8, x, &err), &err);
+        CHECK_OK(nn_batch_fill(&a->block[0], index, 8, NULL, x, &err), &err);
         for (int i = 0; i < 8; i++) {
             int id = (int)x[2 * i];
             bool missing = id == 0 || id == 3 || id == 7 || id == 9;
@@ -231,7 +231,7 @@ TEST(csv_missing_numbers_become_the_mean) {
             if (!missing) assert_float_equal(x[2 * i + 1], (float)(1 << (id - 1)), 0);
         }
         assert_float_equal(mean, sum / n, 1e-5);
-        CHECK_OK(nn_batch_fill(&b->block[0], index, 2, x, &err), &err);
+        CHECK_OK(nn_batch_fill(&b->block[0], index, 2, NULL, x, &err), &err);
         for (int i = 0; i < 2; i++) {
             int id = (int)x[2 * i];
             if (id == 0 || id == 3 || id == 7 || id == 9)

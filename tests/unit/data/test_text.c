@@ -33,7 +33,7 @@ TEST(text_windows_of_characters) {
     for (uint32_t r = 0; r < 5; r++) {
         float x[3];
         nn_err err;
-        CHECK_OK(nn_batch_fill(&d->block[0], &r, 1, x, &err), &err);
+        CHECK_OK(nn_batch_fill(&d->block[0], &r, 1, NULL, x, &err), &err);
         assert_memory_equal(x, want + r, sizeof x);
         assert_int_equal(d->labels[r], (int)want[r + 3]);
     }
