@@ -85,6 +85,12 @@ nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, con
     return NN_OK;
 }
 
+void nn_batch_site_labels(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels) {
+    for (int64_t i = 0; i < n; i++)
+        memcpy(labels + i * d->sites, d->site_labels + index[i] * d->site_stride,
+               (size_t)d->sites * sizeof *labels);
+}
+
 void nn_batch_targets(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels,
                       float *values) {
     for (int64_t i = 0; i < n && labels && d->labels; i++) labels[i] = d->labels[index[i]];

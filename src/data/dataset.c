@@ -154,6 +154,7 @@ void nn_dataset_free(nn_dataset *d) {
     free(d->class_names);
     nn_json_unref(d->record);
     free(d->labels);
+    free(d->site_labels);
     free(d->targets);
     free(d->name);
     free(d);

@@ -67,7 +67,11 @@ typedef struct nn_dataset {
     int n_blocks;
     nn_block block[NN_DATASET_BLOCKS];
     int32_t *labels; /* class index a row; NULL when targets are values */
-    float *targets;  /* rows x target_width; NULL when targets are classes */
+    /* For networks that answer at each of `sites` places of a sample: the classes there of row r
+     * begin at r * site_stride. NULL: a row has its one label. */
+    int32_t *site_labels;
+    int64_t site_stride, sites;
+    float *targets; /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */
     nn_json *record; /* an object: what the samples were made of and by, kept with the model; NULL:
@@ -130,6 +134,8 @@ void nn_order_done(nn_order *o);
  * behind a reader, or memory is refused for augmenting them. */
 nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, const nn_draw *draw,
                         float *x, nn_err *err);
+/* Writes the labels of all their places: n x sites. */
+void nn_batch_site_labels(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels);
 /* Writes their targets to labels (n) or values (n x target_width); pointers that are NULL, and what
  * the set does not have, are skipped. */
 void nn_batch_targets(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - a text as windows of tokens, each with the token that comes next.
+/* text.c - a text as windows of tokens, each with the token that comes next, behind the window and
+ * at each place of it.
  *
  * The first four fifths of the tokens are for training, the rest for testing; the vocabulary is
  * made of the whole text, so that both parts have one. Windows are not stored: row r is the tokens
@@ -120,6 +121,20 @@ static nn_status keep_tokens(const nn_data_request *q, const uint32_t *token, in
     return NN_OK;
 }
 
+/* The token after each place of a window, for networks that answer at every step. */
+static nn_status keep_following(const nn_data_request *q, const recipe *r, const uint32_t *token,
+                                int64_t n, nn_dataset *d, nn_err *err) {
+    uint64_t need = (uint64_t)n * sizeof *d->site_labels;
+    if (need > q->max_bytes) return nn_data_too_large(q->spec, need, q->max_bytes, err);
+    d->site_labels = malloc((size_t)need);
+    if (!d->site_labels)
+        return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for its tokens", q->spec);
+    for (int64_t i = 1; i < n; i++) d->site_labels[i - 1] = (int32_t)token[i];
+    d->site_stride = r->stride;
+    d->sites = r->steps;
+    return NN_OK;
+}
+
 static nn_status build(const nn_data_request *q, const recipe *r, const nn_vocabulary *v,
                        const uint32_t *token, int64_t n, nn_dataset **ret, nn_err *err) {
     nn_dataset *d = NULL;
@@ -135,6 +150,11 @@ static nn_status build(const nn_data_request *q, const recipe *r, const nn_vocab
     }
     b->shape = (nn_shape){1, {r->steps}};
     b->stride = r->stride;
+    s = keep_following(q, r, token, n, d, err);
+    if (s) {
+        nn_dataset_free(d);
+        return s;
+    }
     for (int64_t i = 0; i < d->rows; i++) d->labels[i] = (int32_t)token[i * r->stride + r->steps];
     name_tokens(d, v);
     nn_dataset_note(d, "vocabulary", nn_vocabulary_json(v));

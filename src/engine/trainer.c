@@ -229,7 +229,7 @@ static nn_status fill(const trainer *t, const nn_dataset *d, const uint32_t *ind
             s = nn_batch_fill(&d->block[fit->block[i]], index, n, NULL, to[i], err);
     if (s != NN_OK) return s;
     nn_feed_fill(fit->feed, d, index, n, t->plan.outputs, t->labels, t->values);
-    bool labels = fit->feed == NN_FEED_LABEL;
+    bool labels = nn_feed_is_labels(fit->feed);
     *ret = (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
     return NN_OK;
 }
@@ -444,7 +444,7 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
     if (spec->steps_per_epoch > 0 && spec->steps_per_epoch < t->steps)
         t->steps = spec->steps_per_epoch;
     t->index = calloc((size_t)t->batch, sizeof *t->index);
-    t->labels = calloc((size_t)t->batch, sizeof *t->labels);
+    t->labels = calloc((size_t)t->batch, (size_t)t->plan.sites * sizeof *t->labels);
     t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
     return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
 }

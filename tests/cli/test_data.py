@@ -87,3 +87,19 @@ def test_text_predicts_its_next_token(neural, tmp_path, options, tokens):
     header = json.loads(blob[8:8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
     text = json.dumps(header)
     assert ("characters" if not options else "merges") in text  # the vocabulary is kept with the model
+
+
+def test_text_answers_at_every_step(neural, tmp_path):
+    (tmp_path / "verse.txt").write_text("abcd efg" * 200)
+    (tmp_path / "steps.neural").write_text("""network Steps {
+      input: (6,)
+      layers: Embedding(8, 8) LSTM(16, return_sequences=true) Output(8, activation="softmax")
+      loss: "sparse_categorical_crossentropy"
+      optimizer: Adam(learning_rate=0.02)
+      train { epochs: 6 batch_size: 32 }
+    }""")
+    r = neural("train", "steps.neural", "--data", "verse.txt:steps=6,stride=3", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json")
+    assert r.code == 0, r
+    assert json.loads(r.out.splitlines()[-1])["test_accuracy"] > 0.99  # every letter tells the next
+    r = neural("train", "steps.neural", "--data", "verse.txt:steps=5")
+    assert r.code != 0 and "(5,)" in r.err

@@ -36,6 +36,9 @@ TEST(text_windows_of_characters) {
         CHECK_OK(nn_batch_fill(&d->block[0], &r, 1, NULL, x, &err), &err);
         assert_memory_equal(x, want + r, sizeof x);
         assert_int_equal(d->labels[r], (int)want[r + 3]);
+        int32_t next[3];
+        nn_batch_site_labels(d, &r, 1, next);
+        for (int i = 0; i < 3; i++) assert_int_equal(next[i], (int)want[r + 1 + (unsigned)i]);
     }
     DATASET *t = open_spec(path, ":steps=1", NN_SPLIT_TEST);
     assert_int_equal(t->rows, 1);
