@@ -521,6 +521,17 @@ static nn_status read_planned(source *s, const names *l, plan *p, nn_dataset **r
     return NN_OK;
 }
 
+static nn_status note_files(const source *s, const plan *p, nn_dataset *d, nn_err *err) {
+    if (s->archive) return nn_dataset_note_file(d, s->q->spec, err);
+    nn_status status = NN_OK;
+    for (int i = 0; !status && i <= p->n; i++) {
+        char path[PATH_MAX + NAME + 8];
+        snprintf(path, sizeof path, "%s/%s.npy", s->folder, i < p->n ? p->x[i] : p->y);
+        status = nn_dataset_note_file(d, path, err);
+    }
+    return status;
+}
+
 static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
     names l = {0};
     plan p = {0};
@@ -536,7 +547,7 @@ static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
     if (status) return status;
     memcpy(d->sha256, hex, sizeof hex);
     *ret = d;
-    return NN_OK;
+    return note_files(s, &p, d, err);
 }
 
 /* A .npy by itself stands for its folder if it is called as one of a pair. */

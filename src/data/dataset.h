@@ -81,8 +81,9 @@ typedef struct nn_dataset {
 
 /* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by
  * path (folder of IDX or .npy files, .csv, .npz; README.md says what each must hold). err->hint
- * says what to install or where to look. Named sets are looked for in $NEURAL_DATA_DIR/<name>, then
- * where their Debian package puts them. Takes at most NN_DATASET_MAX_BYTES of memory. */
+ * says what to install or where to look. Named sets (sets.h) are looked for in
+ * $NEURAL_DATA_DIR/<name>, in the cache that `neural data get` fills, then where their Debian
+ * package puts them. Takes at most NN_DATASET_MAX_BYTES of memory. */
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err);
 
 #define NN_DATASET_MAX_BYTES ((size_t)8 << 30)
@@ -106,7 +107,8 @@ static inline void nn_dataset_freep(nn_dataset **d) {
 }
 
 typedef struct nn_dataset_info { /* one row of `neural data list` and GET /datasets */
-    const char *name, *format, *summary, *install_hint;
+    const char *name, *format, *summary, *licence;
+    char install_hint[512];
     bool available;
 } nn_dataset_info;
 int nn_dataset_list(nn_dataset_info *ret,

@@ -126,7 +126,7 @@ static bool set_memory(void *to, const char *v) {
     if (end == v || !(n > 0) || (*end && (!unit || end[1]))) return false;
     if (unit) n = ldexp(n, 10 * (int)(unit - units + 1));
     if (!(n >= 1 && n < 0x1p62)) return false;
-    q->max_bytes = (size_t)n;
+    if (n < (double)q->max_bytes) q->max_bytes = (size_t)n; /* never more than the caller allows */
     return true;
 }
 

@@ -310,8 +310,9 @@ static nn_status open_csv(const nn_data_request *q, nn_dataset **ret, nn_err *er
     char hex[NN_SHA256_HEX];
     nn_status s = open_table(&t, hash, ret, err);
     nn_hash_end_hex(hash, hex);
-    if (!s) memcpy((*ret)->sha256, hex, sizeof hex);
-    return s;
+    if (s) return s;
+    memcpy((*ret)->sha256, hex, sizeof hex);
+    return nn_dataset_note_file(*ret, q->spec, err);
 }
 
 const nn_format nn_format_csv = {

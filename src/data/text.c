@@ -197,8 +197,9 @@ static nn_status open_text(const nn_data_request *q, nn_dataset **ret, nn_err *e
     if (!s) s = repair(q, &r, p, n, &text, err);
     free(p);
     if (!s) s = open_part(q, &r, &text, ret, err);
-    if (!s) memcpy((*ret)->sha256, hex, sizeof hex);
-    return s;
+    if (s) return s;
+    memcpy((*ret)->sha256, hex, sizeof hex);
+    return nn_dataset_note_file(*ret, q->spec, err);
 }
 
 static bool recognise(const nn_data_request *q) {

@@ -170,12 +170,13 @@ TEST(idx_limit) {
 }
 
 TEST(idx_named_sets) {
+    setenv("XDG_CACHE_HOME", "/nonexistent", 1); /* what this machine has downloaded */
     nn_err err = {0};
     nn_dataset *d = NULL;
     nn_dataset_options o = {.folder = "/nonexistent"};
     assert_int_equal(nn_dataset_open_with("MNIST", NN_SPLIT_TRAIN, &o, &d, &err), NN_E_NOT_FOUND);
     CHECK(strstr(err.msg, "mnist is not on this machine"));
-    CHECK(strstr(err.hint, "give the path of a folder") &&
+    CHECK(strstr(err.hint, "`neural data get mnist`") &&
           strstr(err.hint, "$NEURAL_DATA_DIR/mnist"));
 }
 
