@@ -29,7 +29,8 @@ struct nn_loader {
     int threads, busy; /* busy: threads in a piece */
     bool closing;
     nn_pass pass;
-    nn_draw draw;                                              /* a copy of the pass's */
+    nn_draw draw; /* copies of the pass's */
+    int blocks[NN_DATASET_BLOCKS];
     int64_t width[NN_DATASET_BLOCKS], room[NN_DATASET_BLOCKS]; /* floats a row; a slot's floats */
     slot slot[AHEAD];
     int64_t next; /* the batch that the caller takes next */
@@ -185,6 +186,8 @@ nn_status nn_loader_start(nn_loader *l, const nn_pass *p, nn_err *err) {
         l->draw = *p->draw;
         l->pass.draw = &l->draw;
     }
+    memcpy(l->blocks, p->blocks, (size_t)p->n_blocks * sizeof *p->blocks);
+    l->pass.blocks = l->blocks;
     l->next = 0;
     nn_status s = make_room(l, err);
     for (int k = 0; !s && k < AHEAD; k++) open_batch(l, k);

@@ -2,8 +2,8 @@
 /* loader.h - batches made ahead of their use by threads of their own.
  *
  * What a batch holds depends on the pass alone, never on how many threads make it or how fast they
- * are. A loader belongs to one thread; what a pass points to must stay until the next start or the
- * end. */
+ * are. A loader belongs to one thread; the data and the index of a pass must stay until the next
+ * start or the end. */
 #ifndef NN_DATA_LOADER_H
 #define NN_DATA_LOADER_H
 #include "data/dataset.h"
