@@ -22,7 +22,7 @@ TEST(dataset_list_names_every_named_set) {
     assert_int_equal(nn_dataset_list(NULL, 0), 8);
     bool fashion = false, synthetic = false;
     for (int i = 0; i < n; i++) {
-        CHECK(rows[i].name && rows[i].format && rows[i].summary && rows[i].install_hint);
+        CHECK(rows[i].name && rows[i].format && rows[i].summary && *rows[i].install_hint);
         fashion |= strcmp(rows[i].name, "fashion-mnist") == 0;
         if (strcmp(rows[i].name, "synthetic") == 0) synthetic = rows[i].available;
     }
