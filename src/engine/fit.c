@@ -69,7 +69,8 @@ static nn_status check_normalisation(const nn_graph *g, const nn_dataset *d, con
                     "by %g, those of '%s' by %g; a model keeps one scale for all inputs",
                     g->name, d->name, g->nodes[g->inputs[0]].layer_name, (double)a->scale,
                     g->nodes[g->inputs[i]].layer_name, (double)b->scale);
-        return nn_err_hint(err, s, "save bytes as float32, divided by 255");
+        return nn_err_hint(
+            err, s, "save bytes as float32, divided by 255, or say normalise=none behind the path");
     }
     return NN_OK;
 }
