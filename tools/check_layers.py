@@ -19,6 +19,7 @@ THIRD_PARTY = {
     r"hiredis/.*": {"kv"},
     r"onnx\.pb-c\.h|protobuf-c/.*": {"codegen", "model"},
     r"zlib\.h|png\.h|turbojpeg\.h": {"data"},
+    r"curl/.*": {"cli"},
     r"graphviz/.*": {"draw"},
 }
 

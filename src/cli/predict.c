@@ -212,7 +212,7 @@ static nn_status from_dataset(predictor *p, int64_t offset, int64_t limit, nn_er
         for (int64_t i = 0; i < n; i++) index[i] = (uint32_t)(at + i);
         nn_batch_targets(d, index, n, labels, NULL);
         for (int i = 0; !s && i < p->model->graph->n_inputs; i++)
-            s = nn_batch_fill(blocks[i], index, n, p->exec->engine->input(p->exec, i), err);
+            s = nn_batch_fill(blocks[i], index, n, NULL, p->exec->engine->input(p->exec, i), err);
         if (!s) s = run_batch(p, at, n, d->labels ? labels : NULL, err);
         at += n;
     }

@@ -92,6 +92,7 @@ static nn_status print_result(const nn_train_job *job, const nn_train_outcome *o
         nn_json_set(v, "stopped_early", nn_json_new_bool(r->stopped_early));
         set_num(v, "seconds", r->seconds);
         set_num(v, "samples_per_s", r->samples_per_s);
+        set_num(v, "data_wait", r->data_wait);
         nn_json_dump(v, 0, &out);
         nn_buf_putc(&out, '\n');
         return nn_print(nn_buf_str(&out), out.n, err);

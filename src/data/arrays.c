@@ -9,12 +9,16 @@
  * scaled by 1/255; all other types become floats as they are; two axes of bytes are a grey image
  * and get a channel. Labels: integers are classes, rows with a single 1 among zeros are one-hot
  * classes, other floats are values. */
+#include "base/file.h"
 #include "base/hash.h"
 #include "data/format.h"
 #include "data/npy.h"
+#include "data/spool.h"
 #include "data/stream.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <float.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -22,6 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_CLASSES = 100000 };
 
@@ -63,9 +70,17 @@ typedef struct source {
 
 typedef struct member {
     char name[PATH_MAX + 32]; /* "set.npz: x_train" or the file's path */
-    char *bytes;              /* malloc'ed; NULL: not there */
+    char *bytes;              /* malloc'ed, or mapped; NULL: not there */
+    size_t mapped;            /* bytes that are mapped; 0: malloc'ed */
     nn_npy array;
 } member;
+
+static void member_done(member *m) {
+    if (m->mapped)
+        munmap(m->bytes, m->mapped);
+    else
+        free(m->bytes);
+}
 
 static bool member_exists(const char *folder, const char *name) {
     char path[PATH_MAX];
@@ -73,11 +88,31 @@ static bool member_exists(const char *folder, const char *name) {
     return n > 0 && (size_t)n < sizeof path && nn_data_is_file(path);
 }
 
+/* A file of its own may be larger than memory. It must not be cut while the set is opened. */
+static nn_status map_file(member *m, size_t *ret_n, nn_err *err) {
+    struct stat st;
+    int fd = open(m->name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int e = errno;
+        if (fd >= 0) close(fd);
+        return nn_file_fail(err, e, "open", m->name);
+    }
+    void *p =
+        st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (p == MAP_FAILED)
+        return nn_fail(err, NN_E_DATA_ERROR, "%s: offset 0: truncated: an empty file", m->name);
+    madvise(p, (size_t)st.st_size, MADV_SEQUENTIAL);
+    m->bytes = p;
+    *ret_n = m->mapped = (size_t)st.st_size;
+    return NN_OK;
+}
+
 static nn_status read_bytes(source *s, const char *name, member *m, size_t *ret_n, nn_err *err) {
     if (!s->archive) {
         int n = snprintf(m->name, sizeof m->name, "%s/%s.npy", s->folder, name);
         if (n < 0 || (size_t)n >= sizeof m->name || !nn_data_is_file(m->name)) return NN_OK;
-        return nn_stream_read_all(m->name, s->q->max_bytes, NULL, &m->bytes, ret_n, err);
+        return map_file(m, ret_n, err);
     }
     char file[64];
     snprintf(file, sizeof file, "%s.npy", name);
@@ -129,27 +164,52 @@ static int64_t offset_of(const member *m, int64_t i) {
     return (const char *)m->array.data - m->bytes + i * m->array.size;
 }
 
-static nn_status copy_samples(const member *x, const nn_order *part, nn_block *b, nn_err *err) {
+static nn_status copy_row(const member *x, uint32_t row, const nn_block *b, void *to, nn_err *err) {
     const nn_npy *a = &x->array;
-    int64_t width = b->stride;
-    for (int64_t i = 0; i < part->n; i++) {
-        int64_t from = part->index[i] * width;
-        if (b->type == NN_ROWS_U8) {
-            memcpy((uint8_t *)b->data + i * width, a->data + from, (size_t)width);
-            continue;
-        }
-        float *to = (float *)b->data + i * width;
-        for (int64_t j = 0; j < width; j++) {
-            double v = nn_npy_at(a, from + j);
-            if (!(fabs(v) <= (double)FLT_MAX))
-                return nn_fail(err, NN_E_DATA_ERROR,
-                               "%s: offset %" PRId64 ": element %" PRId64
-                               " of row %u is not a finite float",
-                               x->name, offset_of(x, from + j), j, part->index[i]);
-            to[j] = (float)v;
-        }
+    int64_t width = b->stride, from = row * width;
+    if (b->type == NN_ROWS_U8) {
+        memcpy(to, a->data + from, (size_t)width);
+        return NN_OK;
+    }
+    for (int64_t j = 0; j < width; j++) {
+        double v = nn_npy_at(a, from + j);
+        if (!(fabs(v) <= (double)FLT_MAX))
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "%s: offset %" PRId64 ": element %" PRId64
+                           " of row %u is not a finite float",
+                           x->name, offset_of(x, from + j), j, row);
+        ((float *)to)[j] = (float)v;
     }
     return NN_OK;
+}
+
+/* Rows that do not fit into memory are read from their file where it holds them as they are, in
+ * this order; else they are copied to one that does. All are checked once. */
+static nn_status pass_samples(const member *x, const nn_order *part, bool as_is, nn_block *b,
+                              nn_err *err) {
+    size_t bytes = (size_t)b->stride * nn_rows_size(b->type);
+    bool over = as_is && x->mapped &&
+                (x->array.kind == 'u' || (x->array.kind == 'f' && x->array.size == 4));
+    nn_status s = over ? nn_spool_over(x->name, (uint64_t)offset_of(x, 0), bytes, &b->reader, err)
+                       : nn_spool_new(x->name, part->n, bytes, &b->reader, err);
+    void *row = malloc(bytes);
+    if (!row) abort();
+    for (int64_t i = 0; !s && i < part->n; i++) {
+        s = copy_row(x, part->index[i], b, row, err);
+        if (!s && !over) s = nn_spool_put(b->reader, i, row, err);
+    }
+    free(row);
+    return s;
+}
+
+static nn_status copy_samples(const member *x, const nn_order *part, bool as_is, nn_block *b,
+                              nn_err *err) {
+    size_t bytes = (size_t)b->stride * nn_rows_size(b->type);
+    if (!b->data) return pass_samples(x, part, as_is, b, err);
+    nn_status s = NN_OK;
+    for (int64_t i = 0; !s && i < part->n; i++)
+        s = copy_row(x, part->index[i], b, (char *)b->data + (size_t)i * bytes, err);
+    return s;
 }
 
 /* The class of row i of a one-hot array; -1 if that row is not one. */
@@ -231,7 +291,7 @@ static nn_status agree_classes(source *s, const char *y_train, const member *y, 
     nn_status status = read_member(s, y_train, &train, err);
     if (!status && train.bytes && train.array.rank > 0 && train.array.elements > 0)
         status = classify(&train, &other, err);
-    free(train.bytes);
+    member_done(&train);
     if (status || other.classes == 0) return status;
     if (t->classes > other.classes)
         return nn_fail(err, NN_E_DATA_ERROR, "%s: label %d is out of range: %s has classes 0 to %d",
@@ -266,8 +326,8 @@ static nn_status build(source *s, const plan *p, const member *x, const member *
     nn_dataset *d = NULL;
     nn_shape shape = sample_shape(&x->array);
     int type = x->array.kind == 'u' ? NN_ROWS_U8 : NN_ROWS_F32;
-    if (!status) status = nn_dataset_new(s->q, part.n, &shape, type, t.width, &d, err);
-    if (!status) status = copy_samples(x, &part, &d->block[0], err);
+    if (!status) status = nn_dataset_new_rows(s->q, part.n, &shape, type, t.width, &d, err);
+    if (!status) status = copy_samples(x, &part, p->apart, &d->block[0], err);
     if (!status) status = copy_targets(y, &t, &part, d, err);
     if (status) {
         nn_order_done(&part);
@@ -374,7 +434,7 @@ static nn_status is_samples(source *s, const plan *p, const char *name, int64_t 
     nn_status status = read_member(s, name, &m, &why);
     s->hash = hash;
     *ret = !status && m.bytes && m.array.rank >= 1 && m.array.dim[0] == rows;
-    free(m.bytes);
+    member_done(&m);
     if (status == NN_OK || (status == NN_E_DATA_ERROR && !p->apart)) return NN_OK;
     if (err) *err = why;
     return status;
@@ -412,9 +472,9 @@ static nn_status add_input(source *s, const plan *p, int i, const nn_order *part
     if (!status) status = check_samples(&x, err);
     nn_shape shape = sample_shape(&x.array);
     int type = x.array.kind == 'u' ? NN_ROWS_U8 : NN_ROWS_F32;
-    if (!status) status = nn_dataset_add_block(d, s->q, NULL, &shape, type, err);
-    if (!status) status = copy_samples(&x, part, &d->block[i], err);
-    free(x.bytes);
+    if (!status) status = nn_dataset_add_block(d, s->q, &shape, type, err);
+    if (!status) status = copy_samples(&x, part, p->apart, &d->block[i], err);
+    member_done(&x);
     return status;
 }
 
@@ -448,8 +508,8 @@ static nn_status read_planned(source *s, const names *l, plan *p, nn_dataset **r
     if (!status && !x.bytes) status = read_member(s, p->x[0], &x, err);
     if (!status && x.array.rank == 1 && p->n > 1) x.array.dim[x.array.rank++] = 1;
     if (!status) status = build(s, p, &x, &y, &part, &d, err);
-    free(x.bytes);
-    free(y.bytes);
+    member_done(&x);
+    member_done(&y);
     for (int i = 1; !status && i < p->n; i++) status = add_input(s, p, i, &part, d, err);
     nn_order_done(&part);
     if (status) {
@@ -459,6 +519,17 @@ static nn_status read_planned(source *s, const names *l, plan *p, nn_dataset **r
     for (int i = 0; i < p->n; i++) name_block(&d->block[i], p, i);
     *ret = d;
     return NN_OK;
+}
+
+static nn_status note_files(const source *s, const plan *p, nn_dataset *d, nn_err *err) {
+    if (s->archive) return nn_dataset_note_file(d, s->q->spec, err);
+    nn_status status = NN_OK;
+    for (int i = 0; !status && i <= p->n; i++) {
+        char path[PATH_MAX + NAME + 8];
+        snprintf(path, sizeof path, "%s/%s.npy", s->folder, i < p->n ? p->x[i] : p->y);
+        status = nn_dataset_note_file(d, path, err);
+    }
+    return status;
 }
 
 static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
@@ -476,7 +547,7 @@ static nn_status open_source(source *s, nn_dataset **ret, nn_err *err) {
     if (status) return status;
     memcpy(d->sha256, hex, sizeof hex);
     *ret = d;
-    return NN_OK;
+    return note_files(s, &p, d, err);
 }
 
 /* A .npy by itself stands for its folder if it is called as one of a pair. */

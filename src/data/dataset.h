@@ -12,6 +12,7 @@
 #define NN_DATA_DATASET_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/shape.h"
 
 #include <stdbool.h>
@@ -33,6 +34,19 @@ typedef struct nn_row_reader {
     void (*close)(struct nn_row_reader *r);
 } nn_row_reader;
 
+/* What may happen to images on the way to training (augment.h): mirrored left and right or top and
+ * bottom, each with probability 1/2; moved by at most `crop` pixels; turned by at most `degrees`.
+ */
+typedef struct nn_augment {
+    bool flip, vflip;
+    int crop;
+    double degrees;
+} nn_augment;
+/* What the random numbers for it derive from, besides the row. */
+typedef struct nn_draw {
+    uint64_t seed, epoch;
+} nn_draw;
+
 /* What one input of a network is fed. */
 typedef struct nn_block {
     char *name;     /* of that input; NULL: the only block, of whatever name */
@@ -43,6 +57,7 @@ typedef struct nn_block {
     void *data;            /* the rows, row-major; NULL: behind the reader */
     nn_row_reader *reader; /* NULL: in memory */
     nn_normalisation norm;
+    nn_augment augment;
 } nn_block;
 
 typedef struct nn_dataset {
@@ -52,16 +67,23 @@ typedef struct nn_dataset {
     int n_blocks;
     nn_block block[NN_DATASET_BLOCKS];
     int32_t *labels; /* class index a row; NULL when targets are values */
-    float *targets;  /* rows x target_width; NULL when targets are classes */
+    /* For networks that answer at each of `sites` places of a sample: the classes there of row r
+     * begin at r * site_stride. NULL: a row has its one label. */
+    int32_t *site_labels;
+    int64_t site_stride, sites;
+    float *targets; /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */
-    char sha256[65];    /* of the content, for the record of what was trained on */
+    nn_json *record; /* an object: what the samples were made of and by, kept with the model; NULL:
+                        nothing to say */
+    char sha256[65]; /* of the content, for the record of what was trained on */
 } nn_dataset;
 
 /* Opens a set by name ("fashion-mnist", "synthetic", "synthetic:rows=512,classes=3,seed=7") or by
  * path (folder of IDX or .npy files, .csv, .npz; README.md says what each must hold). err->hint
- * says what to install or where to look. Named sets are looked for in $NEURAL_DATA_DIR/<name>, then
- * where their Debian package puts them. Takes at most NN_DATASET_MAX_BYTES of memory. */
+ * says what to install or where to look. Named sets (sets.h) are looked for in
+ * $NEURAL_DATA_DIR/<name>, in the cache that `neural data get` fills, then where their Debian
+ * package puts them. Takes at most NN_DATASET_MAX_BYTES of memory. */
 nn_status nn_dataset_open(const char *spec, nn_split split, nn_dataset **ret, nn_err *err);
 
 #define NN_DATASET_MAX_BYTES ((size_t)8 << 30)
@@ -85,7 +107,8 @@ static inline void nn_dataset_freep(nn_dataset **d) {
 }
 
 typedef struct nn_dataset_info { /* one row of `neural data list` and GET /datasets */
-    const char *name, *format, *summary, *install_hint;
+    const char *name, *format, *summary, *licence;
+    char install_hint[512];
     bool available;
 } nn_dataset_info;
 int nn_dataset_list(nn_dataset_info *ret,
@@ -108,9 +131,13 @@ nn_status nn_order_copy(const nn_order *base, nn_order *ret, nn_err *err);
 void nn_order_shuffle(const nn_order *base, uint64_t seed, uint64_t epoch, nn_order *ret);
 void nn_order_done(nn_order *o);
 
-/* Writes samples of rows index[0..n) as normalised floats: n x elements. Fails only where rows are
- * behind a reader. */
-nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, float *x, nn_err *err);
+/* Writes samples of rows index[0..n) as normalised floats: n x elements. `draw`: augmented, as the
+ * block says; NULL: as they are, which is what validation and tests see. Fails only where rows are
+ * behind a reader, or memory is refused for augmenting them. */
+nn_status nn_batch_fill(const nn_block *b, const uint32_t *index, int64_t n, const nn_draw *draw,
+                        float *x, nn_err *err);
+/* Writes the labels of all their places: n x sites. */
+void nn_batch_site_labels(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels);
 /* Writes their targets to labels (n) or values (n x target_width); pointers that are NULL, and what
  * the set does not have, are skipped. */
 void nn_batch_targets(const nn_dataset *d, const uint32_t *index, int64_t n, int32_t *labels,

@@ -9,7 +9,9 @@ typedef struct nn_data_request {
     const char *options; /* of the format, what follows a ':' behind it; NULL: none */
     nn_split split;
     size_t max_bytes;
-    const char *folder; /* of named sets; NULL: none */
+    nn_augment augment;
+    enum { NN_NORMALISE_USUAL, NN_NORMALISE_NONE, NN_NORMALISE_GIVEN } normalise;
+    double mean, deviation; /* NN_NORMALISE_GIVEN */
 } nn_data_request;
 
 typedef struct nn_format {
@@ -17,11 +19,18 @@ typedef struct nn_format {
     /* Whether spec is this format's: by its spelling or, for a path, by what lies there. */
     bool (*recognise)(const nn_data_request *q);
     nn_status (*open)(const nn_data_request *q, nn_dataset **ret, nn_err *err);
-    /* The i-th named set of this format; false past the end. NULL: it has paths only. */
-    bool (*list)(int i, const char *folder, nn_dataset_info *ret);
     bool has_options; /* reads them with nn_data_params (options.h) */
 } nn_format;
 
+/* Sets a member of d->record; takes v. */
+void nn_dataset_note(nn_dataset *d, const char *key, nn_json *v);
+/* Enters a file into d->record's "files": its path, size and SHA-256, which is computed here unless
+ * it is known. */
+nn_status nn_dataset_note_file(nn_dataset *d, const char *path, nn_err *err);
+void nn_dataset_note_sum(nn_dataset *d, const char *path, int64_t bytes, const char *sha256);
+/* A set without blocks yet. */
+nn_status nn_dataset_new_targets(const nn_data_request *q, int64_t rows, int target_width,
+                                 nn_dataset **ret, nn_err *err);
 /* A set of one block with room for rows x elements(shape) samples of `type`, and for labels
  * (target_width 0) or targets. NN_E_LIMIT, naming `what` is being read, past max_bytes;
  * NN_E_OUT_OF_MEMORY. */
@@ -31,9 +40,9 @@ nn_status nn_dataset_new(const nn_data_request *q, int64_t rows, const nn_shape 
  * caller then gives it a reader. */
 nn_status nn_dataset_new_rows(const nn_data_request *q, int64_t rows, const nn_shape *shape,
                               int type, int target_width, nn_dataset **ret, nn_err *err);
-/* One more block, with room for the set's rows; its name is copied. */
-nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const char *name,
-                               const nn_shape *shape, int type, nn_err *err);
+/* One more block, in memory or not, for the set's rows. */
+nn_status nn_dataset_add_block(nn_dataset *d, const nn_data_request *q, const nn_shape *shape,
+                               int type, nn_err *err);
 /* Bytes of an element. */
 static inline size_t nn_rows_size(int type) {
     return type == NN_ROWS_U8 ? 1 : sizeof(float);

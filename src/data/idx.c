@@ -1,60 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* idx.c - folders of IDX files: images and labels, for training and for testing. The sets that have
- * a name are rows of one table. */
+/* idx.c - folders of IDX files: images and labels, for training and for testing. */
 #include "data/idx.h"
 
 #include "base/hash.h"
 #include "data/format.h"
+#include "data/spool.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED_CLASSES = 10, TYPE_U8 = 0x08, MAX_CLASSES = 256 };
-
-typedef struct named_set {
-    const char *name, *summary, *hint;
-    const char *system; /* where its Debian package puts it; NULL: there is no package */
-    const char *classes[NAMED_CLASSES];
-} named_set;
-
-static const named_set named[] = {
-    {
-     .name = "fashion-mnist",
-     .summary = "70,000 grey images of clothes, 28 x 28, ten classes",
-     .hint = "apt-get install dataset-fashion-mnist, or give the path of a folder that holds "
-                "train-images-idx3-ubyte[.gz] and its three companions", .system = "/usr/share/datasets/fashion-mnist",
-     .classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
-                    "Sneaker", "Bag", "Ankle boot"},
-     },
-    {
-     .name = "mnist",
-     .summary = "70,000 grey images of handwritten digits, 28 x 28, ten classes",
-     .hint = "Debian has no package of it: give the path of a folder that holds "
-                "train-images-idx3-ubyte[.gz] and its three companions, or put that folder at "
-                "$NEURAL_DATA_DIR/mnist",                                                                        .classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
-     },
-};
-enum { N_NAMED = sizeof named / sizeof *named };
-
-/* "Fashion_MNIST", "FashionMNIST" and "fashion-mnist" are one name. */
-static bool same_name(const char *a, const char *b) {
-    for (;; a++, b++) {
-        while (*a == '-' || *a == '_') a++;
-        while (*b == '-' || *b == '_') b++;
-        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
-        if (!*a) return true;
-    }
-}
-
-static const named_set *find_named(const char *name) {
-    for (int i = 0; i < N_NAMED; i++)
-        if (same_name(named[i].name, name)) return &named[i];
-    return NULL;
-}
+enum { TYPE_U8 = 0x08, MAX_CLASSES = 256 };
 
 /* The spellings in which these files are met. */
 static bool find_file(const char *folder, nn_split split, const char *kind, char *path,
@@ -78,30 +36,8 @@ static bool holds_idx(const char *folder) {
            find_file(folder, NN_SPLIT_TEST, "images", path, sizeof path);
 }
 
-/* The folder of a named set, or false where it is not installed. */
-static bool find_folder(const named_set *set, const char *data_dir, char *path, size_t cap) {
-    if (data_dir) {
-        int n = snprintf(path, cap, "%s/%s", data_dir, set->name);
-        if (n > 0 && (size_t)n < cap && holds_idx(path)) return true;
-    }
-    if (!set->system || !holds_idx(set->system)) return false;
-    snprintf(path, cap, "%s", set->system);
-    return true;
-}
-
 static bool recognise(const nn_data_request *q) {
-    return find_named(q->spec) || (nn_data_is_folder(q->spec) && holds_idx(q->spec));
-}
-
-static bool list(int i, const char *folder, nn_dataset_info *ret) {
-    if (i >= N_NAMED) return false;
-    char path[PATH_MAX];
-    *ret = (nn_dataset_info){.name = named[i].name,
-                             .format = "idx",
-                             .summary = named[i].summary,
-                             .install_hint = named[i].hint,
-                             .available = find_folder(&named[i], folder, path, sizeof path)};
-    return true;
+    return nn_data_is_folder(q->spec) && holds_idx(q->spec);
 }
 
 static nn_status bad_header(nn_stream *s, int offset, const char *what, nn_err *err) {
@@ -172,6 +108,25 @@ static nn_status read_labels(const nn_data_request *q, const char *path, nn_hash
     return NN_OK;
 }
 
+/* Images that do not fit into memory: they are checked and hashed, and stay in the file; those of a
+ * compressed one are copied to a file where rows can be found. */
+static nn_status pass_images(nn_stream *s, const nn_idx *h, nn_block *b, nn_err *err) {
+    size_t bytes = (size_t)b->stride;
+    const char *path = nn_stream_path(s);
+    bool plain = nn_stream_is_plain(s);
+    nn_status status = plain
+                           ? nn_spool_over(path, 4 + 4 * (uint64_t)h->rank, bytes, &b->reader, err)
+                           : nn_spool_new(path, h->dim[0], bytes, &b->reader, err);
+    uint8_t *row = malloc(bytes);
+    if (!row) abort();
+    for (int64_t i = 0; !status && i < h->dim[0]; i++) {
+        status = nn_stream_read(s, row, bytes, "the images", err);
+        if (!status && !plain) status = nn_spool_put(b->reader, i, row, err);
+    }
+    free(row);
+    return status;
+}
+
 static nn_status read_images(const nn_data_request *q, const char *path, nn_hash *hash,
                              nn_dataset **ret, nn_err *err) {
     __attribute__((cleanup(nn_stream_closep))) nn_stream *s = NULL;
@@ -183,8 +138,11 @@ static nn_status read_images(const nn_data_request *q, const char *path, nn_hash
     for (int i = 1; i < h.rank; i++) shape.dim[i - 1] = h.dim[i];
     if (shape.rank == 2) shape.dim[shape.rank++] = 1; /* grey: one channel, last */
     nn_dataset *d = NULL;
-    status = nn_dataset_new(q, h.dim[0], &shape, NN_ROWS_U8, 0, &d, err);
-    if (!status) status = nn_stream_read(s, d->block[0].data, h.bytes, "the images", err);
+    status = nn_dataset_new_rows(q, h.dim[0], &shape, NN_ROWS_U8, 0, &d, err);
+    if (!status && d->block[0].data)
+        status = nn_stream_read(s, d->block[0].data, h.bytes, "the images", err);
+    else if (!status)
+        status = pass_images(s, &h, &d->block[0], err);
     if (!status) status = nn_stream_end(s, err);
     if (status) {
         nn_dataset_free(d);
@@ -237,15 +195,15 @@ static nn_status missing(const char *folder, nn_split split, const char *kind, n
                        "the folder must hold images and labels of both parts: train and t10k");
 }
 
-static nn_status open_folder(const nn_data_request *q, const char *folder, const named_set *set,
-                             nn_dataset **ret, nn_err *err) {
+static nn_status open_idx(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
+    const char *folder = q->spec;
     char images[PATH_MAX], labels[PATH_MAX];
     if (!find_file(folder, q->split, "images", images, sizeof images))
         return missing(folder, q->split, "images", err);
     if (!find_file(folder, q->split, "labels", labels, sizeof labels))
         return missing(folder, q->split, "labels", err);
-    int classes = NAMED_CLASSES;
-    nn_status s = set ? NN_OK : count_classes(q, folder, &classes, err);
+    int classes = 0;
+    nn_status s = count_classes(q, folder, &classes, err);
     if (s) return s;
     nn_hash *hash = nn_hash_new();
     nn_dataset *d = NULL;
@@ -257,6 +215,8 @@ static nn_status open_folder(const nn_data_request *q, const char *folder, const
         d->classes = classes;
         s = fill_labels(d, raw, n, labels, err);
     }
+    if (!s) s = nn_dataset_note_file(d, images, err);
+    if (!s) s = nn_dataset_note_file(d, labels, err);
     free(raw);
     if (s) {
         nn_hash_free(hash);
@@ -264,36 +224,8 @@ static nn_status open_folder(const nn_data_request *q, const char *folder, const
         return s;
     }
     nn_hash_end_hex(hash, d->sha256);
-    if (set) nn_dataset_name_classes(d, set->classes, NAMED_CLASSES);
     *ret = d;
     return NN_OK;
 }
 
-/* The named set that a folder is by the last part of its path. */
-static const named_set *set_of_folder(const char *path) {
-    char last[64];
-    size_t n = strlen(path);
-    while (n && path[n - 1] == '/') n--;
-    size_t from = n;
-    while (from && path[from - 1] != '/') from--;
-    if (n - from >= sizeof last) return NULL;
-    snprintf(last, sizeof last, "%.*s", (int)(n - from), path + from);
-    return find_named(last);
-}
-
-static nn_status open_idx(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
-    const named_set *set = find_named(q->spec);
-    char folder[PATH_MAX];
-    if (set && find_folder(set, q->folder, folder, sizeof folder)) {
-        nn_data_request as_named = *q;
-        as_named.spec = set->name;
-        return open_folder(&as_named, folder, set, ret, err);
-    }
-    if (nn_data_is_folder(q->spec) && holds_idx(q->spec))
-        return open_folder(q, q->spec, set_of_folder(q->spec), ret, err);
-    nn_status s = nn_fail(err, NN_E_NOT_FOUND, "the data set %s is not on this machine", set->name);
-    return nn_err_hint(err, s, "%s", set->hint);
-}
-
-const nn_format nn_format_idx = {
-    .name = "idx", .recognise = recognise, .open = open_idx, .list = list};
+const nn_format nn_format_idx = {.name = "idx", .recognise = recognise, .open = open_idx};

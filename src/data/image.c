@@ -104,7 +104,7 @@ static nn_status jpeg_failed(tjhandle h, const char *name, nn_err *err) {
 }
 
 static nn_status jpeg_header(tjhandle h, const uint8_t *p, size_t n, nn_image *ret) {
-    int width, height, sampling, space;
+    int width = 0, height = 0, sampling = 0, space = 0; /* a file of tables alone sets none */
     if (tjDecompressHeader3(h, p, n, &width, &height, &sampling, &space)) return NN_E_DATA_ERROR;
     *ret = (nn_image){height, width, space == TJCS_GRAY ? 1 : 3};
     return NN_OK;

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 100000 };
+enum { MAX_CLASSES = 100000, MAX_NOTED = 1000 };
 
 typedef struct recipe {
     nn_shape size; /* height x width; rank 0: as the images are */
@@ -34,7 +34,8 @@ typedef struct images {
     char **path;
     int32_t *label;
     int64_t n, cap;
-    nn_image as; /* every sample */
+    nn_image as;      /* every sample */
+    nn_dataset noted; /* the record of the first MAX_NOTED files */
 } images;
 
 typedef struct classes {
@@ -47,6 +48,7 @@ static void images_done(images *s) {
     free(s->path);
     free(s->label);
     free(s->root);
+    nn_json_unref(s->noted.record);
 }
 
 static void classes_done(classes *c) {
@@ -310,6 +312,7 @@ static nn_status survey(images *s, const recipe *r, char hex[NN_SHA256_HEX], nn_
             st = another_size(name, &x, s, err);
         if (!r->channels && x.channels > s->as.channels) s->as.channels = x.channels;
         nn_sha256_hex(file.p, file.n, one);
+        if (i < MAX_NOTED) nn_dataset_note_sum(&s->noted, name, (int64_t)file.n, one);
         nn_hash_add(hash, one, strlen(one));
         nn_hash_add(hash, "  ", 2);
         nn_hash_add(hash, s->path[i], strlen(s->path[i]));
@@ -340,6 +343,9 @@ static nn_status build(const nn_data_request *q, images *s, const classes *c, nn
         return st;
     }
     memcpy(d->labels, s->label, (size_t)s->n * sizeof *d->labels);
+    d->record = s->noted.record;
+    s->noted.record = NULL;
+    nn_dataset_note(d, "file_count", nn_json_new_int(s->n));
     nn_dataset_name_classes(d, (const char *const *)c->name, c->n);
     if (!d->block[0].data) {
         images *kept = malloc(sizeof *kept);

@@ -2,6 +2,7 @@
 #include "data/options.h"
 
 #include "base/buf.h"
+#include "data/augment.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -125,12 +126,30 @@ static bool set_memory(void *to, const char *v) {
     if (end == v || !(n > 0) || (*end && (!unit || end[1]))) return false;
     if (unit) n = ldexp(n, 10 * (int)(unit - units + 1));
     if (!(n >= 1 && n < 0x1p62)) return false;
-    q->max_bytes = (size_t)n;
+    if (n < (double)q->max_bytes) q->max_bytes = (size_t)n; /* never more than the caller allows */
     return true;
 }
 
+static bool set_augment(void *to, const char *v) {
+    return nn_augment_parse(v, &((nn_data_request *)to)->augment);
+}
+
+static bool set_normalise(void *to, const char *v) {
+    nn_data_request *q = to;
+    char mean[32];
+    size_t n = strcspn(v, "/");
+    q->normalise = !strcmp(v, "none") ? NN_NORMALISE_NONE : NN_NORMALISE_GIVEN;
+    if (q->normalise == NN_NORMALISE_NONE) return true;
+    if (n >= sizeof mean || !v[n]) return false;
+    snprintf(mean, sizeof mean, "%.*s", (int)n, v);
+    return nn_data_num(mean, -1e30, 1e30, &q->mean) &&
+           nn_data_num(v + n + 1, 1e-30, 1e30, &q->deviation);
+}
+
 static const nn_data_param common[] = {
-    {"memory", "bytes, like 512M or 2G", set_memory},
+    {"memory",    "bytes, like 512M or 2G",                                          set_memory   },
+    {"augment",   "flip, vflip, crop<pixels> and rotate<degrees>, joined by +",      set_augment  },
+    {"normalise", "mean/deviation of all elements (bytes count as 0 to 1), or none", set_normalise},
 };
 enum { N_COMMON = sizeof common / sizeof *common };
 

@@ -63,6 +63,10 @@ void nn_stream_close(nn_stream *s) {
     free(s);
 }
 
+bool nn_stream_is_plain(const nn_stream *s) {
+    return gzdirect(s->gz);
+}
+
 const char *nn_stream_path(const nn_stream *s) {
     return s->path;
 }
@@ -77,8 +81,7 @@ static nn_status broken(const nn_stream *s, nn_err *err) {
                    (unsigned long long)s->at, text);
 }
 
-/* Up to n bytes; fewer only at the end. */
-static nn_status read_some(nn_stream *s, void *p, size_t n, size_t *ret_n, nn_err *err) {
+nn_status nn_stream_some(nn_stream *s, void *p, size_t n, size_t *ret_n, nn_err *err) {
     size_t done = 0;
     while (done < n) {
         size_t want = n - done < CHUNK ? n - done : CHUNK;
@@ -99,7 +102,7 @@ static nn_status read_some(nn_stream *s, void *p, size_t n, size_t *ret_n, nn_er
 nn_status nn_stream_read(nn_stream *s, void *p, size_t n, const char *what, nn_err *err) {
     uint64_t from = s->at;
     size_t got = 0;
-    nn_status status = read_some(s, p, n, &got, err);
+    nn_status status = nn_stream_some(s, p, n, &got, err);
     if (status || got == n) return status;
     return nn_fail(err, NN_E_DATA_ERROR,
                    "%s: offset %llu: truncated: %s needs %zu bytes from offset %llu, the file ends "
@@ -111,7 +114,7 @@ nn_status nn_stream_end(nn_stream *s, nn_err *err) {
     uint64_t at = s->at;
     char byte;
     size_t got = 0;
-    nn_status status = read_some(s, &byte, 1, &got, err);
+    nn_status status = nn_stream_some(s, &byte, 1, &got, err);
     if (status || got == 0) return status;
     return nn_fail(err, NN_E_DATA_ERROR,
                    "%s: offset %llu: the file goes on after the last element that its header names",
@@ -141,7 +144,7 @@ nn_status nn_stream_read_all(const char *path, size_t max, nn_hash *hash, char *
             p = bigger;
         }
         size_t got = 0;
-        status = read_some(s, p + n, CHUNK, &got, err);
+        status = nn_stream_some(s, p + n, CHUNK, &got, err);
         n += got;
         if (!status && n > max)
             status =

@@ -5,6 +5,7 @@
 #define NN_DATA_STREAM_H
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,9 +19,12 @@ void nn_stream_close(nn_stream *s); /* NULL allowed */
 static inline void nn_stream_closep(nn_stream **s) {
     nn_stream_close(*s);
 }
+bool nn_stream_is_plain(const nn_stream *s); /* not compressed: offsets are those of the file */
 const char *nn_stream_path(const nn_stream *s);
 /* Exactly n bytes, or NN_E_DATA_ERROR: file, offset, "truncated: `what` needs ...". */
 nn_status nn_stream_read(nn_stream *s, void *p, size_t n, const char *what, nn_err *err);
+/* Up to n bytes; fewer only at the end. */
+nn_status nn_stream_some(nn_stream *s, void *p, size_t n, size_t *ret_n, nn_err *err);
 /* NN_E_DATA_ERROR unless everything was read and the checksum of a compressed file holds. */
 nn_status nn_stream_end(nn_stream *s, nn_err *err);
 /* No file of this size can hold more (deflate reaches 1032:1), so a header that promises more lies:

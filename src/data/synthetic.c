@@ -177,19 +177,5 @@ static bool recognise(const nn_data_request *q) {
     return strcmp(q->spec, "synthetic") == 0;
 }
 
-static bool list(int i, const char *folder, nn_dataset_info *ret) {
-    (void)folder;
-    if (i > 0) return false;
-    *ret = (nn_dataset_info){.name = "synthetic",
-                             .format = "synthetic",
-                             .summary = "made from a seed: rows, classes, shape, noise, pattern",
-                             .install_hint = "built in",
-                             .available = true};
-    return true;
-}
-
-const nn_format nn_format_synthetic = {.name = "synthetic",
-                                       .recognise = recognise,
-                                       .open = open_synthetic,
-                                       .list = list,
-                                       .has_options = true};
+const nn_format nn_format_synthetic = {
+    .name = "synthetic", .recognise = recognise, .open = open_synthetic, .has_options = true};

@@ -69,7 +69,8 @@ static nn_status check_normalisation(const nn_graph *g, const nn_dataset *d, con
                     "by %g, those of '%s' by %g; a model keeps one scale for all inputs",
                     g->name, d->name, g->nodes[g->inputs[0]].layer_name, (double)a->scale,
                     g->nodes[g->inputs[i]].layer_name, (double)b->scale);
-        return nn_err_hint(err, s, "save bytes as float32, divided by 255");
+        return nn_err_hint(
+            err, s, "save bytes as float32, divided by 255, or say normalise=none behind the path");
     }
     return NN_OK;
 }
@@ -81,12 +82,16 @@ static nn_status check_inputs(const nn_graph *g, const nn_dataset *d, nn_fit *f,
     return s ? s : check_normalisation(g, d, f, err);
 }
 
-/* A score for each class, at one site (engine/loss.h): a row has one label. */
+/* A score for each class, at one site (engine/loss.h), or at as many as the data has labels for. */
 static nn_status check_classes(const nn_graph *g, const nn_dataset *d, int64_t outputs,
-                               nn_err *err) {
+                               nn_feed *ret, nn_err *err) {
     const nn_node *out = &g->nodes[g->outputs[0]];
     char network[192], data[192];
-    if (outputs > out->shape.dim[out->shape.rank - 1]) {
+    int64_t scores = out->shape.dim[out->shape.rank - 1], sites = outputs / scores;
+    if (sites > 1 && sites == d->sites) {
+        *ret = NN_FEED_SITES;
+        outputs = scores;
+    } else if (sites > 1) {
         char shape[128];
         nn_shape_print(&out->shape, true, shape, sizeof shape);
         snprintf(network, sizeof network, "'%s' gives %s, scores at several places",
@@ -153,7 +158,7 @@ nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_e
     }
     fit.feed = classes ? NN_FEED_LABEL : NN_FEED_VALUES;
     if (classes)
-        s = check_classes(g, d, outputs, err);
+        s = check_classes(g, d, outputs, &fit.feed, err);
     else if (d->labels)
         s = check_classes_as_values(g, d, outputs, &fit.feed, err);
     else
@@ -166,6 +171,7 @@ void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int6
                   int64_t outputs, int32_t *labels, float *values) {
     nn_batch_targets(d, index, n, feed == NN_FEED_LABEL ? labels : NULL,
                      feed == NN_FEED_VALUES ? values : NULL);
+    if (feed == NN_FEED_SITES) nn_batch_site_labels(d, index, n, labels);
     if (feed == NN_FEED_BINARY)
         for (int64_t i = 0; i < n; i++) values[i] = (float)d->labels[index[i]];
     if (feed == NN_FEED_ONE_HOT) {

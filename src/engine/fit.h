@@ -9,6 +9,7 @@
 /* What the loss is given of a row. */
 typedef enum nn_feed {
     NN_FEED_LABEL,   /* the class index */
+    NN_FEED_SITES,   /* a class index at each place of the sample */
     NN_FEED_VALUES,  /* the data set's own values */
     NN_FEED_BINARY,  /* one value: the class index, 0 or 1 */
     NN_FEED_ONE_HOT, /* a value a class */
@@ -23,7 +24,11 @@ typedef struct nn_fit {
 /* NN_E_DSL_ERROR or NN_E_DATA_ERROR, with both sides named, when d cannot be fed to g. */
 nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_err *err);
 
-/* Fills whichever of labels (n) and values (n x outputs) the feed uses. Never allocates. */
+static inline bool nn_feed_is_labels(nn_feed f) {
+    return f == NN_FEED_LABEL || f == NN_FEED_SITES;
+}
+/* Fills whichever of labels (n x the loss's sites) and values (n x outputs) the feed uses. Never
+ * allocates. */
 void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,
                   int64_t outputs, int32_t *labels, float *values);
 #endif

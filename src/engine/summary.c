@@ -78,6 +78,7 @@ static nn_json *dataset_json(const nn_dataset *d) {
     nn_json_set(v, "name", nn_json_new_str(d->name));
     nn_json_set(v, "sha256", nn_json_new_str(d->sha256));
     nn_json_set(v, "rows", nn_json_new_int(d->rows));
+    if (d->record) nn_json_set(v, "record", nn_json_copy(d->record));
     return v;
 }
 
@@ -124,6 +125,7 @@ nn_json *nn_train_summary(const nn_graph *g, const nn_dataset *d, const nn_check
     set_classes(v, d, eval);
     nn_json_set(v, "seconds", nn_json_new_num(r->seconds));
     nn_json_set(v, "samples_per_second", nn_json_new_num(r->samples_per_s));
+    nn_json_set(v, "data_wait", nn_json_new_num(r->data_wait));
     nn_json_set(v, "version", nn_json_new_str(NN_VERSION));
     return v;
 }

@@ -7,6 +7,7 @@
 #include "engine/trainer.h"
 
 #include "base/clock.h"
+#include "data/loader.h"
 #include "engine/checkpoint.h"
 #include "engine/fit.h"
 #include "engine/optimizer.h"
@@ -32,17 +33,19 @@ typedef struct trainer {
     int32_t *labels;
     float *values;
     nn_checkpoint_slabs slabs; /* on their way to and from files */
+    nn_loader *loader;         /* NULL: batches cost no more than copying them */
     nn_checkpoint at;
     nn_watch watch;
     nn_meter *meter, *eval;                   /* of the training rows; of others */
     nn_metric_values metrics, val_metrics;    /* of the last epoch of this run */
     int64_t run_start, run_done, run_samples; /* of this run: clock, batches, rows */
-    double run_busy;                          /* seconds in steps */
+    double run_busy, run_waited;              /* seconds in steps; of those, for their rows */
     double earlier;                           /* seconds of runs before this one */
     int64_t last_progress;
 } trainer;
 
 static void trainer_done(trainer *t) {
+    nn_loader_close(t->loader);
     nn_exec_closep(&t->exec);
     nn_order_done(&t->train);
     nn_order_done(&t->valid);
@@ -193,16 +196,40 @@ static nn_status fail_nan(const trainer *t, const nn_step *step, nn_err *err) {
 
 /* ---- steps, epochs ---- */
 
+static const nn_fit *fit_of(const trainer *t, const nn_dataset *d) {
+    return d == t->o->test ? &t->test_fit : &t->fit;
+}
+
+/* Rows index[0..n) of d, or its first n when index is NULL, are asked for next, batch by batch. */
+static nn_status begin_rows(trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n,
+                            const nn_draw *draw, nn_err *err) {
+    const nn_fit *fit = fit_of(t, d);
+    if (!t->loader) return NN_OK;
+    nn_pass pass = {.data = d,
+                    .blocks = fit->block,
+                    .n_blocks = fit->n_inputs,
+                    .index = index,
+                    .n = n,
+                    .batch = t->batch,
+                    .draw = draw};
+    return nn_loader_start(t->loader, &pass, err);
+}
+
+/* The next rows go to the engine's inputs. */
 static nn_status fill(const trainer *t, const nn_dataset *d, const uint32_t *index, int64_t n,
                       nn_targets *ret, nn_err *err) {
-    const nn_fit *fit = d == t->o->test ? &t->test_fit : &t->fit;
-    for (int i = 0; i < fit->n_inputs; i++) {
-        nn_status s = nn_batch_fill(&d->block[fit->block[i]], index, n,
-                                    t->exec->engine->input(t->exec, i), err);
-        if (s != NN_OK) return s;
-    }
+    const nn_fit *fit = fit_of(t, d);
+    float *to[NN_DATASET_BLOCKS];
+    nn_status s = NN_OK;
+    for (int i = 0; i < fit->n_inputs; i++) to[i] = t->exec->engine->input(t->exec, i);
+    if (t->loader)
+        s = nn_loader_next(t->loader, to, err);
+    else
+        for (int i = 0; !s && i < fit->n_inputs; i++)
+            s = nn_batch_fill(&d->block[fit->block[i]], index, n, NULL, to[i], err);
+    if (s != NN_OK) return s;
     nn_feed_fill(fit->feed, d, index, n, t->plan.outputs, t->labels, t->values);
-    bool labels = fit->feed == NN_FEED_LABEL;
+    bool labels = nn_feed_is_labels(fit->feed);
     *ret = (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
     return NN_OK;
 }
@@ -221,6 +248,7 @@ static nn_status train_step(trainer *t, nn_err *err) {
     t->exec->engine->set_learning_rate(t->exec, nn_learning_rate_at(o, t->at.updates, t->at.epoch));
     nn_step step;
     nn_status s = fill(t, t->o->train, t->order.index + begin, rows, &targets, err);
+    t->run_waited += seconds_since(start);
     if (s == NN_OK) s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
@@ -247,6 +275,8 @@ static nn_status evaluate(trainer *t, const nn_dataset *d, const uint32_t *index
     double loss = 0;
     int64_t correct = 0, counted = 0;
     nn_meter_reset(t->eval);
+    nn_status started = begin_rows(t, d, index, n, NULL, err);
+    if (started != NN_OK) return started;
     for (int64_t begin = 0; begin < n; begin += t->batch) {
         if (stop_wanted(t)) return cancel(t, err);
         int64_t rows = n - begin < t->batch ? n - begin : t->batch;
@@ -309,17 +339,25 @@ static nn_status finish_epoch(trainer *t, nn_err *err) {
     return save(t, err);
 }
 
+/* The rows of the rest of the epoch. */
+static nn_status begin_epoch_rows(trainer *t, nn_err *err) {
+    int64_t begin = t->at.step * t->batch, end = t->steps * t->batch;
+    if (end > t->order.n) end = t->order.n;
+    nn_draw draw = {t->at.seed, (uint64_t)t->at.epoch};
+    return begin_rows(t, t->o->train, t->order.index + begin, end - begin, &draw, err);
+}
+
 /* The rest of the epoch that t->at stands in. */
 static nn_status run_epoch(trainer *t, nn_err *err) {
     if (t->graph->train.shuffle)
         nn_order_shuffle(&t->train, t->at.seed, (uint64_t)t->at.epoch, &t->order);
-    while (t->at.step < t->steps) {
+    nn_status s = begin_epoch_rows(t, err);
+    while (s == NN_OK && t->at.step < t->steps) {
         if (stop_wanted(t)) return cancel(t, err);
-        nn_status s = train_step(t, err);
-        if (s != NN_OK) return s;
-        emit_progress(t);
+        s = train_step(t, err);
+        if (s == NN_OK) emit_progress(t);
     }
-    return finish_epoch(t, err);
+    return s == NN_OK ? finish_epoch(t, err) : s;
 }
 
 /* ---- setting up ---- */
@@ -406,7 +444,7 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
     if (spec->steps_per_epoch > 0 && spec->steps_per_epoch < t->steps)
         t->steps = spec->steps_per_epoch;
     t->index = calloc((size_t)t->batch, sizeof *t->index);
-    t->labels = calloc((size_t)t->batch, sizeof *t->labels);
+    t->labels = calloc((size_t)t->batch, (size_t)t->plan.sites * sizeof *t->labels);
     t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
     return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
 }
@@ -451,12 +489,20 @@ static nn_status prepare_metrics(trainer *t, nn_err *err) {
     return s;
 }
 
+/* Threads for rows that cost something: half of those that compute, one to four. */
+static nn_status prepare_loader(trainer *t, nn_err *err) {
+    if (!nn_loader_pays(t->o->train) && !(t->o->test && nn_loader_pays(t->o->test))) return NN_OK;
+    int threads = t->at.threads / 2;
+    return nn_loader_new(threads < 1 ? 1 : threads > 4 ? 4 : threads, &t->loader, err);
+}
+
 static nn_status prepare(trainer *t, const float *ready, nn_err *err) {
     nn_status s = check(t, err);
     if (s == NN_OK) s = prepare_weights(t, ready, err);
     if (s == NN_OK) s = prepare_rows(t, err);
     if (s == NN_OK) s = prepare_exec(t, err);
     if (s == NN_OK) s = prepare_metrics(t, err);
+    if (s == NN_OK) s = prepare_loader(t, err);
     return s;
 }
 
@@ -533,6 +579,7 @@ static nn_status finish(trainer *t, nn_train_result *ret, nn_err *err) {
         r.test_metrics = nn_meter_values(t->eval);
     }
     r.seconds = t->earlier + seconds_since(t->run_start);
+    r.data_wait = t->run_busy > 0 ? t->run_waited / t->run_busy : 0;
     r.samples_per_s = at->busy > 0 ? (double)at->samples / at->busy : 0;
     *ret = r;
     return NN_OK;

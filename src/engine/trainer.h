@@ -60,6 +60,8 @@ typedef struct nn_train_result {
                            last one's */
     bool stopped_early;
     double seconds, samples_per_s;
+    double
+        data_wait; /* share of the time in steps that the engine waited for its rows, in this run */
     int64_t epochs, updates;
     size_t memory;
 } nn_train_result;

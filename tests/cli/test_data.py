@@ -2,6 +2,7 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 TWO = """network Two {
@@ -63,3 +64,42 @@ def test_folder_of_images_is_trained_on(neural, net, tmp_path):
     assert out["8G"]["test_accuracy"] > 0.9 and out["8G"]["loss"] == out["1K"]["loss"]
     both = json.loads(neural("data", "info", "pictures:size=4x4", "--json").out)
     assert both["train"]["class_names"] == ["a", "b", "c"] and both["train"]["shape"] == [4, 4, 1] and both["test"]["rows"] == 18
+
+
+CHARS = """network Chars {
+  input: (8,)
+  layers: Embedding(VOCAB, 6) Flatten() Dense(32, activation="relu") Output(VOCAB, activation="softmax")
+  loss: "sparse_categorical_crossentropy"
+  optimizer: Adam(learning_rate=0.01)
+  train { epochs: 15 batch_size: 32 }
+}
+"""
+
+
+@pytest.mark.parametrize("options, tokens", [("", 8), ("vocabulary=bpe,size=258,", 258)])
+def test_text_predicts_its_next_token(neural, tmp_path, options, tokens):
+    (tmp_path / "verse.txt").write_text("abcd efg" * 200)
+    (tmp_path / "chars.neural").write_text(CHARS.replace("VOCAB", str(tokens)))
+    r = neural("train", "chars.neural", "--data", f"verse.txt:{options}steps=8", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json")
+    assert r.code == 0, r
+    assert json.loads(r.out.splitlines()[-1])["test_accuracy"] == 1
+    blob = (tmp_path / "m.safetensors").read_bytes()
+    header = json.loads(blob[8:8 + int.from_bytes(blob[:8], "little")])["__metadata__"]
+    text = json.dumps(header)
+    assert ("characters" if not options else "merges") in text  # the vocabulary is kept with the model
+
+
+def test_text_answers_at_every_step(neural, tmp_path):
+    (tmp_path / "verse.txt").write_text("abcd efg" * 200)
+    (tmp_path / "steps.neural").write_text("""network Steps {
+      input: (6,)
+      layers: Embedding(8, 8) LSTM(16, return_sequences=true) Output(8, activation="softmax")
+      loss: "sparse_categorical_crossentropy"
+      optimizer: Adam(learning_rate=0.02)
+      train { epochs: 6 batch_size: 32 }
+    }""")
+    r = neural("train", "steps.neural", "--data", "verse.txt:steps=6,stride=3", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json")
+    assert r.code == 0, r
+    assert json.loads(r.out.splitlines()[-1])["test_accuracy"] > 0.99  # every letter tells the next
+    r = neural("train", "steps.neural", "--data", "verse.txt:steps=5")
+    assert r.code != 0 and "(5,)" in r.err

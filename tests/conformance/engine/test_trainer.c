@@ -574,3 +574,36 @@ TEST(data_of_classes_serves_losses_over_values) {
     CHECK(values[0] == (float)d->labels[4] && values[1] == (float)d->labels[9]);
     nn_dataset_free(d);
 }
+
+/* Rows that threads read and move, however many there are and wherever the training is stopped: the
+ * weights are those of one thread that goes through. */
+TEST(augmented_training_is_bit_identical) {
+    const char *spec = SET ",augment=flip+crop2+rotate15";
+    nn_dataset *d = dataset(spec, NN_SPLIT_TRAIN), *plain = dataset(SET, NN_SPLIT_TRAIN);
+    const nn_engine *e = nn_engine_find("reference");
+    char path[64], whole[NN_SHA256_HEX], resumed[NN_SHA256_HEX], other[NN_SHA256_HEX];
+    nn_train_result r;
+    nn_err err;
+    watch w = {0};
+    nn_train_options o = {
+        .engine = e, .train = d, .threads = 1, .seed = 7, .on_event = on_event, .ctx = &w};
+    CHECK_OK(train(cnn(3), &o, &r, whole, &err), &err);
+    CHECK(r.data_wait >= 0 && r.data_wait <= 1);
+    o.train = plain;
+    CHECK_OK(train(cnn(3), &o, &r, other, &err), &err);
+    assert_string_not_equal(whole, other);
+    o.train = d;
+    o.checkpoint = scratch_path(path);
+    o.stop = &w.stop;
+    o.engine = stop_after(e, 8, &w); /* in the second epoch */
+    assert_int_equal(train(cnn(3), &o, &r, NULL, &err), NN_E_CANCELLED);
+    w.stop = 0;
+    o.engine = e;
+    o.resume = true;
+    o.threads = 4; /* more threads that load */
+    CHECK_OK(train(cnn(3), &o, &r, resumed, &err), &err);
+    assert_string_equal(whole, resumed);
+    remove(path);
+    nn_dataset_free(d);
+    nn_dataset_free(plain);
+}

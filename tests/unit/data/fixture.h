@@ -13,7 +13,7 @@
 
 typedef struct folder {
     char path[64];
-    char *names[8];
+    char *names[12];
     int n;
 } folder;
 

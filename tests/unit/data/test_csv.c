@@ -2,6 +2,8 @@
 #include "data/csv.h"
 #include "fixture.h"
 
+#include <math.h>
+
 static const char *put_csv(folder *f, const char *text) {
     return folder_put(f, "t.csv", text, strlen(text));
 }
@@ -119,17 +121,180 @@ TEST(csv_line_numbers) {
     check_refused("a,b,y\n1,2,\"two\nlines\"\n1,x,3\n", "line 4, column 2");
 }
 
-TEST(csv_limit) {
+/* Rows that do not fit into memory are the same rows. */
+TEST(csv_larger_than_memory) {
     nn_err err;
     FOLDER f;
     folder_init(&f);
+    NN_BUF text = {0};
+    nn_buf_puts(&text, "a,b,y\n");
+    for (int i = 0; i < 20000; i++) nn_buf_printf(&text, "%d,%d.5,%d\n", i, -i, i % 7);
+    const char *path = folder_put(&f, "t.csv", text.p, text.n);
+    nn_dataset_options o = {.max_bytes = 80000};
+    DATASET *d = NULL, *whole = NULL;
+    CHECK_OK(nn_dataset_open_with(path, NN_SPLIT_TRAIN, &o, &d, &err), &err);
+    CHECK_OK(nn_dataset_open(path, NN_SPLIT_TRAIN, &whole, &err), &err);
+    assert_null(d->block[0].data);
+    assert_string_equal(d->sha256, whole->sha256);
+    assert_memory_equal(d->labels, whole->labels, 16000 * sizeof *d->labels);
+    for (uint32_t i = 0; i < 16000; i++) {
+        float x[2];
+        CHECK_OK(nn_batch_fill(&d->block[0], &i, 1, NULL, x, &err), &err);
+        assert_memory_equal(x, (float *)whole->block[0].data + 2 * i, sizeof x);
+        assert_int_equal((int)fabsf(x[1]), (int)x[0]);
+    }
+    o.max_bytes = 10; /* the labels stay in memory */
+    nn_dataset *none = NULL;
+    assert_int_equal(nn_dataset_open_with(path, NN_SPLIT_TRAIN, &o, &none, &err), NN_E_LIMIT);
+}
+
+/* Opens the training part of a table with options behind its path. */
+static nn_dataset *open_table(folder *f, const char *text, const char *options, nn_split split) {
+    char spec[512];
+    nn_err err;
     nn_dataset *d = NULL;
-    const char *path = put_csv(&f, "a,y\n1,2\n3,4\n5,6\n");
-    nn_dataset_options o = {.max_bytes = 10};
-    assert_int_equal(nn_dataset_open_with(path, NN_SPLIT_TRAIN, &o, &d, &err), NN_E_LIMIT);
-    o.max_bytes = 100;
-    assert_int_equal(nn_dataset_open_with(path, NN_SPLIT_TRAIN, &o, &d, &err), NN_E_LIMIT);
-    assert_null(d);
+    snprintf(spec, sizeof spec, "%s%s", put_csv(f, text), options);
+    CHECK_OK(nn_dataset_open(spec, split, &d, &err), &err);
+    return d;
+}
+
+/* The row whose first feature is `key`. */
+static const float *row_of(const nn_dataset *d, float key) {
+    for (int64_t i = 0; i < d->rows; i++) {
+        const float *x = (const float *)d->block[0].data + i * d->block[0].stride;
+        if (x[0] == key) return x;
+    }
+    return NULL;
+}
+
+#define SHOP                                                                                       \
+    "id,colour,size,price,bought\n1,red,S,10,yes\n2,green,L,,no\n3,blue,M,30,yes\n"                \
+    "4,red,L,40,no\n5,NA,S,50,yes\n6,green,M,60,no\n"
+
+static void check_shop(const char *options, float key, int width, const float *want) {
+    FOLDER f;
+    folder_init(&f);
+    for (int split = 0; split < 2; split++) {
+        DATASET *d = open_table(&f, SHOP, options, split ? NN_SPLIT_TEST : NN_SPLIT_TRAIN);
+        assert_int_equal(d->block[0].stride, width);
+        const float *x = row_of(d, key);
+        for (int i = 0; x && i < width; i++) assert_float_equal(x[i], want[i], 1e-6f);
+    }
+}
+
+TEST(csv_categories) {
+    /* categories in the order of their bytes; a missing one is a category of its own: "" */
+    check_shop(":categories=colour+size,missing=0", 3, 9,
+               (const float[]){3, 0, 1, 0, 0, 0, 1, 0, 30});
+    check_shop(":categories=colour+size,missing=7", 2, 9,
+               (const float[]){2, 0, 0, 1, 0, 1, 0, 0, 7});
+    check_shop(":categories=*,missing=0", 5, 9, (const float[]){5, 1, 0, 0, 0, 0, 0, 1, 50});
+    check_shop(":index=colour+3,missing=0", 4, 4, (const float[]){4, 3, 0, 40});
+    check_shop(":index=size(S|M|L)+colour(red|green|blue|NA),missing=0,scale=price*0.1", 5, 4,
+               (const float[]){5, 3, 0, 5});
+    check_shop(":ignore=colour+size+price", 6, 1, (const float[]){6});
+    check_shop(":label=price,ignore=colour+size+bought,missing=drop", 6, 1, (const float[]){6});
+}
+
+TEST(csv_missing_rows_are_dropped) {
+    FOLDER f;
+    folder_init(&f);
+    DATASET *a = open_table(&f, SHOP, ":categories=*,missing=drop", NN_SPLIT_TRAIN),
+            *b = open_table(&f, SHOP, ":categories=*,missing=drop", NN_SPLIT_TEST);
+    assert_int_equal(a->rows + b->rows, 4);
+    assert_null(row_of(a, 2));
+    assert_null(row_of(b, 5));
+}
+
+/* The mean is that of the training rows, in both parts. */
+TEST(csv_missing_numbers_become_the_mean) {
+    FOLDER f;
+    folder_init(&f);
+    const char *text =
+        "id,x,y\n0,,0\n1,1,1\n2,2,0\n3,,1\n4,8,0\n5,16,1\n6,32,0\n7,,1\n8,128,0\n9,,1\n";
+    const char *options[] = {":missing=mean", ":missing=mean,memory=50"};
+    for (int o = 0; o < 2; o++) {
+        DATASET *a = open_table(&f, text, options[o], NN_SPLIT_TRAIN);
+        DATASET *b = open_table(&f, text, options[o], NN_SPLIT_TEST);
+        double sum = 0, n = 0;
+        float mean = 0, x[16];
+        nn_err err;
+        const uint32_t index[] = {0, 1, 2, 3, 4, 5, 6, 7};
+        assert_int_equal(!a->block[0].data, o);
+        CHECK_OK(nn_batch_fill(&a->block[0], index, 8, NULL, x, &err), &err);
+        for (int i = 0; i < 8; i++) {
+            int id = (int)x[2 * i];
+            bool missing = id == 0 || id == 3 || id == 7 || id == 9;
+            if (missing) mean = x[2 * i + 1];
+            sum += missing ? 0 : (double)x[2 * i + 1];
+            n += !missing;
+            if (!missing) assert_float_equal(x[2 * i + 1], (float)(1 << (id - 1)), 0);
+        }
+        assert_float_equal(mean, sum / n, 1e-5);
+        CHECK_OK(nn_batch_fill(&b->block[0], index, 2, NULL, x, &err), &err);
+        for (int i = 0; i < 2; i++) {
+            int id = (int)x[2 * i];
+            if (id == 0 || id == 3 || id == 7 || id == 9)
+                assert_float_equal(x[2 * i + 1], sum / n, 1e-5);
+        }
+    }
+}
+
+TEST(csv_options_that_are_refused) {
+    static const struct {
+        const char *options, *text;
+        int code;
+    } cases[] = {
+        {"",                                               "line 2, column 2 ('colour'): not a number: 'red'", NN_E_DATA_ERROR      },
+        {":categories=colour",                             "line 2, column 3 ('size'): not a number",          NN_E_DATA_ERROR      },
+        {":categories=*",                                  "line 3, column 4 ('price'): a missing value",      NN_E_DATA_ERROR      },
+        {":categories=shape",                              "no column is called 'shape'",                      NN_E_VALIDATION_ERROR},
+        {":categories=9",                                  "no column is called '9'",                          NN_E_VALIDATION_ERROR},
+        {":categories=colour,index=colour",                "'colour' is named twice",                          NN_E_VALIDATION_ERROR},
+        {":ignore=bought",                                 "'bought' is named twice",                          NN_E_VALIDATION_ERROR},
+        {":index=colour(red|green,ignore=size",            "expected column(one|another)",
+         NN_E_VALIDATION_ERROR                                                                                                      },
+        {":index=colour(red|green),ignore=size",           "line 3, column 4 ('price'): a missing value",
+         NN_E_DATA_ERROR                                                                                                            },
+        {":missing=0,index=colour(red|green),ignore=size",
+         "line 4, column 2 ('colour'): a category that the options do",                                        NN_E_DATA_ERROR      },
+        {":scale=price",                                   "expected column*factor",                           NN_E_VALIDATION_ERROR},
+        {":missing=perhaps",                               "missing must be error, drop",                      NN_E_VALIDATION_ERROR},
+        {":ignore=id+colour+size+price",                   "no column is left",                                NN_E_DATA_ERROR      },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        FOLDER f;
+        folder_init(&f);
+        char spec[256];
+        snprintf(spec, sizeof spec, "%s%s", put_csv(&f, SHOP), cases[i].options);
+        CHECK_REFUSED(spec, NN_SPLIT_TRAIN, (nn_status)cases[i].code, cases[i].text);
+    }
+    check_refused("day,x,y\n2024-03-01,1,0\n", "column 1 ('day'): a date");
+    check_refused("day,x,y\n1/3/24 12:30,1,0\n", "column 1 ('day'): a date");
+}
+
+/* Rows of every length around the size of a chunk, and breaks inside quotes across two. */
+TEST(csv_rows_across_chunks) {
+    nn_err err;
+    FOLDER f;
+    folder_init(&f);
+    NN_BUF text = {0};
+    nn_buf_puts(&text, "x,y\n");
+    for (int i = 0; i < 40; i++) {
+        nn_buf_printf(&text, "%d,\"", i);
+        for (int k = 0; k < 6553 + i; k++)
+            nn_buf_puts(&text, k % 100 == 99 ? "\n" : k % 77 == 5 ? "\"\"" : "z");
+        nn_buf_puts(&text, i % 2 ? "\"\r\n" : "\"\n\n");
+    }
+    DATASET *d = NULL;
+    CHECK_OK(nn_dataset_open(folder_put(&f, "t.csv", text.p, text.n), NN_SPLIT_TRAIN, &d, &err),
+             &err);
+    assert_int_equal(d->rows, 32);
+    assert_int_equal(d->classes, 40);
+    for (int64_t i = 0; i < d->rows; i++) {
+        int row = (int)((float *)d->block[0].data)[i];
+        assert_int_equal(strlen(d->class_names[d->labels[i]]), 6553 + row);
+    }
 }
 
 TEST(csv_gz) {

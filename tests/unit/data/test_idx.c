@@ -160,20 +160,23 @@ TEST(idx_limit) {
     folder_init(&f);
     put_pair(&f, "train", "");
     nn_dataset *d = NULL;
-    nn_dataset_options o = {.max_bytes = 19}; /* 12 for samples, 8 for labels */
+    nn_dataset_options o = {.max_bytes = 7}; /* 8 for labels, 12 for samples, which may stay out */
     assert_int_equal(nn_dataset_open_with(f.path, NN_SPLIT_TRAIN, &o, &d, &err), NN_E_LIMIT);
-    o.max_bytes = 20;
-    CHECK_OK(nn_dataset_open_with(f.path, NN_SPLIT_TRAIN, &o, &d, &err), &err);
-    nn_dataset_free(d);
+    for (o.max_bytes = 19; o.max_bytes <= 20; o.max_bytes++) {
+        CHECK_OK(nn_dataset_open_with(f.path, NN_SPLIT_TRAIN, &o, &d, &err), &err);
+        assert_int_equal(!d->block[0].data, o.max_bytes == 19);
+        nn_dataset_free(d);
+    }
 }
 
 TEST(idx_named_sets) {
+    setenv("XDG_CACHE_HOME", "/nonexistent", 1); /* what this machine has downloaded */
     nn_err err = {0};
     nn_dataset *d = NULL;
     nn_dataset_options o = {.folder = "/nonexistent"};
     assert_int_equal(nn_dataset_open_with("MNIST", NN_SPLIT_TRAIN, &o, &d, &err), NN_E_NOT_FOUND);
     CHECK(strstr(err.msg, "mnist is not on this machine"));
-    CHECK(strstr(err.hint, "give the path of a folder") &&
+    CHECK(strstr(err.hint, "`neural data get mnist`") &&
           strstr(err.hint, "$NEURAL_DATA_DIR/mnist"));
 }
 
@@ -215,5 +218,44 @@ TEST(idx_fashion_mnist) {
         assert_string_equal(d->class_names[9], "Ankle boot");
         static const int first[] = {9, 0, 0, 3, 0, 2, 7, 2, 5, 5};
         for (int i = 0; i < 10 && !split; i++) assert_int_equal(d->labels[i], first[i]);
+    }
+}
+
+/* Images that do not fit into memory are read when they are asked for, from the file or, where it
+ * is compressed, from a copy. */
+TEST(idx_larger_than_memory) {
+    enum { N = 200, W = 12 };
+    static const char *const ends[] = {"", ".gz"};
+    for (int e = 0; e < 2; e++) {
+        FOLDER f;
+        folder_init(&f);
+        uint8_t pixels[16 + N * W] = {0, 0, 8, 3, 0, 0, 0, N, 0, 0, 0, 4, 0, 0, 0, 3},
+                                classes[8 + N] = {0, 0, 8, 1, 0, 0, 0, N};
+        for (int i = 0; i < N * W; i++) pixels[16 + i] = (uint8_t)(i * 31);
+        for (int i = 0; i < N; i++) classes[8 + i] = (uint8_t)(i % 5);
+        char name[64];
+        snprintf(name, sizeof name, "train-images-idx3-ubyte%s", ends[e]);
+        const char *path = folder_put(&f, name, pixels, sizeof pixels);
+        snprintf(name, sizeof name, "train-labels-idx1-ubyte%s", ends[e]);
+        folder_put(&f, name, classes, sizeof classes);
+        nn_dataset_options o = {.max_bytes = 1000};
+        nn_err err;
+        DATASET *d = NULL, *whole = NULL;
+        CHECK_OK(nn_dataset_open_with(f.path, NN_SPLIT_TRAIN, &o, &d, &err), &err);
+        CHECK_OK(nn_dataset_open(f.path, NN_SPLIT_TRAIN, &whole, &err), &err);
+        assert_null(d->block[0].data);
+        assert_string_equal(d->sha256, whole->sha256);
+        for (uint32_t r = 0; r < N; r++) {
+            float x[W], y[W];
+            CHECK_OK(nn_batch_fill(&d->block[0], &r, 1, NULL, x, &err), &err);
+            CHECK_OK(nn_batch_fill(&whole->block[0], &r, 1, NULL, y, &err), &err);
+            assert_memory_equal(x, y, sizeof x);
+        }
+        if (e) continue;
+        assert_int_equal(truncate(path, 16 + 50 * W), 0); /* while it is in use */
+        float x[W];
+        uint32_t row = 50;
+        assert_int_equal(nn_batch_fill(&d->block[0], &row, 1, NULL, x, &err), NN_E_STORAGE_ERROR);
+        assert_non_null(strstr(err.msg, "row 50"));
     }
 }

@@ -52,7 +52,7 @@ static void check_rows(const nn_dataset *d, const char *at, int off) {
     uint32_t *index = malloc((size_t)d->rows * sizeof *index);
     for (int64_t i = 0; i < d->rows; i++) index[i] = (uint32_t)i;
     nn_err err;
-    CHECK_OK(nn_batch_fill(&d->block[0], index, d->rows, x, &err), &err);
+    CHECK_OK(nn_batch_fill(&d->block[0], index, d->rows, NULL, x, &err), &err);
     for (int64_t i = 0; i < want.elements; i++)
         if (fabs((double)x[i] * 255 - nn_npy_at(&want, i)) > off + 1e-3)
             fail_msg("element %d: %g, Pillow has %g", (int)i, (double)x[i] * 255,
@@ -230,8 +230,8 @@ TEST(images_damaged_behind_a_reader) {
     CHECK_OK(nn_dataset_open(spec, NN_SPLIT_TRAIN, &d, &err), &err);
     float x[105];
     uint32_t row = 4;
-    CHECK_OK(nn_batch_fill(&d->block[0], &row, 1, x, &err), &err);
+    CHECK_OK(nn_batch_fill(&d->block[0], &row, 1, NULL, x, &err), &err);
     row = 5;
-    assert_int_equal(nn_batch_fill(&d->block[0], &row, 1, x, &err), NN_E_DATA_ERROR);
+    assert_int_equal(nn_batch_fill(&d->block[0], &row, 1, NULL, x, &err), NN_E_DATA_ERROR);
     assert_non_null(strstr(err.msg, "dog/2.png"));
 }

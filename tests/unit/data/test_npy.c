@@ -255,9 +255,9 @@ TEST(several_inputs_by_name) {
         assert_int_equal(d->block[age].shape.dim[0], 1);
         for (uint32_t r = 0; r < (uint32_t)d->rows; r++) {
             float a, w[3], x[8];
-            CHECK_OK(nn_batch_fill(&d->block[age], &r, 1, &a, &err), &err);
-            CHECK_OK(nn_batch_fill(&d->block[words], &r, 1, w, &err), &err);
-            CHECK_OK(nn_batch_fill(&d->block[image], &r, 1, x, &err), &err);
+            CHECK_OK(nn_batch_fill(&d->block[age], &r, 1, NULL, &a, &err), &err);
+            CHECK_OK(nn_batch_fill(&d->block[words], &r, 1, NULL, w, &err), &err);
+            CHECK_OK(nn_batch_fill(&d->block[image], &r, 1, NULL, x, &err), &err);
             assert_float_equal(w[2], 3 * a + 2, 0);
             assert_float_equal(x[1], (8 * a + 1) / 255, 1e-6f);
             assert_int_equal(d->labels[r], (int)a % 2);
@@ -284,4 +284,43 @@ TEST(inputs_of_a_part_must_agree) {
     check_script("np.savez('s.npz', a_train=np.zeros((3,2)), b_train=np.zeros((3,2), dtype='c8'),"
                  "y_train=np.zeros(3))",
                  "element type that is not read");
+}
+
+/* Arrays that do not fit into memory: read where they lie, or copied where they are of another
+ * type, order or archive. */
+TEST(arrays_larger_than_memory) {
+    static const struct {
+        const char *script, *spec;
+    } cases[] = {
+        {"[np.save('x_train', X.astype('f4')), np.save('y_train', Y)]",     ""      },
+        {"[np.save('x_train', X.astype('u1')), np.save('y_train', Y)]",     ""      },
+        {"[np.save('x_train', X.astype('f8')), np.save('y_train', Y)]",     ""      },
+        {"[np.save('x', X.astype('i4')), np.save('y', Y)]",                 ""      },
+        {"np.savez_compressed('s.npz', x_train=X.astype('f4'), y_train=Y)", "/s.npz"},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char script[512], spec[128];
+        FOLDER f;
+        folder_init(&f);
+        snprintf(script, sizeof script,
+                 "X = np.arange(3000).reshape(300,10) %% 251\nY = np.arange(300) %% 7\n%s",
+                 cases[c].script);
+        numpy(&f, script,
+              (const char *const[]){"x.npy", "y.npy", "x_train.npy", "y_train.npy", "s.npz", NULL});
+        snprintf(spec, sizeof spec, "%s%s", f.path, cases[c].spec);
+        nn_dataset_options o = {.max_bytes = c == 4 ? 13000 : 2000};
+        nn_err err;
+        DATASET *d = NULL, *whole = NULL;
+        CHECK_OK(nn_dataset_open_with(spec, NN_SPLIT_TRAIN, &o, &d, &err), &err);
+        CHECK_OK(nn_dataset_open(spec, NN_SPLIT_TRAIN, &whole, &err), &err);
+        assert_null(d->block[0].data);
+        assert_string_equal(d->sha256, whole->sha256);
+        for (uint32_t r = 0; r < (uint32_t)d->rows; r++) {
+            float x[10], y[10];
+            CHECK_OK(nn_batch_fill(&d->block[0], &r, 1, NULL, x, &err), &err);
+            CHECK_OK(nn_batch_fill(&whole->block[0], &r, 1, NULL, y, &err), &err);
+            assert_memory_equal(x, y, sizeof x);
+            assert_int_equal(d->labels[r], whole->labels[r]);
+        }
+    }
 }

@@ -112,7 +112,7 @@ TEST(batch_fill_bytes) {
     int32_t y[4];
     x[4 * WIDTH] = -77;
     nn_err err;
-    CHECK_OK(nn_batch_fill(&b, index, 4, x, &err), &err);
+    CHECK_OK(nn_batch_fill(&b, index, 4, NULL, x, &err), &err);
     nn_batch_targets(&d, index, 4, y, NULL);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(y[i], labels[index[i]]);
@@ -139,7 +139,7 @@ TEST(batch_fill_floats_and_values) {
     float x[4], v[4];
     int32_t y[2] = {-9, -9};
     nn_err err;
-    CHECK_OK(nn_batch_fill(&b, index, 2, x, &err), &err);
+    CHECK_OK(nn_batch_fill(&b, index, 2, NULL, x, &err), &err);
     nn_batch_targets(&d, index, 2, y, v);
     const float want_x[] = {5, 7, 9, 11}, want_v[] = {20, 21, 30, 31};
     assert_memory_equal(x, want_x, sizeof x);
