@@ -31,7 +31,8 @@ typedef struct trainer {
     uint32_t *index;              /* the rows of one batch of the test set */
     int32_t *labels;
     float *values;
-    nn_checkpoint_slabs slabs; /* on their way to and from files */
+    float *class_weight, *weights; /* by class, of the rows of a batch; NULL: all weigh 1 */
+    nn_checkpoint_slabs slabs;     /* on their way to and from files */
     nn_checkpoint at;
     nn_watch watch;
     nn_meter *meter, *eval;                   /* of the training rows; of others */
@@ -50,6 +51,8 @@ static void trainer_done(trainer *t) {
     free(t->index);
     free(t->labels);
     free(t->values);
+    free(t->class_weight);
+    free(t->weights);
     free(t->slabs.weights);
     free(t->slabs.state);
     free(t->slabs.best);
@@ -213,6 +216,13 @@ static nn_status measure(const trainer *t, nn_meter *m, int64_t rows, const nn_t
     return nn_meter_add(m, rows, t->exec->engine->output(t->exec, 0), targets, err);
 }
 
+/* Weights of the rows that are trained on; others are measured as they are (Keras). */
+static const float *weigh(trainer *t, const uint32_t *index, int64_t n) {
+    if (!t->class_weight) return NULL;
+    for (int64_t i = 0; i < n; i++) t->weights[i] = t->class_weight[t->o->train->labels[index[i]]];
+    return t->weights;
+}
+
 static nn_status train_step(trainer *t, nn_err *err) {
     int64_t begin = t->at.step * t->batch, start = nn_clock_mono();
     int64_t rows = t->order.n - begin < t->batch ? t->order.n - begin : t->batch;
@@ -221,6 +231,7 @@ static nn_status train_step(trainer *t, nn_err *err) {
     t->exec->engine->set_learning_rate(t->exec, nn_learning_rate_at(o, t->at.updates, t->at.epoch));
     nn_step step;
     nn_status s = fill(t, t->o->train, t->order.index + begin, rows, &targets, err);
+    if (s == NN_OK) targets.weights = weigh(t, t->order.index + begin, rows);
     if (s == NN_OK) s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
@@ -408,7 +419,9 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
     t->index = calloc((size_t)t->batch, sizeof *t->index);
     t->labels = calloc((size_t)t->batch, sizeof *t->labels);
     t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
-    return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
+    t->weights = calloc((size_t)t->batch, sizeof *t->weights);
+    if (!t->index || !t->labels || !t->values || !t->weights) return out_of_memory(err);
+    return nn_fit_class_weights(t->graph, d, t->train.index, t->train.n, &t->class_weight, err);
 }
 
 static nn_status prepare_exec(trainer *t, nn_err *err) {
