@@ -82,7 +82,8 @@ static void other_number(void *ctx, const char *name, double value) {
 }
 
 static void json_line(nn_progress *p, const nn_train_event *e) {
-    static const char *const types[] = {"started", "progress", "epoch", "checkpoint", "finished"};
+    static const char *const types[] = {"started",    "progress", "epoch",
+                                        "checkpoint", "health",   "finished"};
     NN_BUF out = {0};
     nn_jw w = {.out = &out};
     nn_jw_obj(&w);
@@ -121,6 +122,21 @@ static void json_line(nn_progress *p, const nn_train_event *e) {
     }
     nn_metric_values_each(&e->metrics, "", other_number, &w);
     nn_metric_values_each(&e->val_metrics, "val_", other_number, &w);
+    if (e->symptom) {
+        const nn_symptom *f = e->symptom;
+        const char *const texts[][2] = {
+            {"rule",   nn_train_health_name(f->rule)  },
+            {"layer",  f->layer                       },
+            {"text",   f->text                        },
+            {"advice", nn_train_health_advice(f->rule)}
+        };
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+            nn_jw_key(&w, texts[i][0]);
+            nn_jw_str(&w, texts[i][1]);
+        }
+        nn_jw_key(&w, "line");
+        nn_jw_int(&w, f->line);
+    }
     if (e->path) {
         nn_jw_key(&w, "path");
         nn_jw_str(&w, e->path);
@@ -130,12 +146,22 @@ static void json_line(nn_progress *p, const nn_train_event *e) {
     fflush(p->out);
 }
 
+static void health_line(nn_progress *p, const nn_symptom *f) {
+    nn_progress_end(p);
+    fprintf(p->out, "health: %s", f->text);
+    if (f->line) fprintf(p->out, " (line %d)", f->line);
+    fprintf(p->out, ": %s\n", nn_train_health_advice(f->rule));
+    fflush(p->out);
+}
+
 void nn_progress_event(void *ctx, const nn_train_event *e) {
     nn_progress *p = ctx;
     if (p->form == NN_PROGRESS_JSON)
         json_line(p, e);
     else if (e->type == NN_TRAIN_EPOCH)
         epoch_line(p, e);
+    else if (e->type == NN_TRAIN_HEALTH)
+        health_line(p, e->symptom);
     else if (e->type == NN_TRAIN_PROGRESS && p->form == NN_PROGRESS_BAR)
         draw_bar(p, e);
 }

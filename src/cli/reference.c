@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "compile/findings.h"
+#include "engine/health.h"
 #include "lang/cells.h"
 
 #include <math.h>
@@ -402,6 +403,17 @@ static void put_setting(unsigned i, nn_buf *out) {
     put_text(r->help, out);
 }
 
+/* ---- training health ---- */
+
+static const char *health_at(unsigned i) {
+    return i < NN_HEALTH_COUNT ? nn_train_health_name((nn_train_health_rule)i) : NULL;
+}
+
+static void put_health(unsigned i, nn_buf *out) {
+    nn_buf_printf(out, "%s | %s", nn_train_health_when((nn_train_health_rule)i),
+                  nn_train_health_advice((nn_train_health_rule)i));
+}
+
 /* ---- the pages ---- */
 
 /* clang-format off */
@@ -450,6 +462,12 @@ static const topic topics[] = {
      .intro = "What is legal and probably not meant, or could be cheaper.",
      .name_at = finding_at,
      .put = put_finding},
+    {.name = "health",
+     .title = "Training health",
+     .intro = "What `neural train` and the server say about a training while it runs, once for each layer.",
+     .heading = "| rule | when | advice |\n|---|---|---|\n",
+     .name_at = health_at,
+     .put = put_health},
     {.name = "errors",
      .title = "Errors",
      .intro = "The `code` of an answer of the server, its HTTP status, and the exit status of a command.",

@@ -80,6 +80,7 @@ static void finish(nn_check *c) {
         return;
     }
     derive_loss(c);
+    nn_check_class_weight(c);
     nn_check_findings(c);
 }
 

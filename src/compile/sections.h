@@ -23,6 +23,8 @@ void nn_check_train(nn_check *c, const nn_sections *s);
 void nn_check_execution(nn_check *c, const nn_sections *s);
 /* A note about a search_method without anything to search; after the layers. */
 void nn_check_search_method(nn_check *c);
+/* Whether the classes that it weighs are some of the output's; of a graph that is whole. */
+void nn_check_class_weight(nn_check *c);
 
 /* ---- values that are words or calls: loss, optimizer, schedule, metric ---- */
 

@@ -5,6 +5,7 @@
 #include "compile/space.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- train ---- */
@@ -43,6 +44,8 @@ static const nn_param train_params[] = {
     {.name = "save_path", .type = NN_P_STRING, .help = "where the trained weights go"},
     {.name = "early_stopping", .type = NN_P_ANY, .help = "true, a patience or {patience: 3, …}"},
     {.name = "callbacks", .type = NN_P_ANY, .help = "a list of names or calls"},
+    {.name = "class_weight", .type = NN_P_ANY,
+     .help = "\"balanced\", a number a class or {0: 1.0, 3: 2.5}"},
     {0},
 };
 /* clang-format on */
@@ -141,6 +144,85 @@ static void advise_stopping(nn_check *c, const nn_train_spec *t, nn_span span) {
                          "early_stopping watches %s, but no samples are held back to measure it",
                          e->monitor);
     nn_diag_hint(c->diags, d, "add validation_split: 0.1, or monitor: loss");
+}
+
+/* ---- class weights ---- */
+
+/* A class as the name of an entry: -1 where it is none. */
+static int class_of(const char *name) {
+    char *end;
+    if (*name < '0' || *name > '9') return -1;
+    long k = strtol(name, &end, 10);
+    return *end || k >= NN_CLASS_WEIGHTS ? -1 : (int)k;
+}
+
+static bool take_weight(nn_check *c, const nn_value *v, double *to) {
+    char got[64];
+    bool number = v->kind == NN_V_INT || v->kind == NN_V_FLOAT;
+    if (v->kind == NN_V_ERROR) return false;
+    if (number && nn_class_weight_valid(v->f)) {
+        *to = v->f;
+        return true;
+    }
+    NN_ERROR(c, number ? "out-of-range" : "wrong-type", v->span,
+             "the weight of a class must be a finite number of 0 or more, got %s",
+             nn_check_show(v, got, sizeof got));
+    return false;
+}
+
+/* {0: 1.0, 3: 2.5}: the classes between weigh 1. */
+static bool take_weights_by_class(nn_check *c, const nn_value *v, nn_class_weight *to) {
+    bool given[NN_CLASS_WEIGHTS] = {false}, good = true;
+    for (const nn_arg *a = v->args; a; a = a->next) {
+        int k = class_of(a->name);
+        if (k < 0) {
+            nn_diag *d = NN_ERROR(c, "wrong-type", a->name_span,
+                                  "class_weight: '%.60s' is no class from 0 to %d", a->name,
+                                  NN_CLASS_WEIGHTS - 1);
+            nn_diag_hint(c->diags, d, "name classes by number: class_weight: {0: 1.0, 1: 2.5}");
+            return false;
+        }
+        if (given[k])
+            NN_ERROR(c, "duplicate-key", a->name_span, "class_weight: class %d is given twice", k);
+        while (to->n <= k) to->of[to->n++] = 1;
+        good = take_weight(c, a->value, &to->of[k]) && !given[k] && good;
+        given[k] = true;
+    }
+    return good;
+}
+
+static bool take_weights_in_order(nn_check *c, const nn_value *v, nn_class_weight *to) {
+    bool good = true;
+    if (v->count > NN_CLASS_WEIGHTS) {
+        NN_ERROR(c, "out-of-range", v->span, "class_weight: at most %d classes, got %d",
+                 NN_CLASS_WEIGHTS, v->count);
+        return false;
+    }
+    for (const nn_value *e = v->items; e; e = e->next)
+        good = take_weight(c, e, &to->of[to->n++]) && good;
+    return good;
+}
+
+static void use_class_weight(nn_check *c, nn_value *v, nn_train_spec *to) {
+    nn_class_weight w = {0};
+    const char *word = nn_check_word(v);
+    bool good = true;
+    char got[64];
+    if (v->kind == NN_V_NONE || v->kind == NN_V_ERROR) return;
+    if (word && strcmp(word, "balanced") == 0) {
+        w.balanced = true;
+    } else if (v->kind == NN_V_DICT && v->args) {
+        good = take_weights_by_class(c, v, &w);
+    } else if ((v->kind == NN_V_LIST || v->kind == NN_V_TUPLE) && v->items) {
+        good = take_weights_in_order(c, v, &w);
+    } else {
+        good = false;
+        NN_ERROR(c, "wrong-type", v->span,
+                 "train class_weight must be \"balanced\", a list of numbers or {0: 1.0, 1: 2.5}, "
+                 "got %s",
+                 nn_check_show(v, got, sizeof got));
+    }
+    if (good) to->class_weight = w;
 }
 
 /* ---- callbacks ---- */
@@ -269,6 +351,7 @@ void nn_check_train(nn_check *c, const nn_sections *s) {
     c->keys = true;
     nn_check_bind_all(c, "train", s->train_span, train_params, args, b);
     take_special(c, s->train, "early_stopping", use_early_stopping);
+    take_special(c, s->train, "class_weight", use_class_weight);
     c->keys = false;
     take_special(c, s->train, "callbacks", use_callbacks);
     nn_check_pop(c, mark);
@@ -278,22 +361,44 @@ void nn_check_train(nn_check *c, const nn_sections *s) {
     if (stopping) advise_stopping(c, t, stopping->span);
 }
 
-/* ---- search_method ---- */
+/* ---- after the layers ---- */
 
-static nn_span search_method_span(const nn_network *n) {
+/* Where an entry of train stands, in the section or, where that is allowed, on its own. */
+static nn_span entry_span(const nn_network *n, const char *name) {
     nn_span span = n->span;
     for (const nn_section *x = n->sections; x; x = x->next) {
-        const nn_arg *a = strcmp(x->word, "train") == 0 ? entry(x->config, "search_method") : NULL;
-        if (a || strcmp(x->word, "search_method") == 0) span = a ? a->span : x->span;
+        const nn_arg *a = strcmp(x->word, "train") == 0 ? entry(x->config, name) : NULL;
+        if (a || strcmp(x->word, name) == 0) span = a ? a->span : x->span;
     }
     return span;
 }
 
 void nn_check_search_method(nn_check *c) {
     if (!*c->graph->train.search_method || c->unit->space->n > 0) return;
-    nn_diag *d = nn_diag_add(c->diags, NN_SEV_NOTE, "advice", search_method_span(c->network),
-                             "search_method has no effect: nothing in the network is searched");
+    nn_diag *d =
+        nn_diag_add(c->diags, NN_SEV_NOTE, "advice", entry_span(c->network, "search_method"),
+                    "search_method has no effect: nothing in the network is searched");
     nn_diag_hint(c->diags, d, "HPO(choice(64, 128)) in place of a value makes something to search");
+}
+
+/* One score stands for the classes 0 and 1. */
+static int64_t classes_of(const nn_graph *g) {
+    const nn_shape *s = &g->nodes[g->outputs[0]].shape;
+    int64_t last = s->rank > 0 ? s->dim[s->rank - 1] : -1;
+    return last == 1 ? 2 : last;
+}
+
+void nn_check_class_weight(nn_check *c) {
+    const nn_graph *g = c->graph;
+    int n = g->train.class_weight.n;
+    if (n == 0 || g->n_outputs != 1) return;
+    int64_t classes = classes_of(g);
+    if (classes < 1 || n <= classes) return;
+    nn_diag *d = NN_ERROR(c, "out-of-range", entry_span(c->network, "class_weight"),
+                          "class_weight weighs class %d, but '%s' has scores for the classes 0 to "
+                          "%lld",
+                          n - 1, g->nodes[g->outputs[0]].layer_name, (long long)classes - 1);
+    nn_diag_hint(c->diags, d, "classes are counted from 0");
 }
 
 /* ---- execution ---- */

@@ -54,6 +54,7 @@ static const nn_train_support supported = {
     .optimizers = (1u << NN_OPTIMIZER_COUNT) - 1,
     .schedules = (1u << NN_SCHEDULE_COUNT) - 1,
     .metrics = (1u << NN_TRAIN_METRIC_COUNT) - 1,
+    .class_weight = true,
     .early_stopping = true,
     .precisions = 1 << NN_PRECISION_FLOAT32,
 };

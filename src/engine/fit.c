@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static nn_status misfit(const nn_graph *g, const nn_node *at, const nn_dataset *d, nn_err *err,
@@ -178,4 +179,41 @@ void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int6
         memset(values, 0, (size_t)(n * outputs) * sizeof *values);
         for (int64_t i = 0; i < n; i++) values[i * outputs + d->labels[index[i]]] = 1;
     }
+}
+
+/* ---- class weights ---- */
+
+static void balance(const nn_dataset *d, const uint32_t *index, int64_t n, float *w) {
+    int seen = 0;
+    double *rows = calloc((size_t)d->classes + 1, sizeof *rows);
+    if (!rows) abort();
+    for (int64_t i = 0; i < n; i++) rows[d->labels[index[i]]]++;
+    for (int k = 0; k < d->classes; k++) seen += rows[k] > 0;
+    for (int k = 0; k < d->classes; k++)
+        w[k] = rows[k] > 0 ? (float)((double)n / (seen * rows[k])) : 1;
+    free(rows);
+}
+
+nn_status nn_fit_class_weights(const nn_graph *g, const nn_dataset *d, const uint32_t *index,
+                               int64_t n, float **ret, nn_err *err) {
+    const nn_class_weight *w = &g->train.class_weight;
+    *ret = NULL;
+    if (!nn_class_weight_given(w)) return NN_OK;
+    if (!d->labels) {
+        nn_status s = nn_fail(err, NN_E_DATA_ERROR,
+                              "network '%s' gives class_weight, but the rows of data set '%s' have "
+                              "no class of their own",
+                              g->name, d->name);
+        return nn_err_hint(err, s, "leave class_weight out");
+    }
+    if (w->n > d->classes)
+        return nn_fail(err, NN_E_DATA_ERROR,
+                       "class_weight weighs class %d, but data set '%s' has the classes 0 to %d",
+                       w->n - 1, d->name, d->classes - 1);
+    float *of = calloc((size_t)d->classes + 1, sizeof *of);
+    if (!of) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for the weights of the classes");
+    for (int k = 0; k < d->classes; k++) of[k] = k < w->n ? (float)w->of[k] : 1;
+    if (w->balanced) balance(d, index, n, of);
+    *ret = of;
+    return NN_OK;
 }

@@ -104,8 +104,18 @@ static void set_best(nn_json *v, const nn_checkpoint *at, const nn_watch *w,
     nn_json_set(v, "best", best);
 }
 
+static void set_health(nn_json *v, const nn_train_health *h) {
+    const nn_symptom *f;
+    int n = nn_train_health_symptoms(h, &f);
+    if (n == 0) return;
+    nn_json *list = nn_json_new_array();
+    for (int i = 0; i < n; i++) nn_json_push(list, nn_symptom_json(&f[i]));
+    nn_json_set(v, "health", list);
+}
+
 nn_json *nn_train_summary(const nn_graph *g, const nn_dataset *d, const nn_checkpoint *at,
-                          const nn_watch *w, const nn_train_result *r, const nn_meter *eval) {
+                          const nn_watch *w, const nn_train_result *r, const nn_meter *eval,
+                          const nn_train_health *h) {
     const nn_train_spec *spec = &g->train;
     char seed[32];
     snprintf(seed, sizeof seed, "%" PRIu64, at->seed);
@@ -123,6 +133,7 @@ nn_json *nn_train_summary(const nn_graph *g, const nn_dataset *d, const nn_check
     set_best(v, at, w, r);
     if (r->stopped_early) nn_json_set(v, "stopped_early", nn_json_new_bool(true));
     set_classes(v, d, eval);
+    set_health(v, h);
     nn_json_set(v, "seconds", nn_json_new_num(r->seconds));
     nn_json_set(v, "samples_per_second", nn_json_new_num(r->samples_per_s));
     nn_json_set(v, "data_wait", nn_json_new_num(r->data_wait));

@@ -14,5 +14,6 @@ nn_json *nn_train_metrics_json(const nn_train_result *r);
 /* eval: its confusion matrix, of the rows evaluated last (test rows, else validation rows), is told
  * and gives precision, recall and f1 of each class. The caller owns the result. */
 nn_json *nn_train_summary(const nn_graph *g, const nn_dataset *d, const nn_checkpoint *at,
-                          const nn_watch *w, const nn_train_result *r, const nn_meter *eval);
+                          const nn_watch *w, const nn_train_result *r, const nn_meter *eval,
+                          const nn_train_health *h);
 #endif

@@ -32,10 +32,12 @@ typedef struct trainer {
     uint32_t *index;              /* the rows of one batch of the test set */
     int32_t *labels;
     float *values;
-    nn_checkpoint_slabs slabs; /* on their way to and from files */
-    nn_loader *loader;         /* NULL: batches cost no more than copying them */
+    float *class_weight, *weights; /* by class, of the rows of a batch; NULL: all weigh 1 */
+    nn_checkpoint_slabs slabs;     /* on their way to and from files */
+    nn_loader *loader;             /* NULL: batches cost no more than copying them */
     nn_checkpoint at;
     nn_watch watch;
+    nn_train_health *health;
     nn_meter *meter, *eval;                   /* of the training rows; of others */
     nn_metric_values metrics, val_metrics;    /* of the last epoch of this run */
     int64_t run_start, run_done, run_samples; /* of this run: clock, batches, rows */
@@ -53,9 +55,12 @@ static void trainer_done(trainer *t) {
     free(t->index);
     free(t->labels);
     free(t->values);
+    free(t->class_weight);
+    free(t->weights);
     free(t->slabs.weights);
     free(t->slabs.state);
     free(t->slabs.best);
+    nn_train_health_free(t->health);
     nn_meter_free(t->meter);
     nn_meter_free(t->eval);
 }
@@ -121,6 +126,14 @@ static void emit_epoch(const trainer *t, const nn_metric_values *metrics,
     e.val_loss = t->at.val_loss;
     e.val_accuracy = t->at.val_accuracy;
     emit(t, &e, NN_TRAIN_EPOCH);
+}
+
+static void emit_symptom(void *ctx, const nn_symptom *f) {
+    const trainer *t = ctx;
+    nn_train_event e = event_of(t);
+    e.epoch = f->epoch;
+    e.symptom = f;
+    emit(t, &e, NN_TRAIN_HEALTH);
 }
 
 /* ---- checkpoints ---- */
@@ -240,6 +253,27 @@ static nn_status measure(const trainer *t, nn_meter *m, int64_t rows, const nn_t
     return nn_meter_add(m, rows, t->exec->engine->output(t->exec, 0), targets, err);
 }
 
+/* Weights of the rows that are trained on; others are measured as they are (Keras). */
+static const float *weigh(trainer *t, const uint32_t *index, int64_t n) {
+    if (!t->class_weight) return NULL;
+    for (int64_t i = 0; i < n; i++) t->weights[i] = t->class_weight[t->o->train->labels[index[i]]];
+    return t->weights;
+}
+
+/* In few steps, at the cost of another one: gradients in the memory that weights go through on
+ * their way to files. */
+static nn_status look(trainer *t, int64_t rows, const nn_targets *targets, nn_err *err) {
+    const nn_engine *engine = t->exec->engine;
+    float *slab = t->slabs.weights;
+    nn_step step;
+    nn_status s = engine->gradients(t->exec, rows, targets, slab, &step, err);
+    if (s != NN_OK || !step.finite) return s; /* the step itself says what is wrong */
+    nn_train_health_gradients(t->health, slab, rows, t->at.epoch + 1, t->at.step + 1);
+    engine->get_weights(t->exec, slab);
+    nn_train_health_weights(t->health, slab);
+    return NN_OK;
+}
+
 static nn_status train_step(trainer *t, nn_err *err) {
     int64_t begin = t->at.step * t->batch, start = nn_clock_mono();
     int64_t rows = t->order.n - begin < t->batch ? t->order.n - begin : t->batch;
@@ -249,6 +283,9 @@ static nn_status train_step(trainer *t, nn_err *err) {
     nn_step step;
     nn_status s = fill(t, t->o->train, t->order.index + begin, rows, &targets, err);
     t->run_waited += seconds_since(start);
+    if (s == NN_OK) targets.weights = weigh(t, t->order.index + begin, rows);
+    if (s == NN_OK && nn_train_health_looks(t->health, t->at.updates))
+        s = look(t, rows, &targets, err);
     if (s == NN_OK) s = t->exec->engine->step(t->exec, rows, &targets, &step, err);
     if (s != NN_OK) return s;
     if (!step.finite) return fail_nan(t, &step, err);
@@ -336,6 +373,7 @@ static nn_status finish_epoch(trainer *t, nn_err *err) {
     t->metrics = metrics;
     t->val_metrics = val_metrics;
     emit_epoch(t, &metrics, &val_metrics);
+    nn_train_health_epoch(t->health, at->epoch, at->loss, val_loss);
     return save(t, err);
 }
 
@@ -446,7 +484,9 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
     t->index = calloc((size_t)t->batch, sizeof *t->index);
     t->labels = calloc((size_t)t->batch, (size_t)t->plan.sites * sizeof *t->labels);
     t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
-    return t->index && t->labels && t->values ? NN_OK : out_of_memory(err);
+    t->weights = calloc((size_t)t->batch, sizeof *t->weights);
+    if (!t->index || !t->labels || !t->values || !t->weights) return out_of_memory(err);
+    return nn_fit_class_weights(t->graph, d, t->train.index, t->train.n, &t->class_weight, err);
 }
 
 static nn_status prepare_exec(trainer *t, nn_err *err) {
@@ -503,6 +543,7 @@ static nn_status prepare(trainer *t, const float *ready, nn_err *err) {
     if (s == NN_OK) s = prepare_exec(t, err);
     if (s == NN_OK) s = prepare_metrics(t, err);
     if (s == NN_OK) s = prepare_loader(t, err);
+    if (s == NN_OK) s = nn_train_health_new(t->graph, &t->plan, emit_symptom, t, &t->health, err);
     return s;
 }
 
@@ -541,7 +582,7 @@ static nn_status hand_over(trainer *t, const nn_train_result *r, nn_model *m, nn
     m->n_classes = t->o->train->labels ? t->o->train->classes : 0;
     m->scale = t->o->train->block[t->fit.block[0]].norm.scale;
     m->offset = t->o->train->block[t->fit.block[0]].norm.offset;
-    m->summary = nn_train_summary(t->graph, t->o->train, &t->at, &t->watch, r, t->eval);
+    m->summary = nn_train_summary(t->graph, t->o->train, &t->at, &t->watch, r, t->eval, t->health);
     t->exec->engine->get_weights(t->exec, m->weights);
     return NN_OK;
 }
@@ -588,7 +629,9 @@ static nn_status finish(trainer *t, nn_train_result *ret, nn_err *err) {
 static nn_status run(trainer *t, nn_model *model, nn_train_result *ret, nn_err *err) {
     nn_train_event e = event_of(t);
     emit(t, &e, NN_TRAIN_STARTED);
-    nn_status s = t->o->resume ? NN_OK : save(t, err);
+    nn_status s =
+        nn_train_health_data(t->health, t->o->train, &t->fit, t->train.index, t->train.n, err);
+    if (s == NN_OK && !t->o->resume) s = save(t, err);
     while (s == NN_OK && t->at.epoch < t->graph->train.epochs && !stopped_early(t))
         s = run_epoch(t, err);
     nn_train_result r;

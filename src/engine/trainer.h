@@ -8,6 +8,7 @@
 #ifndef NN_ENGINE_TRAINER_H
 #define NN_ENGINE_TRAINER_H
 #include "data/dataset.h"
+#include "engine/health.h"
 #include "engine/metrics.h"
 #include "model/model.h"
 
@@ -19,6 +20,7 @@ typedef struct nn_train_event {
         NN_TRAIN_PROGRESS,
         NN_TRAIN_EPOCH,
         NN_TRAIN_CHECKPOINT,
+        NN_TRAIN_HEALTH, /* something is wrong (health.h) */
         NN_TRAIN_FINISHED
     } type;
     int64_t epoch, epochs;         /* epoch is 1-based */
@@ -31,6 +33,7 @@ typedef struct nn_train_event {
     nn_metric_values metrics, val_metrics; /* EPOCH: those beside loss and accuracy; else none */
     bool best;                             /* EPOCH: the best so far (watch.h) */
     const char *path;                      /* CHECKPOINT */
+    const nn_symptom *symptom;             /* HEALTH */
 } nn_train_event;
 
 typedef struct nn_train_options {

@@ -155,6 +155,37 @@ static nn_early_stopping read_early_stopping(nn_rd *outer) {
     return e;
 }
 
+/* ---- class weights: "balanced", or a number a class ---- */
+
+static nn_json *class_weight_json(const nn_class_weight *w) {
+    if (w->balanced) return nn_json_new_str("balanced");
+    nn_json *v = nn_json_new_array();
+    for (int i = 0; i < w->n; i++) nn_json_push(v, nn_json_new_num(w->of[i]));
+    return v;
+}
+
+static nn_class_weight read_class_weight(nn_rd *r) {
+    static const char what[] = "\"balanced\" or 1 to 256 numbers of 0 or more";
+    nn_class_weight w = {0};
+    const nn_json *v = nn_json_get(r->v, "class_weight");
+    if (nn_json_typeof(v) == NN_JSON_STRING) {
+        w.balanced = strcmp(nn_rd_str(r, "class_weight", 16), "balanced") == 0;
+        if (!w.balanced) nn_rd_fail(r, "class_weight", what);
+        return w;
+    }
+    v = nn_rd_array(r, "class_weight");
+    size_t n = v ? nn_json_size(v) : 0;
+    if (n < 1 || n > NN_CLASS_WEIGHTS) {
+        nn_rd_fail(r, "class_weight", what);
+        return w;
+    }
+    for (; (size_t)w.n < n; w.n++) {
+        w.of[w.n] = nn_json_num(nn_json_at(v, (size_t)w.n), -1);
+        if (!nn_class_weight_valid(w.of[w.n])) nn_rd_fail(r, "class_weight", what);
+    }
+    return w;
+}
+
 /* ---- the whole ---- */
 
 static void put_later(nn_json *v, const nn_train_spec *t) {
@@ -169,6 +200,8 @@ static void put_later(nn_json *v, const nn_train_spec *t) {
         nn_json_set(v, "precision", nn_json_new_str(nn_precision_name(t->precision)));
     if (t->early_stopping.on)
         nn_json_set(v, "early_stopping", early_stopping_json(&t->early_stopping));
+    if (nn_class_weight_given(&t->class_weight))
+        nn_json_set(v, "class_weight", class_weight_json(&t->class_weight));
 }
 
 static void read_later(nn_rd *r, nn_train_spec *t) {
@@ -182,6 +215,7 @@ static void read_later(nn_rd *r, nn_train_spec *t) {
     if (has(r, "precision"))
         t->precision = (nn_precision)nn_rd_word(r, "precision", nn_precision_find);
     if (has(r, "early_stopping")) t->early_stopping = read_early_stopping(r);
+    if (has(r, "class_weight")) t->class_weight = read_class_weight(r);
     bool method = !*t->search_method;
     for (const char *const *m = nn_search_methods(); *m; m++)
         method = method || strcmp(*m, t->search_method) == 0;

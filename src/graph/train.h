@@ -101,6 +101,15 @@ typedef struct nn_early_stopping {
     char monitor[64]; /* a metric, or "val_" and a metric */
 } nn_early_stopping;
 
+/* What the loss of a training row is multiplied by, by its class; Keras's class_weight. Classes
+ * that are not listed weigh 1. */
+enum { NN_CLASS_WEIGHTS = 256 };
+typedef struct nn_class_weight {
+    bool balanced; /* rows / (classes * rows of the class), of the training rows */
+    int n;         /* else: the first n classes are listed; 0: none, all weigh the same */
+    double of[NN_CLASS_WEIGHTS];
+} nn_class_weight;
+
 typedef struct nn_train_spec {
     bool has_loss, has_optimizer,
         has_training; /* the program said so; else the fields hold defaults */
@@ -128,6 +137,7 @@ typedef struct nn_train_spec {
     bool mixed_precision;
     nn_precision precision;
     nn_early_stopping early_stopping;
+    nn_class_weight class_weight;
 } nn_train_spec;
 
 /* Defaults: mean squared error (the compiler replaces it by nn_train_default_loss), Adam 0.001,
@@ -160,6 +170,10 @@ int nn_precision_find(const char *name);
 const char *nn_precision_name(nn_precision p);
 const char *const *nn_precision_names(void);
 const char *const *nn_search_methods(void);
+bool nn_class_weight_valid(double w); /* 0 or more, and finite */
+static inline bool nn_class_weight_given(const nn_class_weight *w) {
+    return w->balanced || w->n > 0;
+}
 bool nn_monitor_valid(const char *name); /* a metric's name, with "val_" before it or without */
 
 /* ---- fields: the arguments of losses, optimisers and schedules ---- */
@@ -221,7 +235,8 @@ typedef struct nn_train_support {
     const char *who;          /* "Neural's engine" */
     const char *save_instead; /* the way out without save_path: "use --output" */
     uint32_t losses, optimizers, schedules, metrics, precisions;
-    bool ignore_class, early_stopping, mixed_precision, save_path, callbacks, strategy;
+    bool ignore_class, class_weight, early_stopping, mixed_precision, save_path, callbacks,
+        strategy;
 } nn_train_support;
 
 /* NN_E_UNSUPPORTED, naming the first thing of t that `s` does not do, and the way out. */

@@ -71,6 +71,9 @@ static bool settings_fit(question *q) {
     const nn_train_support *s = q->s;
     if (t->early_stopping.on && !s->early_stopping)
         return refuse(q, "'early_stopping' in train", "leave early_stopping out and choose epochs");
+    if (nn_class_weight_given(&t->class_weight) && !s->class_weight)
+        return refuse(q, "'class_weight' in train",
+                      "leave class_weight out, or train with 'neural train'");
     if (t->mixed_precision && !s->mixed_precision)
         return refuse(q, "'mixed_precision' in train",
                       "leave mixed_precision out: float32 is used");

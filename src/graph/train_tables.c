@@ -360,6 +360,10 @@ const char *const *nn_train_metric_aliases(void) {
     return metric_aliases;
 }
 
+bool nn_class_weight_valid(double w) {
+    return w >= 0 && isfinite(w);
+}
+
 bool nn_monitor_valid(const char *name) {
     return nn_train_metric_find(strncmp(name, "val_", 4) == 0 ? name + 4 : name) >= 0;
 }

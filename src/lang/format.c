@@ -426,6 +426,7 @@ static bool more_values(const nn_fmt *f) {
     int k = nn_fmt_kind(f, 1), next = nn_fmt_kind(f, 2);
     if (!at(f, ',')) return false;
     if (k == NN_T_NAME) return next != ':' && next != '=' && next != '{';
+    if (k == NN_T_INT && next == ':') return false; /* {0: 1.5, 1: 2}: another entry */
     return k == NN_T_INT || k == NN_T_FLOAT || k == NN_T_STRING || k == '(' || k == '[' ||
            k == '{' || k == '$';
 }
@@ -436,7 +437,7 @@ static void next_value(nn_fmt *f) {
     value(f);
 }
 
-/* NAME (":" | "=") value { "," value } */
+/* (NAME | INT) (":" | "=") value { "," value } */
 static void entry(nn_fmt *f, const list *l) {
     (void)l;
     nn_fmt_put(f);

@@ -156,10 +156,15 @@ bool nn_p_args(nn_parser *p, nn_span open, nn_arg **ret_first, int *ret_n) {
 
 /* ---- entries of configurations and dictionaries ---- */
 
+/* The name of an entry is a word; in a dictionary a whole number with a colon too: {0: 1.5}. */
+static bool number_entry_ahead(const nn_parser *p) {
+    return p->numbers_name && p->tok[0].kind == NN_T_INT && p->tok[1].kind == ':';
+}
+
 /* A value, and not the name of an entry. */
 static bool element_ahead(const nn_parser *p) {
     int next = p->tok[1].kind;
-    return nn_p_value_ahead(p) &&
+    return nn_p_value_ahead(p) && !number_entry_ahead(p) &&
            !(p->tok[0].kind == NN_T_NAME && (next == ':' || next == '=' || next == '{'));
 }
 
@@ -229,7 +234,7 @@ bool nn_p_entries(nn_parser *p, nn_span open, bool shapes, nn_arg **ret_first, i
             nn_p_advance(p);
             continue;
         }
-        if (k != NN_T_NAME) {
+        if (k != NN_T_NAME && !number_entry_ahead(p)) {
             nn_p_unexpected(p, "unexpected", "an entry 'name: value' or '}'");
             nn_p_sync(p);
             continue;
@@ -248,7 +253,11 @@ static nn_value *dict(nn_parser *p) {
     nn_span open = p->tok[0].span;
     nn_p_advance(p);
     nn_value *v = nn_p_value_new(p, NN_V_DICT, open);
-    if (!v || !nn_p_entries(p, open, false, &v->args, &v->count)) return NULL;
+    bool outer = p->numbers_name;
+    p->numbers_name = true;
+    bool read = v && nn_p_entries(p, open, false, &v->args, &v->count);
+    p->numbers_name = outer;
+    if (!read) return NULL;
     v->span = nn_p_join(open, p->prev.span);
     return v;
 }

@@ -25,6 +25,7 @@ typedef struct nn_parser {
     nn_diag *at_end; /* the error "unclosed" at the end of the text, which outer braces extend */
     int owed, owed_line; /* '(' and '[' reported as unclosed before a token of that line: so many
                    closers are passed over there */
+    bool numbers_name;   /* in a dictionary: a number and a colon begin an entry */
     nn_span trailing;    /* the comma before the closer of the last list; line 0: none */
     bool comma_noted;
     nn_names macros; /* names of define seen so far; of all of the file once it was scanned */

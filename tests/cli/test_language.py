@@ -389,7 +389,7 @@ def test_set_compiles_and_trains(neural, space, tmp_path):
 
 # ---- reference
 
-PAGES = ["layers", "activations", "losses", "optimizers", "schedules", "metrics", "messages", "findings", "errors", "commands", "config"]
+PAGES = ["layers", "activations", "losses", "optimizers", "schedules", "metrics", "messages", "findings", "health", "errors", "commands", "config"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -197,9 +197,23 @@ static void on_epoch(training *t, const nn_train_event *e) {
     if (r->report.log) r->report.log(r->report.ctx, text);
 }
 
+/* In the log, and among the operation's warnings: it does not stop the training. */
+static void on_symptom(const nn_run *r, const nn_symptom *f) {
+    char text[640], line[32] = "";
+    if (f->line) snprintf(line, sizeof line, " (line %d)", f->line);
+    snprintf(text, sizeof text, "%s: %s%s: %s", nn_train_health_name(f->rule), f->text, line,
+             nn_train_health_advice(f->rule));
+    if (r->report.log) r->report.log(r->report.ctx, text);
+    if (r->report.warning) r->report.warning(r->report.ctx, text);
+}
+
 static void on_event(void *ctx, const nn_train_event *e) {
     training *t = ctx;
     const nn_run *r = t->run;
+    if (e->type == NN_TRAIN_HEALTH) {
+        on_symptom(r, e->symptom);
+        return;
+    }
     if (e->type == NN_TRAIN_STARTED && r->resume && e->done > 0 && r->report.resumed)
         r->report.resumed(r->report.ctx, e->epoch - 1);
     if (e->type == NN_TRAIN_EPOCH) on_epoch(t, e);

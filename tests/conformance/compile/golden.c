@@ -77,6 +77,10 @@ static void rare_of(const nn_train_spec *t, nn_buf *out) {
         nn_buf_printf(out, "early_stopping patience=%" PRId64 " monitor=%s min_delta=%g%s\n",
                       e->patience, e->monitor, e->min_delta,
                       e->restore_best ? " restore_best" : "");
+    const nn_class_weight *w = &t->class_weight;
+    if (w->balanced) nn_buf_puts(out, "class_weight balanced\n");
+    for (int i = 0; i < w->n; i++)
+        nn_buf_printf(out, "%s%g%s", i ? "," : "class_weight ", w->of[i], i + 1 < w->n ? "" : "\n");
     if (*t->callbacks) nn_buf_printf(out, "callbacks %s\n", t->callbacks);
     if (*t->save_path) nn_buf_printf(out, "save_path %s\n", t->save_path);
     if (*t->search_method) nn_buf_printf(out, "search_method %s\n", t->search_method);

@@ -196,6 +196,80 @@ static void spy_on(bool shuffle) {
     nn_dataset_free(d);
 }
 
+/* ---- class weights ---- */
+
+static struct {
+    float of[3];
+    int rows[3];
+    bool none;
+} weighed;
+
+static nn_status weighing_step(nn_exec *x, int64_t rows, const nn_targets *t, nn_step *ret,
+                               nn_err *err) {
+    for (int64_t i = 0; i < rows; i++) {
+        weighed.none |= !t->weights;
+        if (t->weights) weighed.of[t->labels[i]] = t->weights[i];
+        weighed.rows[t->labels[i]]++;
+    }
+    return spy.inner->step(x, rows, t, ret, err);
+}
+
+static nn_status weigh(nn_class_weight w, nn_err *err) {
+    nn_train_result r;
+    nn_graph *g = net_build("input 4; dense 3; softmax");
+    nn_dataset *d = dataset("synthetic:rows=12,classes=3,shape=4,seed=3", NN_SPLIT_TRAIN);
+    for (int i = 0; i < 12; i++) d->labels[i] = i < 8 ? 0 : i < 11 ? 1 : 2;
+    g->train.loss = NN_LOSS_SPARSE;
+    g->train.epochs = 1;
+    g->train.class_weight = w;
+    spy.inner = nn_engine_find("reference");
+    spy.engine = *spy.inner;
+    spy.engine.open = spy_open;
+    spy.engine.step = weighing_step;
+    memset(&weighed, 0, sizeof weighed);
+    nn_train_options o = {.engine = &spy.engine, .train = d, .seed = 4};
+    nn_status s = train(g, &o, &r, NULL, err);
+    nn_dataset_free(d);
+    return s;
+}
+
+TEST(rows_weigh_what_their_class_weighs) {
+    nn_err err;
+    CHECK_OK(weigh(
+                 (nn_class_weight){
+                     .n = 2, .of = {0.5, 3}
+    },
+                 &err),
+             &err);
+    assert_true(weighed.of[0] == 0.5f && weighed.of[1] == 3 && weighed.of[2] == 1);
+    assert_true(weighed.rows[0] == 8 && weighed.rows[1] == 3 && weighed.rows[2] == 1);
+    /* scikit-learn's "balanced": 12 / (3 * 8), 12 / (3 * 3), 12 / (3 * 1) */
+    CHECK_OK(weigh((nn_class_weight){.balanced = true}, &err), &err);
+    assert_true(weighed.of[0] == 0.5f && weighed.of[2] == 4);
+    assert_true(fabsf(weighed.of[1] - 4.0f / 3) < 1e-6f);
+    CHECK_OK(weigh((nn_class_weight){0}, &err), &err);
+    assert_true(weighed.none);
+    assert_int_equal(weigh(
+                         (nn_class_weight){
+                             .n = 4, .of = {1, 1, 1, 2}
+    },
+                         &err),
+                     NN_E_DATA_ERROR);
+    assert_non_null(strstr(err.msg, "class 3"));
+}
+
+TEST(class_weights_need_classes) {
+    nn_err err;
+    nn_train_result r;
+    nn_graph *g = net_build("input 4; dense 1");
+    nn_dataset *d = dataset("synthetic:rows=12,values=1,shape=4", NN_SPLIT_TRAIN);
+    g->train.class_weight = (nn_class_weight){.balanced = true};
+    nn_train_options o = {.engine = nn_engine_find("reference"), .train = d, .seed = 4};
+    assert_int_equal(train(g, &o, &r, NULL, &err), NN_E_DATA_ERROR);
+    assert_non_null(strstr(err.msg, "class_weight"));
+    nn_dataset_free(d);
+}
+
 TEST(epochs_visit_every_row_once) {
     int times[2][10] = {{0}}, moved = 0;
     spy_on(true);

@@ -275,6 +275,33 @@ TEST(everything_survives_a_file) {
     assert_string_equal(r.strategy, "mirrored");
 }
 
+TEST(class_weights_survive_a_file) {
+    nn_train_spec t = nn_train_default(), r;
+    t.class_weight = (nn_class_weight){
+        .n = 3, .of = {1, 0, 2.5}
+    };
+    round_trip(&t, &r);
+    assert_true(r.class_weight.n == 3 && !r.class_weight.balanced);
+    assert_true(r.class_weight.of[0] == 1 && r.class_weight.of[1] == 0 &&
+                r.class_weight.of[2] == 2.5);
+    t.class_weight = (nn_class_weight){.balanced = true};
+    round_trip(&t, &r);
+    assert_true(r.class_weight.n == 0 && r.class_weight.balanced);
+}
+
+TEST(class_weights_that_are_none_are_refused) {
+    static const char *const bad[] = {"[]", "[-1]", "[1,\"x\"]", "\"equal\"", "3", "[1,null]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        nn_train_spec t = nn_train_default(), r;
+        nn_err err = {0};
+        NN_JSON *v = nn_train_json(&t);
+        nn_json_set(v, "class_weight", parse(bad[i]));
+        assert_int_equal(nn_train_read(v, &r, &err), NN_E_MODEL_FILE_ERROR);
+        if (!strstr(err.msg, "class_weight")) fail_msg("%s: %s", bad[i], err.msg);
+    }
+    assert_false(nn_class_weight_valid(NAN) || nn_class_weight_valid(INFINITY));
+}
+
 TEST(custom_losses_and_flags_survive_a_file) {
     nn_train_spec t = nn_train_default(), r;
     t.loss = NN_LOSS_CUSTOM;
