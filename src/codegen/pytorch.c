@@ -426,26 +426,11 @@ static void put_head(const nn_emit *e, nn_buf *out) {
         "# numbers: PyTorch's.\n");
 }
 
-/* Whether the code uses `word`, "json.": not as the end of another name, or in a text. */
-static bool uses(const char *code, const char *word) {
-    for (const char *p = strstr(code, word); p; p = strstr(p + 1, word)) {
-        char c = p == code ? ' ' : p[-1];
-        if (c != '_' && c != '.' && c != '\'' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
-            return true;
-    }
-    return false;
-}
-
 static void put_imports(const char *code, nn_buf *out) {
-    static const char *const standard[] = {
-        "argparse.", "ast.",  "contextlib.", "copy.", "glob.",   "gzip.", "importlib.",
-        "json.",     "math.", "os.",         "re.",   "struct.", "time.", "zipfile."};
-    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
-        if (uses(code, standard[i]))
-            nn_buf_printf(out, "import %.*s\n", (int)strlen(standard[i]) - 1, standard[i]);
+    nn_py_imports(code, out);
     nn_buf_puts(out, "\nimport torch\n");
-    if (uses(code, "dist.")) nn_buf_puts(out, "import torch.distributed as dist\n");
-    if (uses(code, "F.")) nn_buf_puts(out, "import torch.nn.functional as F\n");
+    if (nn_py_uses(code, "dist.")) nn_buf_puts(out, "import torch.distributed as dist\n");
+    if (nn_py_uses(code, "F.")) nn_buf_puts(out, "import torch.nn.functional as F\n");
     nn_buf_puts(out, "from torch import nn\n\n");
 }
 

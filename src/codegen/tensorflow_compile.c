@@ -204,7 +204,7 @@ static const char confusion[] =
     "\n"
     "    def __init__(self, **kwargs):\n"
     "        super().__init__(**kwargs)\n"
-    "        self.size = max(2, *(shape[-1] for shape in OUTPUTS.values()))\n"
+    "        self.size = $SIZE\n"
     "        self.table = self.add_weight(name='table', shape=(self.size, self.size), initializer='zeros')\n"
     "\n"
     "    def update_state(self, y_true, y_pred, sample_weight=None):\n"
@@ -286,17 +286,29 @@ static void put_entropy(const nn_train_spec *t, nn_buf *out) {
     put_filled(perplexity, "$LINE", nn_buf_str(&line), out);
 }
 
+/* As many classes as the largest output has. */
+static void put_confusion(const nn_graph *g, nn_buf *out) {
+    int64_t size = 2;
+    for (int i = 0; i < g->n_outputs; i++) {
+        const nn_shape *s = &g->nodes[g->outputs[i]].shape;
+        if (s->rank > 0 && s->dim[s->rank - 1] > size) size = s->dim[s->rank - 1];
+    }
+    NN_BUF text = {0}, number = {0};
+    nn_buf_printf(&number, "%" PRId64, size);
+    put_filled(confusion, "$SIZE", nn_buf_str(&number), &text);
+    put_filled(nn_buf_str(&text), "$TRUTH",
+               nn_tf_loss(&g->train) == NN_LOSS_SPARSE ? "tf.reshape(y_true, (-1,))"
+                                                       : "classes_of(y_true)",
+               out);
+}
+
 static void put_own(const nn_graph *g, nn_buf *out) {
     const nn_train_spec *t = &g->train;
     if (nn_tf_finds(t)) nn_buf_puts(out, finds);
     if (t->loss == NN_LOSS_CTC) put_ctc(g, out);
     if (t->loss == NN_LOSS_CUSTOM) put_custom(t, out);
     if (t->metrics & NN_METRIC_PERPLEXITY) put_entropy(t, out);
-    if (t->metrics & NN_METRIC_CONFUSION_MATRIX)
-        put_filled(confusion, "$TRUTH",
-                   nn_tf_loss(t) == NN_LOSS_SPARSE ? "tf.reshape(y_true, (-1,))"
-                                                   : "classes_of(y_true)",
-                   out);
+    if (t->metrics & NN_METRIC_CONFUSION_MATRIX) put_confusion(g, out);
 }
 
 void nn_tf_compile(const nn_graph *g, nn_buf *out) {
@@ -323,7 +335,7 @@ void nn_tf_compile(const nn_graph *g, nn_buf *out) {
     if (metrics.n && g->n_outputs == 1)
         nn_buf_printf(out, ",\n                  metrics=[%s]", nn_buf_str(&metrics));
     else if (metrics.n)
-        nn_buf_printf(out, ",\n                  metrics=[[%s] for _ in OUTPUTS]",
+        nn_buf_printf(out, ",\n                  metrics=[[%s] for _ in OUTPUT_SHAPES]",
                       nn_buf_str(&metrics));
     nn_buf_puts(out, ")\n");
 }

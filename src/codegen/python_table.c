@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* pytorch_table.c - what src/data does, in Python: the generator behind the division into a
+/* python_table.c - what src/data does, in Python: the generator behind the division into a
  * training and a test part and behind synthetic sets, and text tables. The same file gives the same
  * rows. */
-#include "codegen/pytorch_train.h"
+#include "codegen/python_data.h"
 
 /* clang-format off */
-const char nn_torch_random[] =
+const char nn_py_random[] =
     "def random_words(key, stream, first, count):\n"
     "    \"\"\"Numbers of 32 bits from Neural's generator: Philox4x32 with ten rounds.\"\"\"\n"
     "    low = (1 << 32) - 1\n"
-    "    counter = torch.arange(first // 4, -(-(first + count) // 4))\n"
-    "    zero = torch.zeros_like(counter)\n"
+    "    counter = @arange(first // 4, -(-(first + count) // 4), dtype=@int64)\n"
+    "    zero = @zeros_like(counter)\n"
     "    a, b, c, d = counter & low, counter >> 32, zero + (stream & low), zero + (stream >> 32)\n"
     "    left, right = key & low, key >> 32\n"
     "    for _ in range(10):\n"
     "        x, y = a * 0xD2511F53, c * 0xCD9E8D57\n"
     "        a, b, c, d = (y >> 32 & low) ^ b ^ left, y & low, (x >> 32 & low) ^ d ^ right, x & low\n"
     "        left, right = left + 0x9E3779B9 & low, right + 0xBB67AE85 & low\n"
-    "    return torch.stack((a, b, c, d), dim=1).flatten()[first % 4:][:count]\n"
+    "    return @stack((a, b, c, d), axis=1).flatten()[first % 4:][:count]\n"
     "\n\n";
 
-const char nn_torch_division[] =
+const char nn_py_division[] =
     "def divide(rows, split):\n"
     "    \"\"\"The rows of a part where there is no test part: a fifth of a shuffle, as Neural makes it.\"\"\"\n"
     "    if rows < 2:\n"
@@ -34,10 +34,10 @@ const char nn_torch_division[] =
     "        place = product >> 64\n"
     "        order[last], order[place] = order[place], order[last]\n"
     "    held_back = int(rows * (0.2 if rows >= 5 else 1 / rows + 1e-9))\n"
-    "    return torch.tensor(order[:rows - held_back] if split == 'train' else order[rows - held_back:])\n"
+    "    return @asarray(order[:rows - held_back] if split == 'train' else order[rows - held_back:])\n"
     "\n\n";
 
-const char nn_torch_tables[] =
+const char nn_py_tables[] =
     "def read_cells(text, path):\n"
     "    \"\"\"The rows of a text table; cells are apart by commas, semicolons or tabs.\"\"\"\n"
     "    mark = next((c for c in ',;\\t' if c in text.partition('\\n')[0]), ',')\n"
@@ -76,9 +76,9 @@ const char nn_torch_tables[] =
     "            raise ValueError(f'{path}: a label is missing')\n"
     "        values = [label.encode() for label in labels]\n"
     "    elif not all(re.fullmatch(r'[0-9+-]+', label) for label in labels) or len(set(values)) > 1000:\n"
-    "        return torch.tensor(values).reshape(-1, 1)\n"
+    "        return @asarray(values, dtype=@float32).reshape(-1, 1)\n"
     "    place = {value: i for i, value in enumerate(sorted(set(values)))}\n"
-    "    return torch.tensor([place[value] for value in values])\n"
+    "    return @asarray([place[value] for value in values])\n"
     "\n\n"
     "def read_table(path, split):\n"
     "    \"\"\"Rows of numbers, with a label in the column label, target, class or y, else in the last.\"\"\"\n"
@@ -98,6 +98,6 @@ const char nn_torch_tables[] =
     "            raise ValueError(f'{path}: row {number} is not {len(names)} columns of numbers: {row}')\n"
     "    y = classes_of_labels([row[column] for row in rows[first:]], path)\n"
     "    part = divide(len(x), split)\n"
-    "    return torch.tensor(x)[part], y[part]\n"
+    "    return @asarray(x, dtype=@float32)[part], y[part]\n"
     "\n\n";
 /* clang-format on */
