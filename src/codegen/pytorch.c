@@ -316,7 +316,7 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
         return NN_OK;
     }
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
-        if (out->shape.rank != 1 || out->shape.dim[0] == 1) {
+        if (out->shape.rank < 1 || out->shape.dim[out->shape.rank - 1] == 1) {
             char shape[128];
             nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
                                   "%s needs a score for each of two or more classes, '%s' gives %s",
