@@ -28,6 +28,28 @@ static const nn_train_support supported = {
     .strategy = true,
 };
 
+/* Keras's F1Score takes rows of classes only, and none of these leaves an ignored class out. */
+static nn_status check_metrics(const nn_graph *g, nn_err *err) {
+    const nn_train_spec *t = &g->train;
+    if (t->ignore_class >= 0 && t->metrics & CLASS_METRICS)
+        return nn_err_hint(
+            err,
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    "ignore_class beside metrics of one-hot rows (precision, recall, "
+                    "auc, f1, mse and their like) is not supported by the TensorFlow "
+                    "backend: Keras would count the ignored class in them"),
+            "leave these metrics out, or use --backend pytorch");
+    for (int i = 0; t->metrics & NN_METRIC_F1 && i < g->n_outputs; i++)
+        if (g->nodes[g->outputs[i]].shape.rank > 1)
+            return nn_err_hint(err,
+                               nn_fail(err, NN_E_UNSUPPORTED,
+                                       "metric 'f1' of an output with several places is not "
+                                       "supported by the TensorFlow backend: Keras's F1Score "
+                                       "takes rows of classes"),
+                               "use precision and recall, or --backend pytorch");
+    return NN_OK;
+}
+
 nn_status nn_tf_check(const nn_graph *g, nn_err *err) {
     const unsigned compares = ~(unsigned)(NN_METRIC_LOSS | NN_METRIC_ACCURACY);
     nn_status s = nn_train_check(&g->train, &supported, err);
@@ -42,7 +64,8 @@ nn_status nn_tf_check(const nn_graph *g, nn_err *err) {
     for (int i = 0; g->train.loss == NN_LOSS_CTC && i < g->n_outputs; i++)
         if (g->nodes[g->outputs[i]].shape.rank != 2)
             return nn_fail(err, NN_E_UNSUPPORTED, "ctc wants an output of (steps, classes)");
-    return nn_tf_check_extras(&g->train, err);
+    s = check_metrics(g, err);
+    return s ? s : nn_tf_check_extras(&g->train, err);
 }
 
 /* Keras's metrics of classes want one-hot rows; the loss of such is the same. */
