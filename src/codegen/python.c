@@ -216,19 +216,23 @@ nn_status nn_py_lambda(const char *parameters, nn_buf *out, nn_err *err) {
 
 /* ---- parts of programs ---- */
 
-/* clang-format off */
-const char nn_py_find_data[] =
-    "    if source == 'synthetic':\n"
-    "        return make_data(split)\n"
-    "    name = source.lower().replace('_', '-')\n"
-    "    if name in ('fashion-mnist', 'fashionmnist', 'mnist') and not os.path.isdir(source):\n"
-    "        name = name.replace('fashionmnist', 'fashion-mnist')\n"
-    "        own = os.path.join(os.environ.get('NEURAL_DATA_DIR', ''), name)\n"
-    "        source = own if os.path.isdir(own) else os.path.join('/usr/share/datasets', name)\n"
-    "        if not os.path.isdir(source):\n"
-    "            raise FileNotFoundError(f'{name} is neither in $NEURAL_DATA_DIR nor at {source}: '\n"
-    "                                    'give --data the folder that holds it')\n";
-/* clang-format on */
+bool nn_py_uses(const char *code, const char *word) {
+    for (const char *p = strstr(code, word); p; p = strstr(p + 1, word)) {
+        char c = p == code ? ' ' : p[-1];
+        if (c != '_' && c != '.' && c != '\'' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
+            return true;
+    }
+    return false;
+}
+
+void nn_py_imports(const char *code, nn_buf *out) {
+    static const char *const standard[] = {
+        "argparse.", "ast.",  "contextlib.", "copy.", "glob.",   "gzip.", "importlib.",
+        "json.",     "math.", "os.",         "re.",   "struct.", "time.", "zipfile."};
+    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
+        if (nn_py_uses(code, standard[i]))
+            nn_buf_printf(out, "import %.*s\n", (int)strlen(standard[i]) - 1, standard[i]);
+}
 
 void nn_py_argument(nn_buf *out, const char *flag, const char *type, const char *value,
                     const char *help) {

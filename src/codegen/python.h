@@ -42,9 +42,11 @@ void nn_py_json(nn_buf *out, const nn_json *v);
 /* The function of a Lambda from its parameters (nn_attr.custom.text), further arguments bound:
  * "lambda x: (f)(x, **{'k': 2})". NN_E_MODEL_FILE_ERROR where they name none. */
 nn_status nn_py_lambda(const char *parameters, nn_buf *out, nn_err *err);
-/* Lines of load_data(source, split): a name becomes the folder that holds its files,
- * make_data(split) answers for synthetic data. They use glob and os. */
-extern const char nn_py_find_data[];
+
+/* Whether code uses `word`, "json.": not as the end of another name, or in a text. */
+bool nn_py_uses(const char *code, const char *word);
+/* "import NAME" for each module of the standard library that code uses. */
+void nn_py_imports(const char *code, nn_buf *out);
 
 /* A line of argparse: parser.add_argument('--flag', type=type, default=value, help='help'); type
  * and value, source text both, may be NULL. Then the same for values of C; an empty text is none.

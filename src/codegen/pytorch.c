@@ -316,7 +316,7 @@ static nn_status plan_loss(nn_emit *e, nn_err *err) {
         return NN_OK;
     }
     if (nn_loss_targets(g->train.loss) == NN_TARGET_CLASS) {
-        if (out->shape.rank != 1 || out->shape.dim[0] == 1) {
+        if (out->shape.rank < 1 || out->shape.dim[out->shape.rank - 1] == 1) {
             char shape[128];
             nn_status s = nn_fail(err, NN_E_UNSUPPORTED,
                                   "%s needs a score for each of two or more classes, '%s' gives %s",
@@ -426,26 +426,11 @@ static void put_head(const nn_emit *e, nn_buf *out) {
         "# numbers: PyTorch's.\n");
 }
 
-/* Whether the code uses `word`, "json.": not as the end of another name, or in a text. */
-static bool uses(const char *code, const char *word) {
-    for (const char *p = strstr(code, word); p; p = strstr(p + 1, word)) {
-        char c = p == code ? ' ' : p[-1];
-        if (c != '_' && c != '.' && c != '\'' && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
-            return true;
-    }
-    return false;
-}
-
 static void put_imports(const char *code, nn_buf *out) {
-    static const char *const standard[] = {
-        "argparse.", "ast.",  "contextlib.", "copy.", "glob.",   "gzip.", "importlib.",
-        "json.",     "math.", "os.",         "re.",   "struct.", "time.", "zipfile."};
-    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
-        if (uses(code, standard[i]))
-            nn_buf_printf(out, "import %.*s\n", (int)strlen(standard[i]) - 1, standard[i]);
+    nn_py_imports(code, out);
     nn_buf_puts(out, "\nimport torch\n");
-    if (uses(code, "dist.")) nn_buf_puts(out, "import torch.distributed as dist\n");
-    if (uses(code, "F.")) nn_buf_puts(out, "import torch.nn.functional as F\n");
+    if (nn_py_uses(code, "dist.")) nn_buf_puts(out, "import torch.distributed as dist\n");
+    if (nn_py_uses(code, "F.")) nn_buf_puts(out, "import torch.nn.functional as F\n");
     nn_buf_puts(out, "from torch import nn\n\n");
 }
 

@@ -16,9 +16,39 @@ static void put_smoothing(nn_emit *e, const char *before, nn_buf *out) {
     nn_py_float(out, smoothing);
 }
 
-static void put_ignored(nn_emit *e, nn_buf *out) {
+static const nn_shape *output_shape(const nn_emit *e) {
+    return &e->g->nodes[e->out].shape;
+}
+
+/* Losses and metrics are over sites (engine/loss.h): the rows of all axes but the last. */
+static void put_sites(const nn_emit *e, nn_buf *out) {
+    if (output_shape(e)->rank < 2) return;
+    nn_buf_printf(out, "    outputs, targets = outputs.flatten(0, -2), targets.flatten(%s)\n",
+                  nn_torch_takes_classes(e) ? "" : "0, -2");
+}
+
+/* "F.cross_entropy(outputs, targets...)", the mean over what counts; 0 where nothing does. */
+static void put_class_mean(nn_emit *e, const char *function, const char *outputs, nn_buf *out) {
+    int64_t ignored = e->g->train.ignore_class;
+    nn_buf_printf(out, ignored < 0 ? "    return F.%s(%s, targets" : "    loss = F.%s(%s, targets",
+                  function, outputs);
+    if (strcmp(function, "cross_entropy") == 0) put_smoothing(e, ", label_smoothing=", out);
+    if (ignored < 0)
+        nn_buf_puts(out, ")\n");
+    else
+        nn_buf_printf(out,
+                      ", reduction='sum', ignore_index=%" PRId64 ")\n"
+                      "    return loss / max(counted(targets), 1)\n",
+                      ignored);
+}
+
+static void put_counted(const nn_emit *e, nn_buf *out) {
     if (e->g->train.ignore_class >= 0)
-        nn_buf_printf(out, ", ignore_index=%" PRId64, e->g->train.ignore_class);
+        nn_buf_printf(out,
+                      "\n\ndef counted(targets):\n"
+                      "    \"\"\"How many classes are not the one that is ignored.\"\"\"\n"
+                      "    return (targets != %" PRId64 ").sum().item()\n",
+                      e->g->train.ignore_class);
 }
 
 static void put_ce_probs(nn_emit *e, nn_buf *out) {
@@ -28,9 +58,7 @@ static void put_ce_probs(nn_emit *e, nn_buf *out) {
         "    p = outputs / outputs.sum(dim=-1, keepdim=True)\n"
         "    log_p = p.clamp(1e-07, 1 - 1e-07).log()\n");
     if (e->g->train.label_smoothing == 0) {
-        nn_buf_puts(out, "    return F.nll_loss(log_p, targets");
-        put_ignored(e, out);
-        nn_buf_puts(out, ")\n");
+        put_class_mean(e, "nll_loss", "log_p", out);
         return;
     }
     put_smoothing(e, "    smoothing = ", out);
@@ -110,6 +138,7 @@ static void put_loss(nn_emit *e, nn_buf *out) {
         put_custom(e, out);
         return;
     }
+    put_counted(e, out);
     nn_buf_printf(
         out, "\n\ndef loss_of(outputs, targets):\n    \"\"\"%s, the mean over the batch.\"\"\"\n",
         nn_loss_name(e->g->train.loss));
@@ -117,6 +146,7 @@ static void put_loss(nn_emit *e, nn_buf *out) {
         put_smoothing(e, "    targets = targets + (0.5 - targets) * ", out);
         if (e->g->train.label_smoothing != 0) nn_buf_puts(out, "  # label smoothing\n");
     }
+    if (nn_torch_takes_classes(e)) put_sites(e, out);
     switch (e->loss) {
     case NN_TORCH_VALUES:
         put_values(e, out);
@@ -126,10 +156,7 @@ static void put_loss(nn_emit *e, nn_buf *out) {
         put_ctc(e, out);
         return;
     case NN_TORCH_CE_LOGITS:
-        nn_buf_puts(out, "    return F.cross_entropy(outputs, targets");
-        put_smoothing(e, ", label_smoothing=", out);
-        put_ignored(e, out);
-        nn_buf_puts(out, ")\n");
+        put_class_mean(e, "cross_entropy", "outputs", out);
         return;
     case NN_TORCH_CE_PROBS:
         put_ce_probs(e, out);
@@ -158,7 +185,9 @@ static void put_spelled(nn_emit *e, nn_buf *out) {
 }
 
 static void put_correct(nn_emit *e, nn_buf *out) {
-    int64_t outputs = nn_shape_elements(&e->g->nodes[e->out].shape);
+    const nn_shape *s = output_shape(e);
+    int64_t outputs = s->rank ? s->dim[s->rank - 1] : 1; /* of a site */
+    if (e->g->train.loss == NN_LOSS_CUSTOM) outputs = nn_shape_elements(s);
     nn_buf_puts(out,
                 "\n\ndef correct(outputs, targets):\n    \"\"\"How many rows are right.\"\"\"\n");
     if (e->g->train.loss == NN_LOSS_CUSTOM)
@@ -245,7 +274,7 @@ static void put_scores(nn_emit *e, unsigned metrics, nn_buf *out) {
     const unsigned counted = NN_METRIC_PRECISION | NN_METRIC_RECALL | NN_METRIC_F1;
     if (metrics & ~(unsigned)(NN_METRIC_ACCURACY | NN_METRIC_LOSS | NN_METRIC_TOP_K))
         nn_buf_printf(out, "    scores, truth = %s, %s\n", scores[e->loss],
-                      nn_torch_takes_classes(e) ? "F.one_hot(targets, OUTPUT_SHAPE[0]).float()"
+                      nn_torch_takes_classes(e) ? "F.one_hot(targets, OUTPUT_SHAPE[-1]).float()"
                                                 : "targets");
     if (metrics & counted)
         nn_buf_puts(out, "    yes = scores > 0.5\n    hits = (yes & (truth > 0.5)).sum().item()\n");
@@ -253,12 +282,23 @@ static void put_scores(nn_emit *e, unsigned metrics, nn_buf *out) {
 
 static void put_top_k(nn_emit *e, nn_buf *out) {
     int64_t k = e->g->train.top_k,
-            most = e->g->nodes[e->out].shape.rank ? e->g->nodes[e->out].shape.dim[0] : 1;
+            most = output_shape(e)->rank ? output_shape(e)->dim[output_shape(e)->rank - 1] : 1;
     nn_buf_printf(out, "    best = outputs.topk(%" PRId64 ", dim=-1).indices\n",
                   most > 0 && most < k ? most : k);
     nn_buf_printf(out, "    found = (best == %s.unsqueeze(-1)).any(dim=-1).float()\n",
                   nn_torch_takes_classes(e) ? "targets" : "targets.argmax(dim=-1)");
     nn_buf_puts(out, "    values['top_k_categorical_accuracy'] = found.mean().item()\n");
+}
+
+static void put_what_counts(const nn_emit *e, nn_buf *out) {
+    nn_loss_kind loss = e->g->train.loss;
+    if (loss == NN_LOSS_CTC || loss == NN_LOSS_CUSTOM) return;
+    if (nn_torch_metrics(e) & ~(unsigned)NN_METRIC_LOSS) put_sites(e, out);
+    if (e->g->train.ignore_class >= 0)
+        nn_buf_printf(out,
+                      "    counts = targets != %" PRId64 "\n"
+                      "    outputs, targets = outputs[counts], targets[counts]\n",
+                      e->g->train.ignore_class);
 }
 
 static void put_measure(nn_emit *e, nn_buf *out) {
@@ -268,6 +308,7 @@ static void put_measure(nn_emit *e, nn_buf *out) {
     nn_buf_puts(out, "\n\ndef measure(loss, outputs, targets):\n"
                      "    \"\"\"The loss and the metrics of rows.\"\"\"\n"
                      "    values = {'loss': loss}\n");
+    put_what_counts(e, out);
     put_scores(e, metrics, out);
     for (int i = 0; i < NN_TRAIN_METRIC_COUNT; i++)
         if (metrics >> i & 1 && metric_lines[i]) nn_buf_puts(out, metric_lines[i]);

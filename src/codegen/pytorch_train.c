@@ -64,7 +64,9 @@ static const char epoch_text[] =
     "M|        output = output.float()\n"
     "!M|        output = (net or model)($inputs)\n"
     "D|        output = output.float()\n"
-    "|        loss = loss_of(output, targets) * (len(own) * world / len(batch))\n"
+    "!I|        loss = loss_of(output, targets) * (len(own) * world / len(batch))\n"
+    "I|        share = counted(targets) * world / max(counted(y[batch]), 1)\n"
+    "I|        loss = loss_of(output, targets) * share\n"
     "P|        loss = loss + penalties(model)\n"
     "M|        (scaler.scale(loss) if scaler else loss).backward()\n"
     "M|        if scaler:\n"
@@ -391,6 +393,8 @@ static bool holds(const program *p, char condition) {
         return t->precision == NN_PRECISION_FLOAT16;
     case 'H':
         return t->shuffle;
+    case 'I':
+        return t->ignore_class >= 0;
     case 'K':
         return c->keep.on;
     case 'L':

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pytorch_train.h - the parts of the training program that pytorch_train.c puts together: data
- * (pytorch_data.c, pytorch_table.c), loss and metrics (pytorch_loss.c), optimiser and schedule
+ * (python_data.c, pytorch_data.c), loss and metrics (pytorch_loss.c), optimiser and schedule
  * (pytorch_optimizer.c). Each writes functions of the generated file. */
 #ifndef NN_CODEGEN_PYTORCH_TRAIN_H
 #define NN_CODEGEN_PYTORCH_TRAIN_H
@@ -11,8 +11,6 @@ nn_status nn_torch_read_callbacks(const nn_train_spec *t, nn_torch_callbacks *re
 void nn_torch_data(nn_emit *e, nn_buf *out); /* load_data(), to_input() */
 bool nn_torch_pure(const nn_emit *e);        /* all of it in float16 or bfloat16 */
 bool nn_torch_joins(const nn_emit *e);       /* several inputs: samples are a list of tensors */
-/* random_words(); divide(); read_table() and what it needs. */
-extern const char nn_torch_random[], nn_torch_division[], nn_torch_tables[];
 void nn_torch_loss_and_metrics(nn_emit *e, nn_buf *out); /* loss_of(), measure() */
 /* Whether a higher value of what is watched is the better one. */
 bool nn_torch_rises(const char *monitor);

@@ -221,13 +221,10 @@ static void put_head(const nn_tf *e, nn_buf *out) {
     nn_buf_puts(out, "# It runs with TensorFlow 2.15 (Keras 2) and later ones (Keras 3).\n");
 }
 
-static void put_imports(const nn_tf *e, nn_buf *out) {
-    nn_buf_puts(out, "import argparse\nimport glob\nimport gzip\n");
-    if (nn_tf_finds(&e->k.g->train)) nn_buf_puts(out, "import importlib\n");
-    nn_buf_puts(
-        out,
-        "import json\nimport os\nimport struct\nimport time\n\nimport numpy as np\nimport tensorflow as tf\n"
-        "from tensorflow import keras\nfrom tensorflow.keras import ");
+static void put_imports(const nn_tf *e, const char *code, nn_buf *out) {
+    nn_py_imports(code, out);
+    nn_buf_puts(out, "\nimport numpy as np\nimport tensorflow as tf\n"
+                     "from tensorflow import keras\nfrom tensorflow.keras import ");
     if (e->constraints) nn_buf_puts(out, "constraints, ");
     if (e->initializers) nn_buf_puts(out, "initializers, ");
     nn_buf_puts(out, e->regularizers ? "layers, regularizers\n" : "layers\n");
@@ -244,17 +241,17 @@ static nn_status generate(const nn_graph *g, const nn_codegen_options *opt, nn_b
     if (!s) {
         name_variables(&e);
         put_model(&e);
-        NN_BUF rest = {0};
-        nn_tf_program(&e, &rest);
-        put_head(&e, out);
-        put_imports(&e, out);
-        nn_tf_put_helpers(&e, out);
+        NN_BUF code = {0};
+        nn_tf_put_helpers(&e, &code);
         nn_buf_puts(
-            out,
+            &code,
             "\n\ndef build_model():\n    \"\"\"The network, not compiled; shapes are those behind each "
             "layer.\"\"\"\n");
-        nn_buf_append(out, e.model.p, e.model.n);
-        nn_buf_append(out, rest.p, rest.n);
+        nn_buf_append(&code, e.model.p, e.model.n);
+        nn_tf_program(&e, &code);
+        put_head(&e, out);
+        put_imports(&e, nn_buf_str(&code), out);
+        nn_buf_append(out, code.p, code.n);
     }
     nn_buf_done(&e.model);
     nn_keras_close(&e.k);

@@ -22,7 +22,7 @@ void nn_tf_put_helpers(const nn_tf *e, nn_buf *out);
 /* tensorflow.c: a value of an argument. */
 void nn_tf_value(nn_tf *e, const nn_json *v, nn_buf *out);
 
-/* tensorflow_data.c: INPUTS, OUTPUTS, load_data() and what it calls. */
+/* tensorflow_data.c: load_data() and what it calls, read(), which makes arrays for Keras of it. */
 void nn_tf_data(const nn_graph *g, nn_buf *out);
 
 /* tensorflow_compile.c: whether the program can do what is asked of training; compile_model(). */

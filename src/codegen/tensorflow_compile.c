@@ -28,6 +28,28 @@ static const nn_train_support supported = {
     .strategy = true,
 };
 
+/* Keras's F1Score takes rows of classes only, and none of these leaves an ignored class out. */
+static nn_status check_metrics(const nn_graph *g, nn_err *err) {
+    const nn_train_spec *t = &g->train;
+    if (t->ignore_class >= 0 && t->metrics & CLASS_METRICS)
+        return nn_err_hint(
+            err,
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    "ignore_class beside metrics of one-hot rows (precision, recall, "
+                    "auc, f1, mse and their like) is not supported by the TensorFlow "
+                    "backend: Keras would count the ignored class in them"),
+            "leave these metrics out, or use --backend pytorch");
+    for (int i = 0; t->metrics & NN_METRIC_F1 && i < g->n_outputs; i++)
+        if (g->nodes[g->outputs[i]].shape.rank > 1)
+            return nn_err_hint(err,
+                               nn_fail(err, NN_E_UNSUPPORTED,
+                                       "metric 'f1' of an output with several places is not "
+                                       "supported by the TensorFlow backend: Keras's F1Score "
+                                       "takes rows of classes"),
+                               "use precision and recall, or --backend pytorch");
+    return NN_OK;
+}
+
 nn_status nn_tf_check(const nn_graph *g, nn_err *err) {
     const unsigned compares = ~(unsigned)(NN_METRIC_LOSS | NN_METRIC_ACCURACY);
     nn_status s = nn_train_check(&g->train, &supported, err);
@@ -42,7 +64,8 @@ nn_status nn_tf_check(const nn_graph *g, nn_err *err) {
     for (int i = 0; g->train.loss == NN_LOSS_CTC && i < g->n_outputs; i++)
         if (g->nodes[g->outputs[i]].shape.rank != 2)
             return nn_fail(err, NN_E_UNSUPPORTED, "ctc wants an output of (steps, classes)");
-    return nn_tf_check_extras(&g->train, err);
+    s = check_metrics(g, err);
+    return s ? s : nn_tf_check_extras(&g->train, err);
 }
 
 /* Keras's metrics of classes want one-hot rows; the loss of such is the same. */
@@ -204,7 +227,7 @@ static const char confusion[] =
     "\n"
     "    def __init__(self, **kwargs):\n"
     "        super().__init__(**kwargs)\n"
-    "        self.size = max(2, *(shape[-1] for shape in OUTPUTS.values()))\n"
+    "        self.size = $SIZE\n"
     "        self.table = self.add_weight(name='table', shape=(self.size, self.size), initializer='zeros')\n"
     "\n"
     "    def update_state(self, y_true, y_pred, sample_weight=None):\n"
@@ -286,17 +309,29 @@ static void put_entropy(const nn_train_spec *t, nn_buf *out) {
     put_filled(perplexity, "$LINE", nn_buf_str(&line), out);
 }
 
+/* As many classes as the largest output has. */
+static void put_confusion(const nn_graph *g, nn_buf *out) {
+    int64_t size = 2;
+    for (int i = 0; i < g->n_outputs; i++) {
+        const nn_shape *s = &g->nodes[g->outputs[i]].shape;
+        if (s->rank > 0 && s->dim[s->rank - 1] > size) size = s->dim[s->rank - 1];
+    }
+    NN_BUF text = {0}, number = {0};
+    nn_buf_printf(&number, "%" PRId64, size);
+    put_filled(confusion, "$SIZE", nn_buf_str(&number), &text);
+    put_filled(nn_buf_str(&text), "$TRUTH",
+               nn_tf_loss(&g->train) == NN_LOSS_SPARSE ? "tf.reshape(y_true, (-1,))"
+                                                       : "classes_of(y_true)",
+               out);
+}
+
 static void put_own(const nn_graph *g, nn_buf *out) {
     const nn_train_spec *t = &g->train;
     if (nn_tf_finds(t)) nn_buf_puts(out, finds);
     if (t->loss == NN_LOSS_CTC) put_ctc(g, out);
     if (t->loss == NN_LOSS_CUSTOM) put_custom(t, out);
     if (t->metrics & NN_METRIC_PERPLEXITY) put_entropy(t, out);
-    if (t->metrics & NN_METRIC_CONFUSION_MATRIX)
-        put_filled(confusion, "$TRUTH",
-                   nn_tf_loss(t) == NN_LOSS_SPARSE ? "tf.reshape(y_true, (-1,))"
-                                                   : "classes_of(y_true)",
-                   out);
+    if (t->metrics & NN_METRIC_CONFUSION_MATRIX) put_confusion(g, out);
 }
 
 void nn_tf_compile(const nn_graph *g, nn_buf *out) {
@@ -323,7 +358,7 @@ void nn_tf_compile(const nn_graph *g, nn_buf *out) {
     if (metrics.n && g->n_outputs == 1)
         nn_buf_printf(out, ",\n                  metrics=[%s]", nn_buf_str(&metrics));
     else if (metrics.n)
-        nn_buf_printf(out, ",\n                  metrics=[[%s] for _ in OUTPUTS]",
+        nn_buf_printf(out, ",\n                  metrics=[[%s] for _ in OUTPUT_SHAPES]",
                       nn_buf_str(&metrics));
     nn_buf_puts(out, ")\n");
 }

@@ -457,6 +457,21 @@ def test_data_of_a_path(neural):
     assert fit['y']['array'] == [32, 10]  # one-hot rows
 
 
+@pytest.mark.parametrize('loss,options', [('sparse_categorical_crossentropy', {}), ('categorical_crossentropy', {}),
+                                          ('sparse_categorical_crossentropy(ignore_class=1)', {'ignore_class': 1})])
+def test_classes_of_steps(neural, loss, options):
+    """Keras's losses are over the last axis: a class for each step goes in as it is, or as a one-hot row for each."""
+    (neural.folder / 'net.neural').write_text(f'network N {{ input: (6, 3) layers: Dense(3, activation="softmax")\n loss: {loss} '
+                                              'train { batch_size: 16 } }')
+    generate(neural, 'net')
+    np.savez(neural.folder / 'd.npz', x=np.zeros((50, 6, 3), 'f4'), y=np.arange(300).reshape(50, 6) % 3)
+    recorded, _ = record(neural.folder, 'net', '--data', 'd.npz', '--epochs', 1)
+    fit, = arguments_of(recorded['events'], 'model.fit')
+    assert fit['y'] == ({'array': [16, 6], 'dtype': 'int64'} if 'sparse' in loss else {'array': [16, 6, 3], 'dtype': 'float32'})
+    made = arguments_of(recorded['events'], 'model.compile')[0]['loss']
+    assert made == ({'class_name': 'SparseCategoricalCrossentropy', 'config': options} if options else loss)
+
+
 def test_csv(neural):
     (neural.folder / 'net.neural').write_text('network N { input: (3,) layers: Dense(2, activation="softmax")\n'
                                               ' loss: sparse_categorical_crossentropy }')
@@ -534,7 +549,9 @@ def test_callbacks(neural):
 REFUSALS = [('loss: mse train { callbacks: [ModelCheckpoint] }', 'needs'), ('loss: mse train { callbacks: [Nothing] }', "'Nothing'"),
             ('loss: mse train { callbacks: [EarlyStopping(3)] }', 'without a name'),
             ('loss: mse train { callbacks: [EarlyStopping(patience=[1])] }', 'number, text or flag'),
-            ('loss: mse execution { strategy: "parameter_server" }', 'cluster'), ('loss: ctc metrics: [auc]', 'ctc')]
+            ('loss: mse execution { strategy: "parameter_server" }', 'cluster'), ('loss: ctc metrics: [auc]', 'ctc'),
+            ('loss: sparse_categorical_crossentropy metrics: [f1]', "'f1' of an output with several places"),
+            ('loss: sparse_categorical_crossentropy(ignore_class=0) metrics: [recall]', 'ignore_class beside')]
 
 
 @pytest.mark.parametrize('text,why', REFUSALS)

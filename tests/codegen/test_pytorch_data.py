@@ -3,11 +3,14 @@
 Weights that stand still make a loss a fingerprint of the rows: both programs report it."""
 import gzip
 import json
+import os
+import struct
+import subprocess
 
 import numpy as np
 import pytest
 import torch
-from conftest import run_script
+from conftest import PYTHON, ROOT, run_script
 
 
 def lines_of(done):
@@ -64,13 +67,21 @@ def values_folder(path):
     np.save(path / 'target.npy', X[:, 1:2] * 2)
 
 
+def idx_folder(path):
+    path.mkdir()
+    for part, rows in (('train', 60), ('t10k', 20)):
+        for kind, values in (('images-idx3', R.integers(0, 256, (rows, 5, 1))), ('labels-idx1', np.arange(rows) % 3)):
+            head = struct.pack(f'>BBBB{values.ndim}I', 0, 0, 8, values.ndim, *values.shape)
+            (path / f'{part}-{kind}-ubyte.gz').write_bytes(gzip.compress(head + values.astype('u1').tobytes()))
+
+
 def joined_npz(path):
     train = {'a': X[:, :3], 'b': X[:, 3:], 'targets': np.arange(83) % 3}
     np.savez(path, **train)
 
 
 JOINT = CLASSES.replace('input: (5,) layers:', 'input: { a: (3,) b: (2,) } layers: Concatenate(inputs=[a, b])')
-SETS = [('g.npz', joined_npz, JOINT), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
+SETS = [('g.npz', joined_npz, JOINT), ('h', idx_folder, CLASSES.replace('(5,) layers:', '(5, 1, 1) layers: Flatten()')), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
         ('d.npz', one_npz, CLASSES), ('e.npz', bytes_npz, CLASSES), ('f', values_folder, VALUES),
         ('synthetic:rows=83,classes=3,shape=5,seed=7,noise=1.5', None, CLASSES),
         ('synthetic:rows=50,classes=3,shape=5,pattern=mirrored,type=u8', None, CLASSES),
@@ -87,6 +98,107 @@ def test_both_programs_see_the_same_rows(neural, tmp_path, name, make, program):
     theirs = lines_of(run_script(script, '--data', name, '--weights', 'm.safetensors', '--json', '--device', 'cpu'))
     assert theirs[0]['loss'] == pytest.approx(epoch['loss'], rel=1e-5)
     assert theirs[-1]['test_loss'] == pytest.approx(ours[-1]['test_loss'], rel=1e-5)
+
+
+LOADER = '''
+import sys
+import numpy as np
+import keras_net
+for part in ('train', 'test'):
+    for way in (keras_net.load_data, keras_net.read):
+        x, y = way(sys.argv[1], part)
+        x, y = (values if isinstance(values, list) else [values] for values in (x, y))
+        arrays = {f'x{i}': values for i, values in enumerate(x)} | {f'y{i}': values for i, values in enumerate(y)}
+        np.savez(f'{way.__name__}_{part}.npz', **arrays)
+'''
+
+
+def keras_loads(neural, name, ok=True):
+    """What the TensorFlow program of the same network makes of a set: by its load_data(), and what Keras gets."""
+    neural.run('compile', 'net_0.neural', '--backend', 'tensorflow', '-o', 'keras_net.py')
+    (neural.folder / 'loader.py').write_text(LOADER)
+    env = {**os.environ, 'PYTHONPATH': str(ROOT / 'tests' / 'codegen' / 'recording_tensorflow'), 'PYTHONDONTWRITEBYTECODE': '1'}
+    done = subprocess.run([PYTHON, 'loader.py', name], cwd=neural.folder, env=env, capture_output=True, text=True, timeout=120)
+    if not ok:
+        return done
+    assert done.returncode == 0, done.stderr
+    return [[dict(np.load(neural.folder / f'{way}_{part}.npz')) for part in ('train', 'test')] for way in ('load_data', 'read')]
+
+
+WORDS_IN = JOINT.replace('b: (2,) }', 'b: (2,) w: (4,) }').replace(
+    'Concatenate(inputs=[a, b])', 'Embedding(9, 3, inputs=w, name=e) Flatten(inputs=e, name=text) Concatenate(inputs=[a, b, text])')
+MORE = [('synthetic', None, WORDS_IN), ('synthetic', None, VALUES.replace('Dense(1)', 'Dense(6) Reshape((2, 3))')),
+        ('synthetic', None, CLASSES.replace('(5,)', '(5, 2)'))]
+
+
+@pytest.mark.parametrize('name,make,program', SETS + MORE, ids=[name for name, _, _ in SETS] + ['words', 'patterns', 'steps'])
+def test_both_generated_programs_load_the_same(neural, monkeypatch, tmp_path, name, make, program):
+    """The TensorFlow program by NumPy, the PyTorch program by PyTorch: rows, targets, their types and order."""
+    module = neural.load(program)
+    if make:
+        make(tmp_path / name)
+    loaded, given = keras_loads(neural, name)
+    monkeypatch.chdir(tmp_path)
+    for part, keras, fed in zip(('train', 'test'), loaded, given):
+        x, y = module.load_data(name, part)
+        xs = x if isinstance(x, list) else [x]
+        assert set(keras) == {f'x{i}' for i in range(len(xs))} | {'y0'}
+        for i, ours in enumerate(xs):
+            theirs = keras[f'x{i}']
+            assert str(ours.dtype).endswith(str(theirs.dtype))
+            np.testing.assert_allclose(theirs, ours.numpy(), rtol=1e-6, atol=1e-6 if name.startswith('synthetic') else 0)
+            fitted = module.to_input(x, 'cpu')
+            np.testing.assert_allclose(fed[f'x{i}'], fitted[i] if isinstance(x, list) else fitted, rtol=1e-6, atol=1e-6)
+        assert str(y.dtype).endswith(str(keras['y0'].dtype))
+        np.testing.assert_allclose(keras['y0'], y.numpy(), rtol=1e-6, atol=1e-6 if name.startswith('synthetic') else 0)
+        assert np.array_equal(fed['y0'], keras['y0'])
+
+
+def test_keras_gets_one_hot_rows_where_its_loss_wants_them(neural, tmp_path):
+    neural.generate(CLASSES.replace('sparse_', ''))
+    np.savez(tmp_path / 'd.npz', x_train=X, y_train=np.arange(83) % 3, x_test=X[:2], y_test=[2, 0])
+    _, (train, test) = keras_loads(neural, 'd.npz')
+    assert test['y0'].tolist() == [[0, 0, 1], [1, 0, 0]] and test['y0'].dtype == np.float32
+    assert np.array_equal(train['y0'].argmax(axis=1), np.arange(83) % 3)
+
+
+def test_keras_gets_the_targets_of_every_output(neural, tmp_path):
+    text = """network N { input: (5,) layers: Dense(4) a: { Output(3, activation=softmax, name=kind) }
+      b: { Output(2, activation=softmax, name=side) } loss: sparse_categorical_crossentropy }"""
+    neural.generate(text)
+    np.savez(tmp_path / 'd.npz', x=X, kind=np.arange(83) % 3, side=np.arange(83) % 2)
+    loaded, _ = keras_loads(neural, 'd.npz')
+    seen = sorted((tuple(row.tolist()), int(a), int(b)) for part in loaded for row, a, b in zip(part['x0'], part['y0'], part['y1']))
+    assert seen == sorted((tuple(row.tolist()), i % 3, i % 2) for i, row in enumerate(X))
+    assert [len(part['y0']) for part in loaded] == [67, 16]  # a fifth, rounded down
+    keras_loads(neural, 'synthetic')
+    np.savez(tmp_path / 'e.npz', x=X, kind=np.arange(83) % 3)
+    done = keras_loads(neural, 'e.npz', ok=False)
+    assert done.returncode and 'no arrays x_train, kind_train, side_train' in done.stderr
+
+
+def test_what_the_programs_do_not_read_they_refuse(neural, tmp_path):
+    """Never misread: each is refused by name, and in the same words by both programs."""
+    script = neural.generate(CLASSES)
+    values_csv(tmp_path / 'v.csv')
+    (tmp_path / 'words.txt').write_text('a b c')
+    (tmp_path / 'photos' / 'cat').mkdir(parents=True)
+    (tmp_path / 'photos' / 'cat' / '1.png').write_bytes(b'png')
+    (tmp_path / 'typed.csv').write_text('a,b,c,d,e,label\n1,2,3,4,red,u\n1,2,3,4,blue,v\n')
+    for source, reason in (('v.csv:label=a', 'v.csv:label=a: no options behind a path'), ('mnist:memory=1G', 'no options behind'),
+                           ('words.txt', 'words.txt: only .csv, .tsv, .npz and folders'), ('photos', 'photos: no arrays x_train'),
+                           ('photos:size=8x8', 'no options behind'), ('typed.csv', 'row 2 is not 6 columns of numbers'),
+                           ('nowhere', 'nowhere: no such file or folder'), ('cifar-10', 'the names known here are')):
+        assert reason in run_script(script, '--data', source, '--device', 'cpu', ok=False).stderr
+        done = keras_loads(neural, source, ok=False)
+        assert done.returncode and reason in done.stderr
+
+
+def test_a_path_with_a_colon_is_a_path(neural, monkeypatch, tmp_path):
+    module = neural.load(VALUES)
+    values_csv(tmp_path / 'a:b=1.csv')
+    monkeypatch.chdir(tmp_path)
+    assert len(module.load_data('a:b=1.csv', 'train')[1]) == 67
 
 
 def test_the_order_of_the_rows_is_the_same(neural, tmp_path):
@@ -157,6 +269,12 @@ def test_arrays_of_other_names_are_refused(neural, tmp_path):
     done = run_script(script, '--data', 'a.npz', ok=False)
     assert done.returncode and 'no arrays left_train, right_train and y_train' in done.stderr
     assert 'differ in their rows' in run_script(script, '--data', 'b.npz', ok=False).stderr
+
+
+def test_samples_without_targets_are_refused(neural, tmp_path):
+    np.savez(tmp_path / 'a.npz', x=X)
+    done = run_script(neural.generate(CLASSES), '--data', 'a.npz', ok=False)
+    assert done.returncode and 'has x, but not its targets y' in done.stderr
 
 
 def test_bad_recipes_are_refused(neural):

@@ -287,12 +287,22 @@ def test_mixed_precision_trains(neural):
         assert model.dense_1(torch.randn(2, 6)).dtype == torch.bfloat16
 
 
-def test_two_processes_train_as_one(neural):
+IN_HALVES = {'rows': SMALL.replace('Dropout(0.3) BatchNormalization() ', '') % ('SGD(learning_rate=0.1)', 3, ''),
+             'places': '''network N { input: (6, 3) layers: Dense(8, activation=tanh) Dense(3, activation=softmax)
+    loss: sparse_categorical_crossentropy(ignore_class=1) optimizer: SGD(learning_rate=0.5)
+    train { epochs: 3 batch_size: 10 shuffle: false seed: 1 } }'''}
+
+
+@pytest.mark.parametrize('net', IN_HALVES)
+def test_two_processes_train_as_one(neural, net):
     """torchrun with gloo: the gradients of two halves of a batch, put together, are those of the batch. Debian's launcher
     (1.13, under Python 3.11) has to be told what to do with the output."""
-    text = SMALL.replace('Dropout(0.3) BatchNormalization() ', '') % ('SGD(learning_rate=0.1)', 3, '')
-    script = neural.generate(text)
-    arguments = ['--data', 'synthetic', '--json', '--device', 'cpu']
+    script = neural.generate(IN_HALVES[net])
+    x = np.random.default_rng(0).normal(size=(60, 6, 3)).astype('f4')
+    y = x.argmax(axis=-1)
+    y[::2, :4] = 1  # the halves of a batch differ in how many places count
+    np.savez(script.with_name('d.npz'), x=x, y=y)
+    arguments = ['--data', 'synthetic' if net == 'rows' else 'd.npz', '--json', '--device', 'cpu']
     alone = lines_of(run_script(script, *arguments, '--save', 'alone.pt'))
     # every process keeps what it ends with, beside what the first one is asked for
     ranks = script.with_name('ranks.py')

@@ -97,6 +97,96 @@ def test_class_losses(neural, body, outputs, expected):
     assert math.isclose(got.item(), expected, rel_tol=1e-5)
 
 
+PLACES = np.random.default_rng(8).normal(size=(2, 4, 3))
+CLASSES = np.array([[0, 2, 1, 1], [2, 0, 2, 1]])
+
+
+def ce_of_places(p, labels, ignored=None, s=0.0):
+    """keras.losses: -sum(t log p) of each place, the mean over those that count."""
+    p = np.clip(p / p.sum(axis=-1, keepdims=True), 1e-7, 1)
+    losses = -((np.eye(3)[labels] * (1 - s) + s / 3) * np.log(p)).sum(axis=-1)
+    return losses[labels != ignored].mean()
+
+
+E = np.exp(PLACES)
+
+
+@pytest.mark.parametrize('body,outputs,expected', [
+    (CE, PLACES, ce_of_places(E, CLASSES)),
+    ('Dense(3)\n loss: sparse_categorical_crossentropy(from_logits=true, ignore_class=2)', PLACES, ce_of_places(E, CLASSES, 2)),
+    ('Dense(3, activation=sigmoid)\n loss: sparse_categorical_crossentropy(ignore_class=1)', E, ce_of_places(E, CLASSES, 1)),
+    ('Dense(3, activation=softmax)\n loss: categorical_crossentropy(label_smoothing=0.1)', PLACES, ce_of_places(E, CLASSES, s=0.1)),
+    ('Dense(3, activation=exponential)\n loss: categorical_crossentropy(label_smoothing=0.2)', E, ce_of_places(E, CLASSES, s=0.2)),
+])
+def test_class_losses_at_every_place(neural, body, outputs, expected):
+    module = neural.load(network(body, (4, 5)))
+    got = module.loss_of(torch.tensor(outputs, dtype=torch.float32), torch.tensor(CLASSES))
+    assert math.isclose(got.item(), expected, rel_tol=1e-5)
+
+
+def test_no_class_that_counts_costs_nothing(neural):
+    module = neural.load(network('Dense(3)\n loss: sparse_categorical_crossentropy(from_logits=true, ignore_class=0)', (4, 5)))
+    assert module.loss_of(torch.randn(2, 4, 3), torch.zeros(2, 4).long()).item() == 0
+
+
+METRICS = '[accuracy, precision, recall, f1, auc, mse, top_k_categorical_accuracy, perplexity, confusion_matrix]'
+
+
+@pytest.mark.parametrize('ignored', [None, 2])
+def test_metrics_are_over_the_places_that_count(neural, ignored):
+    """Of probabilities of places in a row, by the definitions in engine/metrics.h."""
+    option = f'(ignore_class={ignored})' if ignored else ''
+    module = neural.load(network(f'Dense(3, activation=softmax)\n loss: sparse_categorical_crossentropy{option} metrics: {METRICS}', (4, 5)))
+    got = module.measure(0.5, torch.tensor(PLACES).float(), torch.tensor(CLASSES))
+    p, y = (E / E.sum(axis=-1, keepdims=True)).reshape(-1, 3), CLASSES.ravel()
+    p, y = p[y != ignored], y[y != ignored]
+    t, best = np.eye(3)[y], p.argmax(axis=-1)
+    hits = ((p > 0.5) & (t > 0.5)).sum()
+    pairs = [(a > b) + (a == b) / 2 for a in p[t > 0.5] for b in p[t < 0.5]]
+    expected = {'loss': 0.5, 'accuracy': (best == y).mean(), 'precision': hits / (p > 0.5).sum(), 'recall': hits / t.sum(),
+                'f1': 2 * hits / ((p > 0.5).sum() + t.sum()), 'auc': np.mean(pairs), 'mse': ((p - t) ** 2).mean(),
+                'top_k_categorical_accuracy': 1.0, 'perplexity': np.exp(-np.log(p[t > 0.5]).mean())}
+    table = got.pop('confusion_matrix')
+    assert got == pytest.approx(expected, rel=1e-5)
+    assert table == [[int(((y == a) & (best == b)).sum()) for b in range(3)] for a in range(3)]
+
+
+IN_PLACE = '''network N { input: (6, 3) layers: %s Dense(3, activation=softmax)
+  loss: sparse_categorical_crossentropy%s optimizer: Adam(learning_rate=0.05) train { epochs: 6 batch_size: 20 seed: 1 } }'''
+
+
+@pytest.mark.parametrize('option', ['', '(ignore_class=1)'])
+def test_labels_of_steps_are_learned(neural, tmp_path, option):
+    x = np.random.default_rng(0).normal(size=(400, 6, 3)).astype('f4')
+    y = x.argmax(axis=-1)
+    np.savez(tmp_path / 'whole.npz', x=x, y=y)
+    np.savez(tmp_path / 'hot.npz', x=x, y=np.eye(3, dtype='f4')[y])
+    script = neural.generate(IN_PLACE % ('Dense(16, activation=relu)', option))
+    ends = [lines_of(run_script(script, '--data', name, '--json', '--device', 'cpu'))[-1] for name in ('whole.npz', 'hot.npz')]
+    assert ends[0] == ends[1] and ends[0]['test_accuracy'] > 0.9
+    assert len(lines_of(run_script(script, '--data', 'synthetic', '--json', '--device', 'cpu', '--epochs', 1))) == 2
+
+
+def test_pixels_have_classes(neural, tmp_path):
+    """Channels are first within the network; its answers and their classes have them last."""
+    net = network('Conv2D(8, 3, padding="same", activation=relu) Conv2D(4, 1, activation=softmax)\n loss: sparse_categorical_crossentropy '
+                  'optimizer: Adam(learning_rate=0.05) train { epochs: 8 batch_size: 20 seed: 1 }', (6, 5, 4))
+    x = np.random.default_rng(0).normal(size=(200, 6, 5, 4)).astype('f4')
+    np.savez(tmp_path / 'd.npz', x=x, y=x.argmax(axis=-1))
+    end = lines_of(run_script(neural.generate(net), '--data', 'd.npz', '--json', '--device', 'cpu'))[-1]
+    assert end['test_accuracy'] > 0.9
+
+
+@pytest.mark.parametrize('y,reason', [
+    (np.zeros((20, 5), int), '(5,) places, the network has (6,)'), (np.zeros((20, 6)), 'learns classes'),
+    (np.zeros(20, int), '() places'), (np.full((20, 6), 3), 'the network knows 0 to 2'),
+])
+def test_labels_that_do_not_fit_are_refused(neural, tmp_path, y, reason):
+    np.savez(tmp_path / 'd.npz', x=np.zeros((20, 6, 3), 'f4'), y=y)
+    done = run_script(neural.generate(IN_PLACE % ('', '')), '--data', 'd.npz', '--epochs', 1, ok=False)
+    assert done.returncode and reason in done.stderr
+
+
 T = np.array([[1.0], [0.0]])
 Z = np.array([[0.3], [-1.2]])
 
@@ -337,7 +427,7 @@ def test_the_head_says_how_it_was_made(neural):
 
 
 @pytest.mark.parametrize('body,text', [
-    ('Dense(3, activation=softmax)\n loss: sparse_categorical_crossentropy', '(batch, 4, 3)'),
+    ('Dense(1, activation=sigmoid)\n loss: sparse_categorical_crossentropy', '(batch, 4, 1)'),
     ('Flatten()\nDense(1)\n loss: sparse_categorical_crossentropy', '(batch, 1)'),
 ])
 def test_a_loss_over_classes_needs_scores(neural, body, text):
