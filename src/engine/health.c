@@ -149,7 +149,7 @@ static nn_status check_input(nn_train_health *h, const nn_dataset *d, const nn_f
     int64_t each = nn_shape_elements(&b->shape), rows = n < SAMPLE ? n : SAMPLE;
     float *x = each > 0 ? calloc((size_t)(each * rows), sizeof *x) : NULL;
     if (!x) return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory for %" PRId64 " samples", rows);
-    nn_status s = nn_batch_fill(b, index, rows, x, err);
+    nn_status s = nn_batch_fill(b, index, rows, NULL, x, err);
     if (s == NN_OK) check_values(h, h->graph->inputs[i], x, each * rows);
     free(x);
     return s;
