@@ -659,22 +659,21 @@ def test_deployment_journey(face, model):
     assert face.deploy("journey", model) != id_, "the name is free again"
 
 
-def test_what_native_lacks_is_trained_and_served_all_the_same(face):
-    """Once each the warning says which layer, which op and what it costs; no answer repeats it."""
+def test_layers_beyond_dense_are_trained_and_served_by_the_native_engine(face):
     network = NET.replace("Dense(16", "LayerNormalization() Dense(16", 1)
     assert network != NET
-    op = face.wait(face.train(dsl_code=network, experiment_name="slower")["job_id"])
-    told = [w for w in op["warnings"] if "reference engine" in w]
-    assert len(told) == 1 and all(part in told[0] for part in ("LayerNormalization", "layer_norm", "slower")), op
-    assert op["result"]["engine"] == "reference"
-    d = face.deploy("slower", op["result"]["model_id"])
-    assert face.json("GET", f"/deployments/{d}")["engine"] == "reference"
-    made = face.json("GET", f"/api/v1/operations/{d}")
-    assert len([w for w in made["warnings"] if "reference engine runs" in w]) == 1, made
+    op = face.wait(face.train(dsl_code=network, experiment_name="normed")["job_id"])
+    assert op["result"]["engine"] == "native" and not [w for w in op["warnings"] if "reference" in w], op
+    d = face.deploy("normed", op["result"]["model_id"])
+    assert face.json("GET", f"/deployments/{d}")["engine"] == "native"
     answer = face.json("POST", f"/api/v1/deployments/{d}/predict", {"inputs": ROWS})
     assert len(answer["predictions"]) == len(ROWS) and answer["warnings"] == []
-    refused = face.wait(face.train(dsl_code=network, engine="native")["job_id"], state="failed")
-    assert "does not run layer_norm yet" in refused["error"], refused
+
+
+def test_what_no_engine_runs_is_refused_by_the_layer_s_name(face):
+    network = NET.replace("Dense(16", 'Lambda("x * 2", output_shape=[64]) Dense(16', 1)
+    refused = face.wait(face.train(dsl_code=network)["job_id"], state="failed")
+    assert "Lambda" in refused["error"], refused
 
 
 def test_what_may_not_be_deployed(face, model):
