@@ -95,12 +95,13 @@ def conformance_networks(folder):
     """Every layer over a grid of its arguments, and the random networks: what tests/conformance runs in every backend."""
     sys.path.insert(0, str(ROOT / 'tests' / 'conformance'))
     import matrix
-    matrix.BUILD = find_binary().parent
     return matrix.write_cases(folder)
 
 
 def test_networks_of_the_conformance_suite_come_back(neural, tmp_path_factory):
+    """One in five of them; all with ROUND_TRIPS=all, which takes minutes."""
     paths = conformance_networks(tmp_path_factory.mktemp('cases'))
+    paths = [p for i, p in enumerate(paths) if i % 5 == 0 or p.stem == 'custom' or os.environ.get('ROUND_TRIPS') == 'all']
     results = {p.stem: come_back(neural, p.read_text()) for p in paths}
     left = sorted(n for n, r in results.items() if r is None)
     refused = sorted(n for n, r in results.items() if r is False)
