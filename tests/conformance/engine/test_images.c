@@ -96,8 +96,8 @@ TEST(transposed_convolutions) {
         "input 5 2; dense 2; conv_transpose f=3 k=3 d=3 p=1:1 op=2; dense 2", /* more than a stride
                                                                                */
         "input 5 4 16; conv_transpose f=16 k=3x2 d=2x3 p=1x0 op=1x2; act tanh; dense 2",
-        "input 8; dense 32; reshape 2 1 16; conv_transpose f=16 k=4x4 s=2x2 p=same; bn; act relu; "
-        "conv_transpose f=1 k=4x4 s=2x2 p=same; act tanh",
+        ("input 8; dense 32; reshape 2 1 16; conv_transpose f=16 k=4x4 s=2x2 p=same; bn; act relu; "
+         "conv_transpose f=1 k=4x4 s=2x2 p=same; act tanh"),
         "input 6 5 1; conv_transpose f=3 k=3x3; conv f=16 k=3x3; act relu; max_pool k=2x2 s=2x2; gap; dense 2",
     };
     CHECK_ALL(nets);
