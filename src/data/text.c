@@ -186,7 +186,7 @@ static nn_status open_part(const nn_data_request *q, const recipe *r, const nn_b
 }
 
 static nn_status open_text(const nn_data_request *q, nn_dataset **ret, nn_err *err) {
-    recipe r = {.size = 1000, .steps = 64, .stride = 1};
+    recipe r = {.size = 1000, .steps = 64};
     nn_hash *hash = nn_hash_new();
     char *p = NULL, hex[NN_SHA256_HEX];
     size_t n = 0;
@@ -194,6 +194,7 @@ static nn_status open_text(const nn_data_request *q, nn_dataset **ret, nn_err *e
     nn_status s = nn_data_params(q, "text", params, sizeof params / sizeof *params, &r, err);
     if (!s) s = nn_stream_read_all(q->spec, q->max_bytes, hash, &p, &n, err);
     nn_hash_end_hex(hash, hex);
+    if (!r.stride) r.stride = r.steps; /* side by side: validation shares no window with training */
     if (!s) s = repair(q, &r, p, n, &text, err);
     free(p);
     if (!s) s = open_part(q, &r, &text, ret, err);

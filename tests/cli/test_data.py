@@ -80,7 +80,7 @@ CHARS = """network Chars {
 def test_text_predicts_its_next_token(neural, tmp_path, options, tokens):
     (tmp_path / "verse.txt").write_text("abcd efg" * 200)
     (tmp_path / "chars.neural").write_text(CHARS.replace("VOCAB", str(tokens)))
-    r = neural("train", "chars.neural", "--data", f"verse.txt:{options}steps=8", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json")
+    r = neural("train", "chars.neural", "--data", f"verse.txt:{options}steps=8,stride=1", "-o", "m.safetensors", "--seed", 3, "--threads", 1, "--json")
     assert r.code == 0, r
     assert json.loads(r.out.splitlines()[-1])["test_accuracy"] == 1
     blob = (tmp_path / "m.safetensors").read_bytes()

@@ -26,7 +26,7 @@ TEST(text_windows_of_characters) {
                                     "cab\n");
     /* sorted: \n a b c e-acute; 10 tokens, of which 8 are for training */
     const float want[] = {1, 2, 3, 1, 2, 4, 3, 1, 2, 0};
-    DATASET *d = open_spec(path, ":steps=3", NN_SPLIT_TRAIN);
+    DATASET *d = open_spec(path, ":steps=3,stride=1", NN_SPLIT_TRAIN);
     assert_int_equal(d->rows, 5);
     assert_int_equal(d->classes, 5);
     assert_string_equal(d->class_names[4], "\xc3\xa9");
@@ -46,6 +46,9 @@ TEST(text_windows_of_characters) {
     DATASET *s = open_spec(path, ":steps=2,stride=4", NN_SPLIT_TRAIN);
     assert_int_equal(s->rows, 2);
     assert_int_equal(s->labels[1], 3);
+    DATASET *beside = open_spec(path, ":steps=3", NN_SPLIT_TRAIN); /* 1 2 3 -> 1, 1 2 4 -> 3 */
+    assert_int_equal(beside->rows, 2);
+    assert_int_equal(beside->labels[1], 3);
 }
 
 /* A text with many repetitions, umlauts and blanks. */
@@ -130,6 +133,6 @@ TEST(text_that_is_refused) {
                   "offset 1: a NUL byte");
     DATASET *d = open_spec(put_text(&f, "ab\xff\xff"
                                         "ab abab abab"),
-                           ":invalid=replace,steps=2", NN_SPLIT_TRAIN);
+                           ":invalid=replace,steps=2,stride=1", NN_SPLIT_TRAIN);
     assert_string_equal(d->class_names[d->classes - 1], "\xef\xbf\xbd");
 }
