@@ -127,6 +127,15 @@ nn_status nn_cli_options(const nn_args *a, nn_arena *arena, nn_compile_options *
 nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_options *opt,
                          bool quiet, nn_source *ret_source, nn_diags **ret_diags, nn_unit **ret,
                          nn_err *err);
+/* A network to run: of a MODEL (.safetensors), with its weights, else of a program, whose
+ * diagnostics are printed. `model` is NULL for a program; the caller frees it. */
+typedef struct nn_cli_network {
+    const nn_graph *graph;
+    struct nn_model *model;
+} nn_cli_network;
+nn_status nn_cli_network_open(const nn_args *a, nn_arena *arena, const char *path,
+                              nn_cli_network *ret, nn_err *err);
+void nn_cli_network_done(nn_cli_network *n);
 void nn_cli_print_diags(const nn_diags *d); /* to stderr */
 /* NN_E_DSL_ERROR: "net.neural: 2 errors". */
 nn_status nn_cli_errors(const nn_diags *d, nn_err *err);

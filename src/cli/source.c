@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "compile/model_data.h"
+#include "model/model.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -101,6 +102,37 @@ nn_status nn_cli_compile(nn_arena *arena, const char *path, const nn_compile_opt
     if (quiet) return s;
     nn_cli_print_diags(diags);
     return s == NN_E_DSL_ERROR ? nn_cli_errors(diags, err) : s;
+}
+
+/* ---- a network to run ---- */
+
+static bool is_model(const char *path) {
+    size_t n = strlen(path);
+    return n > 12 && strcmp(path + n - 12, ".safetensors") == 0;
+}
+
+nn_status nn_cli_network_open(const nn_args *a, nn_arena *arena, const char *path,
+                              nn_cli_network *ret, nn_err *err) {
+    nn_model *m = NULL;
+    nn_source src;
+    nn_diags *diags = NULL;
+    nn_unit *u = NULL;
+    nn_compile_options opt;
+    if (is_model(path)) {
+        nn_status s = nn_model_load(path, &m, err);
+        if (!s) *ret = (nn_cli_network){m->graph, m};
+        return s;
+    }
+    nn_status s = nn_cli_options(a, arena, &opt, err);
+    if (!s) s = nn_cli_compile(arena, path, &opt, false, &src, &diags, &u, err);
+    if (!s) s = nn_unit_runnable(u, err);
+    if (!s) *ret = (nn_cli_network){u->graph, NULL};
+    return s;
+}
+
+void nn_cli_network_done(nn_cli_network *n) {
+    nn_model_free(n->model);
+    *n = (nn_cli_network){0};
 }
 
 /* ---- a network as JSON ---- */

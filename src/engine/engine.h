@@ -37,6 +37,36 @@ typedef struct nn_step {
     int node;        /* then: the node (id) whose output or gradient went wrong first, -1 unknown */
 } nn_step;
 
+/* ---- looking inside ---- */
+
+typedef enum nn_phase {
+    NN_PHASE_FORWARD,
+    NN_PHASE_LOSS,
+    NN_PHASE_BACKWARD,
+    NN_PHASE_UPDATE,
+    NN_PHASE_COUNT
+} nn_phase;
+
+/* A piece of the work of a step, as the engine cuts it. */
+typedef struct nn_work {
+    nn_phase pass;
+    const char *kind; /* "conv", "relayout", "optimizer" */
+    int node;         /* that it is named by; -1: the whole graph */
+    int last;         /* node whose output it ends with; others between may be part of it */
+    double seconds;
+    int64_t bytes; /* of what it reads and writes, each array once */
+} nn_work;
+
+typedef struct nn_observer {
+    void *ctx;
+    void (*work)(void *ctx, const nn_work *w); /* NULL: not asked for */
+    /* What a node put out for all rows or, as a gradient, what the loss changes by with it: n
+     * plain values, valid during the call. NULL: not asked for. Nodes that the engine computes
+     * as a part of another one, or in pieces, are left out; the gradient of a relu that it fuses
+     * may be 0 already where the output is. */
+    void (*value)(void *ctx, int node, bool gradient, const float *v, int64_t n);
+} nn_observer;
+
 struct nn_engine {
     const char *name, *summary;
     bool (*available)(const char **ret_reason);
@@ -67,6 +97,10 @@ struct nn_engine {
     void (*get_state)(nn_exec *x, float *slabs, int64_t *ret_updates);
     void (*set_learning_rate)(nn_exec *x, double lr);
     size_t (*memory)(const nn_exec *x); /* bytes planned */
+    /* As step or, without targets (t and ret NULL), as forward, telling o of it. Slower where
+     * values are asked for. NULL: the engine does not say. */
+    nn_status (*observe)(nn_exec *x, int64_t rows, const nn_targets *t, const nn_observer *o,
+                         nn_step *ret, nn_err *err);
 };
 
 /* What an executor begins with, so that callers reach its engine; engines embed it as their first

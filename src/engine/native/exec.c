@@ -65,9 +65,11 @@ static nn_status forward_unit(nn_native *x, nn_unit *u, int64_t rows, nn_err *er
 static nn_status run_forward(nn_native *x, int64_t rows, bool learning, nn_err *err) {
     x->learning = learning;
     for (int i = 0; i < x->n_units; i++) {
-        if (x->units[i].is_tail) continue;
-        nn_status st = forward_unit(x, &x->units[i], rows, err);
+        nn_unit *u = &x->units[i];
+        int64_t begin = nn_native_begin(x);
+        nn_status st = u->is_tail ? NN_OK : forward_unit(x, u, rows, err);
         if (st) return st;
+        nn_native_did(x, NN_PHASE_FORWARD, u, u->kind->name, rows, begin);
     }
     return NN_OK;
 }
@@ -89,8 +91,11 @@ static nn_status run_backward(nn_native *x, int64_t rows, nn_err *err) {
     x->finite = true;
     for (int i = x->n_units - 1; i >= 0; i--) {
         if (!x->units[i].backward) continue;
+        nn_native_gradient(x, &x->units[i], rows);
+        int64_t begin = nn_native_begin(x);
         nn_status st = backward_unit(x, &x->units[i], rows, err);
         if (st) return st;
+        nn_native_did(x, NN_PHASE_BACKWARD, &x->units[i], x->units[i].kind->name, rows, begin);
     }
     return NN_OK;
 }
@@ -100,8 +105,10 @@ static bool run_deferred(nn_native *x, int64_t rows, bool store) {
     bool finite = true;
     for (int i = 0; i < x->n_units && x->deferring; i++) {
         nn_unit *u = &x->units[i];
-        if (u->backward && u->kind->deferred)
-            finite &= u->kind->deferred(x, u, rows * u->fold, store);
+        if (!u->backward || !u->kind->deferred) continue;
+        int64_t begin = nn_native_begin(x);
+        finite &= u->kind->deferred(x, u, rows * u->fold, store);
+        nn_native_did(x, NN_PHASE_BACKWARD, u, u->kind->name, rows, begin);
     }
     return finite;
 }
@@ -213,14 +220,18 @@ static nn_status run_gradients(nn_native *x, int64_t rows, const nn_targets *t, 
                                nn_step *ret, nn_err *err) {
     nn_status st = run_forward(x, rows, true, err);
     if (st) return st;
+    int64_t begin = nn_native_begin(x);
     nn_native_loss(x, rows, t, true, ret);
     ret->loss += (x->regularised ? nn_native_regularisers(x) : 0) + nn_native_penalties(x);
+    nn_native_did(x, NN_PHASE_LOSS, NULL, "loss", rows, begin);
     if (isfinite(ret->loss)) {
         st = run_backward(x, rows, err);
         if (st) return st;
         bool finite = run_deferred(x, rows, store);
+        begin = nn_native_begin(x);
         if (x->regularised) nn_native_regularise(x);
         ret->finite = nn_native_gradients_finite(x) && finite;
+        nn_native_did(x, NN_PHASE_BACKWARD, NULL, "checks", rows, begin);
     }
     if (!ret->finite) ret->node = find_bad_node(x, rows, t);
     return NN_OK;
@@ -414,4 +425,5 @@ const nn_engine nn_engine_native = {
     .get_state = native_get_state,
     .set_learning_rate = native_set_learning_rate,
     .memory = native_memory,
+    .observe = nn_native_observe,
 };

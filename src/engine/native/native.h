@@ -205,7 +205,9 @@ struct nn_native {
     int64_t *row_right;
     double learning_rate;
     int64_t updates;
-    bool finite; /* of the weight gradients of this step so far */
+    bool finite;                 /* of the weight gradients of this step so far */
+    const nn_observer *observer; /* of this pass; NULL: nobody looks */
+    float *seen;                 /* room for a value in plain layout, while values are looked at */
 };
 
 /* The row of op in the table of units. Without `forward`: INPUT and RESHAPE, which have no work of
@@ -303,4 +305,15 @@ void nn_native_update(nn_native *x, int64_t rows);
 nn_update_f nn_native_update_f(const nn_native *x, int64_t t);
 nn_status nn_native_convert(const nn_native *x, const nn_param *p, bool import, float *plain,
                             float *exec);
+/* ---- looking inside (observe.c); nothing happens where nobody looks ---- */
+
+/* When a piece of work begins. */
+int64_t nn_native_begin(const nn_native *x);
+/* What it was, and in forward its value; u NULL: all of the graph's. */
+void nn_native_did(nn_native *x, nn_phase pass, const nn_unit *u, const char *kind, int64_t rows,
+                   int64_t begin);
+/* The gradient of u's output is complete. */
+void nn_native_gradient(nn_native *x, const nn_unit *u, int64_t rows);
+nn_status nn_native_observe(nn_exec *e, int64_t rows, const nn_targets *t, const nn_observer *o,
+                            nn_step *ret, nn_err *err);
 #endif

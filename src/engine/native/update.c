@@ -132,12 +132,18 @@ static void constrain(nn_native *x, const nn_param *p) {
 }
 
 void nn_native_update(nn_native *x, int64_t rows) {
+    int64_t begin = nn_native_begin(x);
     if (clips(x)) clip(x);
     nn_update_f f = nn_native_update_f(x, x->updates + 1);
     nn_parallel(x, (x->trainable + CHUNK - 1) / CHUNK, (double)x->trainable * 20, run_update, &f);
-    for (int i = 0; i < x->n_units; i++)
-        if (x->units[i].kind->update)
-            x->units[i].kind->update(x, &x->units[i], rows * x->units[i].fold);
+    nn_native_did(x, NN_PHASE_UPDATE, NULL, "optimizer", rows, begin);
+    for (int i = 0; i < x->n_units; i++) {
+        nn_unit *u = &x->units[i];
+        if (!u->kind->update) continue;
+        begin = nn_native_begin(x);
+        u->kind->update(x, u, rows * u->fold);
+        nn_native_did(x, NN_PHASE_UPDATE, u, u->kind->name, rows, begin);
+    }
     for (int i = 0; i < x->n_params; i++)
         if (learns(x, &x->params[i]) && x->params[i].weight->constraint.kind != NN_CONSTRAINT_NONE)
             constrain(x, &x->params[i]);

@@ -7,6 +7,7 @@
  * identically. */
 #include "engine/reference/reference.h"
 
+#include "base/clock.h"
 #include "engine/optimizer.h"
 
 #include <assert.h>
@@ -29,6 +30,8 @@ typedef struct ref_exec {
     double learning_rate;
     int64_t updates;
     size_t bytes;
+    const nn_observer *observer; /* of this pass; NULL: nobody looks */
+    float *seen;                 /* room for a node's values as floats, while they are looked at */
 } ref_exec;
 
 static ref_exec *of(nn_exec *x) {
@@ -235,12 +238,48 @@ static void give_outputs(ref_exec *x, int64_t rows) {
             x->output[i][e] = (float)x->y[g->outputs[i]][e];
 }
 
+/* ---- looking inside ---- */
+
+static int64_t begin_work(const ref_exec *x) {
+    return x->observer && x->observer->work ? nn_clock_mono() : 0;
+}
+
+/* A node's own work; each array once, as doubles. */
+static void did(const ref_exec *x, nn_phase pass, int node, int64_t rows, int64_t begin) {
+    const nn_node *n = node < 0 ? NULL : &x->base.graph->nodes[node];
+    if (!x->observer || !x->observer->work) return;
+    int64_t doubles = n ? size_of(x, node, rows) : 0;
+    for (int i = 0; n && i < n->n_inputs; i++) doubles += size_of(x, n->inputs[i], rows);
+    for (int i = 0; n && i < n->n_weights; i++)
+        doubles += x->base.graph->weights[n->weights[i]].elements;
+    nn_work w = {.pass = pass,
+                 .kind = n                         ? nn_op_name(n->op)
+                         : pass == NN_PHASE_UPDATE ? "optimizer"
+                                                   : "loss",
+                 .node = node,
+                 .last = node,
+                 .seconds = (double)(nn_clock_mono() - begin) * 1e-9,
+                 .bytes = doubles * (int64_t)sizeof(double) * (pass == NN_PHASE_BACKWARD ? 2 : 1)};
+    x->observer->work(x->observer->ctx, &w);
+}
+
+static void show(const ref_exec *x, int node, bool gradient, int64_t rows) {
+    if (!x->observer || !x->observer->value) return;
+    const double *from = gradient ? x->dy[node] : x->y[node];
+    int64_t n = size_of(x, node, rows);
+    for (int64_t i = 0; i < n; i++) x->seen[i] = (float)from[i];
+    x->observer->value(x->observer->ctx, node, gradient, x->seen, n);
+}
+
 static nn_status run_forward(ref_exec *x, int64_t rows, bool training, nn_err *err) {
     for (int i = 0; i < x->base.graph->n_nodes; i++) {
+        int64_t begin = begin_work(x);
         nn_ref r = ref_of(x, i, rows, training);
         nn_status s = ops[r.node->op]->check ? ops[r.node->op]->check(&r, err) : NN_OK;
         if (s != NN_OK) return s;
         ops[r.node->op]->forward(&r);
+        did(x, NN_PHASE_FORWARD, i, rows, begin);
+        show(x, i, false, rows);
     }
     return NN_OK;
 }
@@ -293,10 +332,15 @@ static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, 
     for (int i = 0; i < g->n_nodes; i++)
         memset(x->dy[i], 0, (size_t)size_of(x, i, rows) * sizeof *x->dy[i]);
     int from = x->plan.node;
+    int64_t begin = begin_work(x);
     double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret);
+    did(x, NN_PHASE_LOSS, -1, rows, begin);
     for (int i = from; i >= 0; i--) {
+        show(x, i, true, rows);
+        begin = begin_work(x);
         nn_ref r = ref_of(x, i, rows, training);
         ops[r.node->op]->backward(&r);
+        did(x, NN_PHASE_BACKWARD, i, rows, begin);
     }
     for (int i = 0; i < g->n_weights; i++)
         if (!g->weights[i].trainable)
@@ -388,6 +432,7 @@ static void move_statistics(ref_exec *x, int64_t rows) {
 
 static void update(ref_exec *x, int64_t rows) {
     const nn_graph *g = x->base.graph;
+    int64_t begin = begin_work(x);
     nn_update u = nn_update_make(&g->train.optimizer, x->learning_rate, x->updates + 1);
     clip_gradients(x);
     for (int i = 0; i < g->n_weights; i++) {
@@ -397,6 +442,7 @@ static void update(ref_exec *x, int64_t rows) {
     }
     move_statistics(x, rows);
     x->updates++;
+    did(x, NN_PHASE_UPDATE, -1, rows, begin);
 }
 
 /* ---- the engine ---- */
@@ -473,6 +519,22 @@ static nn_status reference_step(nn_exec *base, int64_t rows, const nn_targets *t
     return s;
 }
 
+static nn_status reference_observe(nn_exec *base, int64_t rows, const nn_targets *t,
+                                   const nn_observer *o, nn_step *ret, nn_err *err) {
+    ref_exec *x = of(base);
+    int64_t most = 0;
+    for (int i = 0; i < base->graph->n_nodes; i++)
+        if (size_of(x, i, base->options.batch) > most) most = size_of(x, i, base->options.batch);
+    if (o->value && !(x->seen = malloc((size_t)most * sizeof *x->seen)))
+        return nn_fail(err, NN_E_OUT_OF_MEMORY, "no memory to look at values");
+    x->observer = o;
+    nn_status s = t ? reference_step(base, rows, t, ret, err) : reference_forward(base, rows, err);
+    x->observer = NULL;
+    free(x->seen);
+    x->seen = NULL;
+    return s;
+}
+
 static nn_status reference_gradients(nn_exec *base, int64_t rows, const nn_targets *t, float *slab,
                                      nn_step *ret, nn_err *err) {
     nn_status s = differentiate(base, rows, t, ret, err);
@@ -531,6 +593,7 @@ const nn_engine nn_engine_reference = {
     .get_state = reference_get_state,
     .set_learning_rate = reference_set_learning_rate,
     .memory = reference_memory,
+    .observe = reference_observe,
 };
 
 /* ---- for tests ---- */
