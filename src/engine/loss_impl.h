@@ -250,19 +250,7 @@ static bool is_right(const site *r) {
     return best == wanted;
 }
 
-/* ---- a row ---- */
-
-/* The batch that row `at` is one of. */
-typedef struct loss_job {
-    const nn_loss_plan *plan;
-    nn_loss_batch batch;
-    const real *x; /* rows x outputs */
-    real *dx;      /* NULL: not wanted */
-    const nn_targets *t;
-} loss_job;
-
-/* The loss of row `at`, its gradient, and how many of its sites are right. */
-static double row_loss(const loss_job *j, int64_t at, int64_t *ret_right) {
+static double formula(const site *r, bool *ret_right) {
     static double (*const formulas[NN_FORM_COUNT])(const site *) = {
         [NN_FORM_MSE] = mse,
         [NN_FORM_CE_LOGITS] = ce_logits,
@@ -281,6 +269,24 @@ static double row_loss(const loss_job *j, int64_t at, int64_t *ret_right) {
         [NN_FORM_POISSON] = poisson,
         [NN_FORM_COSINE] = cosine,
     };
+    *ret_right = is_right(r);
+    return formulas[r->plan->form](r);
+}
+
+/* ---- a row ---- */
+
+/* The batch that row `at` is one of. */
+typedef struct loss_job {
+    const nn_loss_plan *plan;
+    nn_loss_batch batch;
+    const real *x; /* rows x outputs */
+    real *dx;      /* NULL: not wanted */
+    const nn_targets *t;
+} loss_job;
+
+/* The loss of row `at` by the loss of each site, its gradient, and how many sites are right. */
+static double row_loss(const loss_job *j, int64_t at, double (*site_loss)(const site *, bool *),
+                       int64_t *ret_right) {
     const nn_loss_plan *p = j->plan;
     const nn_targets *t = j->t;
     int64_t n = p->outputs / p->sites;
@@ -299,8 +305,9 @@ static double row_loss(const loss_job *j, int64_t at, int64_t *ret_right) {
         bool counts = p->ignored < 0 || !t->labels || r.label != p->ignored;
         for (int64_t e = 0; !counts && r.dx && e < n; e++) r.dx[e] = 0;
         if (!counts) continue;
-        loss += weight * formulas[p->form](&r);
-        *ret_right += is_right(&r);
+        bool right;
+        loss += weight * site_loss(&r, &right);
+        *ret_right += right;
     }
     return loss;
 }

@@ -1116,5 +1116,5 @@ def test_a_missing_data_set_names_its_package(fresh):
     op = face.wait(face.train(dataset="mnist", training_config={"epochs": 1}, dsl_code=NET.replace("(4, 4, 1)", "(28, 28, 1)").replace(
         "Output(3", "Output(10"))["job_id"], "failed")
     assert op["error_code"] in ("data_error", "not_found") and "mnist" in op["error"], op
-    assert "no package" in json.dumps(op), "Debian has none of this one, and it says so"
+    assert "neural data get mnist" in json.dumps(op), "Debian has no package of this one: the way out is the other"
     face.alive()

@@ -170,7 +170,7 @@ def test_the_certificate_stays_with_the_weights(neural, sequences, tmp_path):
     made = json.loads(metadata(path)["certificate"])
     assert made["seed"] == 5 and made["neural"] and made["verified_at"] and made["weights"] == "the model's"
     assert [b["name"] for b in made["backends"]] == ["reference", "native", "pytorch"]
-    assert made["backends"][1]["status"] == "skipped"
+    assert made["backends"][1]["status"] == "agrees"
     assert {k: v for k, v in metadata(path).items() if k != "certificate"} == {
         k: v for k, v in json.loads(before[8:8 + struct.unpack_from("<Q", before)[0]])["__metadata__"].items()}
     assert neural("predict", "r.safetensors", "--input", "rows.npy", "--json").out == predicted

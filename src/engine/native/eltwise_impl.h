@@ -206,6 +206,46 @@ static void softmax(int64_t rows, int64_t n, const float *x, float *y, bool log_
     for (int64_t r = 0; r < rows; r++) softmax_row(n, x + r * n, y + r * n, log_form);
 }
 
+/* exp(x - max) into y, but 0 at `without` (outside of it: nowhere), and its sum. */
+static float exponentials(int64_t n, const float *x, float max, int64_t without, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = exp_f(x[i] - max);
+    if (without >= 0 && without < n) y[without] = 0;
+    return total(n, y);
+}
+
+/* The first of the highest scores is the label's. */
+static bool comes_first(int64_t n, const float *x, int64_t label) {
+    int before = 0, above = 0;
+    for (int64_t i = 0; i < label; i++) before |= x[i] >= x[label];
+    for (int64_t i = label + 1; i < n; i++) above |= x[i] > x[label];
+    return !before && !above;
+}
+
+/* The label's own exponential is kept apart from the sum of the others: near 1, what it lacks to
+ * the whole sum is what the loss and its gradient are made of. */
+static double cross_entropy(int64_t n, const float *x, int64_t label, float off, float more,
+                            float scale, float *dx, bool *ret_right) {
+    enum { PART = 64 };
+    float e[PART], max = largest(n, x), others = 0;
+    double own = exp((double)x[label] - (double)max), wanted = (double)off + (double)more;
+    double mass = (double)more + (double)off * (double)n;
+    for (int64_t i = 0; i < n && !dx; i += PART)
+        others += exponentials(n - i < PART ? n - i : PART, x + i, max, label - i, e);
+    if (dx) others = exponentials(n, x, max, label, dx);
+    double sum = own + (double)others;
+    if (dx) {
+        float by = (float)(mass * (double)scale / sum);
+        for (int64_t i = 0; i < n; i++) dx[i] = dx[i] * by - off * scale;
+        dx[label] =
+            (float)(((mass - wanted) * own - wanted * (double)others) * (double)scale / sum);
+    }
+    *ret_right = comes_first(n, x, label);
+    double rest = 0;
+    for (int64_t i = 0; i < n && off != 0; i++) rest += (double)max - (double)x[i];
+    return mass * log1p((double)others + (own - 1)) + (double)off * rest +
+           (double)more * ((double)max - (double)x[label]);
+}
+
 /* softmax: dx = y (dy - sum y dy); log-softmax: dx = dy - e^y sum dy. */
 static void softmax_grad(int64_t rows, int64_t n, const float *y, const float *dy, float *dx,
                          bool log_form) {

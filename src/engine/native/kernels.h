@@ -211,6 +211,11 @@ typedef struct nn_kernels {
     double (*sum_square)(int64_t n, const float *x);
     float (*max_abs)(int64_t n, const float *x); /* NaN if one is */
     void (*softmax)(int64_t rows, int64_t n, const float *x, float *y, bool log_form);
+    /* Cross-entropy of n logits with targets of `off` and, at the label, `more` on top of it; its
+     * gradient times `scale` to dx (NULL: not wanted); whether the label has the first of the
+     * highest scores. */
+    double (*cross_entropy)(int64_t n, const float *x, int64_t label, float off, float more,
+                            float scale, float *dx, bool *ret_right);
     void (*softmax_grad)(int64_t rows, int64_t n, const float *y, const float *dy, float *dx,
                          bool log_form);
     /* Gradient of l1 sum|w| + l2 sum w^2 added; clipped to [-limit, limit]; scaled. */

@@ -82,6 +82,7 @@ const nn_kernels NN_KERNELS = {
     .max_abs = max_abs,
     .softmax = softmax,
     .softmax_grad = softmax_grad,
+    .cross_entropy = cross_entropy,
     .regularise = regularise,
     .clip = clip,
     .scale = scale,

@@ -13,7 +13,7 @@ double nn_ref_loss(const nn_loss_plan *p, int64_t rows, const double *x, const n
     *ret = (nn_step){.counted = j.batch.counted, .node = -1};
     for (int64_t i = 0; i < rows; i++) {
         int64_t right;
-        loss += row_loss(&j, i, &right);
+        loss += row_loss(&j, i, formula, &right);
         ret->correct += right;
     }
     return loss / j.batch.divisor;
