@@ -224,8 +224,8 @@ static bool range_of(const nn_graph *g, double *low, double *high) {
 
 /* Losses that compare an output with a target as they are. */
 static bool compares(nn_loss_form f) {
-    return f != NN_FORM_HINGE && f != NN_FORM_SQUARED_HINGE && f != NN_FORM_CATEGORICAL_HINGE &&
-           f != NN_FORM_COSINE;
+    return f != NN_FORM_CTC && f != NN_FORM_HINGE && f != NN_FORM_SQUARED_HINGE &&
+           f != NN_FORM_CATEGORICAL_HINGE && f != NN_FORM_COSINE;
 }
 
 static void check_targets(nn_train_health *h, const nn_dataset *d, const uint32_t *index,
