@@ -139,7 +139,8 @@ static nn_status allocate(debugger *d, nn_err *err) {
         d->per_epoch = t->steps_per_epoch;
     d->labels = calloc((size_t)d->batch, (size_t)d->plan.sites * sizeof *d->labels);
     d->weights = calloc((size_t)d->batch, sizeof *d->weights);
-    d->values = calloc((size_t)d->batch, (size_t)d->plan.outputs * sizeof *d->values);
+    d->values = calloc((size_t)d->batch, (size_t)nn_fit_width(d->graph, d->data, d->plan.outputs) *
+                                             sizeof *d->values);
     d->before = calloc(slab, sizeof *d->before);
     d->after = calloc(slab, sizeof *d->after);
     d->gradients = calloc(slab, sizeof *d->gradients);
@@ -202,6 +203,7 @@ static nn_status fill(debugger *d, int64_t epoch, int64_t begin, int64_t rows, n
         d->weights[i] = d->class_weight[d->data->labels[index[i]]];
     *ret = (nn_targets){.labels = labels ? d->labels : NULL,
                         .values = labels ? NULL : d->values,
+                        .length = d->data->target_width,
                         .weights = d->class_weight ? d->weights : NULL};
     return NN_OK;
 }

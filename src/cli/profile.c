@@ -83,7 +83,7 @@ static void row_label(const asking *a, const nn_profile_row *r, nn_buf *out) {
 
 static void add_milliseconds(nn_grid *t, double seconds) {
     char text[32];
-    snprintf(text, sizeof text, "%.3f", seconds * 1e3);
+    snprintf(text, sizeof text, seconds < 1e-5 ? "%.5f" : "%.3f", seconds * 1e3);
     nn_grid_add(t, seconds > 0 ? text : "");
 }
 

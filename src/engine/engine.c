@@ -49,7 +49,7 @@ nn_status nn_engine_named_only(const nn_node *n, nn_err *err) {
 static const nn_train_support supported = {
     .who = "Neural's engine",
     .save_instead = "leave save_path out and say where with --output",
-    .losses = ((1u << NN_LOSS_COUNT) - 1) & ~(1u << NN_LOSS_CTC | 1u << NN_LOSS_CUSTOM),
+    .losses = ((1u << NN_LOSS_COUNT) - 1) & ~(1u << NN_LOSS_CUSTOM),
     .ignore_class = true,
     .optimizers = (1u << NN_OPTIMIZER_COUNT) - 1,
     .schedules = (1u << NN_SCHEDULE_COUNT) - 1,

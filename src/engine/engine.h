@@ -24,7 +24,9 @@ typedef struct nn_exec_options {
 typedef struct nn_targets {
     const int32_t *labels; /* for losses over classes: a class index for each site of each row
                               (loss.h), the last axis of the output being the classes */
-    const float *values;   /* rows x output elements, for the others */
+    const float *values;   /* rows x output elements, for the others; for ctc rows x length: the
+                              classes of a sequence, then what is negative or the blank */
+    int64_t length;        /* ctc */
     const float *weights;  /* of the rows; NULL: all 1 */
 } nn_targets;
 

@@ -140,6 +140,16 @@ static nn_status check_values(const nn_graph *g, const nn_dataset *d, int64_t ou
     return nn_err_hint(err, s, "give the last layer %d units", d->target_width);
 }
 
+/* Its rows are classes, padded: as many as there are. */
+static nn_status check_sequences(const nn_graph *g, const nn_dataset *d, nn_err *err) {
+    if (d->targets) return NN_OK;
+    nn_status s = nn_fail(err, NN_E_DATA_ERROR,
+                          "network '%s' learns sequences of classes (ctc), but a row of data set "
+                          "'%s' has one class",
+                          g->name, d->name);
+    return nn_err_hint(err, s, "save the classes as an array (rows, length), padded with -1");
+}
+
 nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_err *err) {
     nn_fit fit;
     nn_status s = check_inputs(g, d, &fit, err);
@@ -158,7 +168,9 @@ nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_e
         return nn_err_hint(err, s, "use mean_squared_error or binary_crossentropy");
     }
     fit.feed = classes ? NN_FEED_LABEL : NN_FEED_VALUES;
-    if (classes)
+    if (g->train.loss == NN_LOSS_CTC)
+        s = check_sequences(g, d, err);
+    else if (classes)
         s = check_classes(g, d, outputs, &fit.feed, err);
     else if (d->labels)
         s = check_classes_as_values(g, d, outputs, &fit.feed, err);

@@ -27,6 +27,10 @@ nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_e
 static inline bool nn_feed_is_labels(nn_feed f) {
     return f == NN_FEED_LABEL || f == NN_FEED_SITES;
 }
+/* Target values of a row of d that the loss of g takes, of so many outputs. */
+static inline int64_t nn_fit_width(const nn_graph *g, const nn_dataset *d, int64_t outputs) {
+    return g->train.loss == NN_LOSS_CTC ? d->target_width : outputs;
+}
 /* Fills whichever of labels (n x the loss's sites) and values (n x outputs) the feed uses. Never
  * allocates. */
 void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int64_t n,

@@ -20,11 +20,16 @@
  *   KLD          sum(t log(t / y)), both clipped to [e, 1]
  *   POISSON      mean(y - t log(y + e))
  *   COSINE       -sum(t y) / (max(|t|, e) max(|y|, e))
- * Cross-entropy behind a softmax (or log-softmax) node, and binary cross-entropy behind a sigmoid,
- * are taken on the node before it: the same value without the cancellation, and the gradient is
- * softmax(y) - t and (sigmoid(y) - t) / n.
- * Sites whose label is ignore_class cost nothing and do not count in the mean. Weights of rows
- * multiply the loss of their sites; the mean stays one over all that count (Keras). */
+ *   CTC          -log of the probability of all paths over the steps of a row (its sites) that
+ *                spell the target, once what repeats is taken as one and blanks are left out;
+ *                p = softmax(y) (Graves et al. 2006; torch.nn.functional.ctc_loss, the mean over
+ *                the rows of reduction='none'). A row counts once; it is right where the best
+ *                classes of its steps spell the target
+ * Cross-entropy and CTC behind a softmax (or log-softmax) node, and binary cross-entropy behind a
+ * sigmoid, are taken on the node before it: the same value without the cancellation, and the
+ * gradient is softmax(y) - t and (sigmoid(y) - t) / n. Sites whose label is ignore_class cost
+ * nothing and do not count in the mean. Weights of rows multiply the loss of their sites; the mean
+ * stays one over all that count (Keras). */
 #ifndef NN_ENGINE_LOSS_H
 #define NN_ENGINE_LOSS_H
 #include "engine/engine.h"
@@ -48,6 +53,7 @@ typedef enum nn_loss_form {
     NN_FORM_KLD,
     NN_FORM_POISSON,
     NN_FORM_COSINE,
+    NN_FORM_CTC,
     NN_FORM_COUNT
 } nn_loss_form;
 
@@ -59,6 +65,7 @@ typedef struct nn_loss_plan {
     double on, off;  /* smoothed targets: t -> off + t * (on - off) */
     double delta;    /* HUBER */
     int64_t ignored; /* the class that does not count; -1: none */
+    int64_t blank;   /* CTC */
 } nn_loss_plan;
 
 /* What a batch has in common. */
@@ -74,9 +81,12 @@ typedef struct nn_loss_batch {
  */
 nn_status nn_loss_plan_make(const nn_graph *g, nn_loss_plan *ret, nn_err *err);
 
-/* NN_E_DATA_ERROR: a label that is no class of the output and not the ignored one. */
+/* NN_E_DATA_ERROR: a label that is no class of the output and not the ignored one; of CTC also a
+ * target that takes more steps than there are. */
 nn_status nn_loss_check_labels(const nn_loss_plan *p, int64_t rows, const nn_targets *t,
                                nn_err *err);
+/* Doubles that a thread works in, whatever the batch; 0: none. */
+int64_t nn_loss_scratch(const nn_loss_plan *p);
 nn_loss_batch nn_loss_batch_of(const nn_loss_plan *p, int64_t rows, const nn_targets *t);
 
 /* The value above which a single output counts as class 1: 0.5 of a probability, 0 of a logit.

@@ -239,6 +239,126 @@ static double cosine(const site *r) {
     return -dot / (x * t);
 }
 
+/* ---- connectionist temporal classification ---- */
+
+/* A row: states 0 to 2 n are the classes of its target with a blank around each. */
+typedef struct sequence {
+    const nn_loss_plan *plan;
+    const real *x; /* steps x classes */
+    const float *target;
+    int64_t n, classes, states;
+    double *alpha;          /* steps x states: log of the paths up to a step that end in a state */
+    double *beta, *next;    /* states: log of the paths from a step, from the one after it */
+    double *sum, *constant; /* classes; steps: log of the sum of exp x */
+} sequence;
+
+static double log_add(double a, double b) {
+    double max = a > b ? a : b, min = a > b ? b : a;
+    return min == -INFINITY ? max : max + log1p(exp(min - max));
+}
+
+static int64_t class_of_state(const sequence *q, int64_t s) {
+    return s % 2 ? (int64_t)q->target[s / 2] : q->plan->blank;
+}
+
+static double log_p(const sequence *q, int64_t step, int64_t k) {
+    return (double)q->x[step * q->classes + k] - q->constant[step];
+}
+
+/* A blank between two classes may be passed over, unless they are the same. */
+static bool may_skip(const sequence *q, int64_t s) {
+    return s % 2 && s >= 2 && q->target[s / 2] != q->target[s / 2 - 1];
+}
+
+static void normalise(const sequence *q) {
+    for (int64_t t = 0; t < q->plan->sites; t++) {
+        const real *x = q->x + t * q->classes;
+        double max = (double)x[0], sum = 0;
+        for (int64_t k = 1; k < q->classes; k++)
+            if ((double)x[k] > max) max = (double)x[k];
+        for (int64_t k = 0; k < q->classes; k++) sum += exp((double)x[k] - max);
+        q->constant[t] = max + log(sum);
+    }
+}
+
+static void run_alpha(const sequence *q) {
+    for (int64_t s = 0; s < q->states; s++)
+        q->alpha[s] = s < 2 ? log_p(q, 0, class_of_state(q, s)) : -INFINITY;
+    for (int64_t t = 1; t < q->plan->sites; t++) {
+        const double *before = q->alpha + (t - 1) * q->states;
+        for (int64_t s = 0; s < q->states; s++) {
+            double v = before[s];
+            if (s > 0) v = log_add(v, before[s - 1]);
+            if (may_skip(q, s)) v = log_add(v, before[s - 2]);
+            q->alpha[t * q->states + s] = v + log_p(q, t, class_of_state(q, s));
+        }
+    }
+}
+
+/* beta of step t, from next, that of t + 1; without the probability of t itself. */
+static void step_beta(const sequence *q, int64_t t) {
+    bool last = t + 1 == q->plan->sites;
+    for (int64_t s = 0; s < q->states; s++) {
+        double v = last ? (s + 2 >= q->states ? 0 : -INFINITY) : q->next[s];
+        if (!last && s + 1 < q->states) v = log_add(v, q->next[s + 1]);
+        if (!last && s + 2 < q->states && may_skip(q, s + 2)) v = log_add(v, q->next[s + 2]);
+        q->beta[s] = v;
+    }
+    for (int64_t s = 0; s < q->states; s++)
+        q->next[s] = q->beta[s] + log_p(q, t, class_of_state(q, s));
+}
+
+/* p of a class less its share of all paths at that step. */
+static void put_gradient(const sequence *q, double log_all, double scale, real *dx) {
+    for (int64_t t = q->plan->sites - 1; t >= 0; t--) {
+        step_beta(q, t);
+        for (int64_t k = 0; k < q->classes; k++) q->sum[k] = -INFINITY;
+        for (int64_t s = 0; s < q->states; s++) {
+            double *sum = &q->sum[class_of_state(q, s)];
+            *sum = log_add(*sum, q->alpha[t * q->states + s] + q->beta[s]);
+        }
+        for (int64_t k = 0; k < q->classes; k++)
+            dx[t * q->classes + k] =
+                (real)(scale * (exp(log_p(q, t, k)) - exp(q->sum[k] - log_all)));
+    }
+}
+
+/* Whether the best class of each step, what repeats once and without blanks, is the target. */
+static bool spells(const sequence *q) {
+    int64_t before = -1, at = 0;
+    for (int64_t t = 0; t < q->plan->sites; t++) {
+        const real *x = q->x + t * q->classes;
+        int64_t best = 0;
+        for (int64_t k = 1; k < q->classes; k++)
+            if (x[k] > x[best]) best = k;
+        if (best != before && best != q->plan->blank) {
+            if (at == q->n || best != (int64_t)q->target[at]) return false;
+            at++;
+        }
+        before = best;
+    }
+    return at == q->n;
+}
+
+static double ctc(const nn_loss_plan *p, const real *x, real *dx, const float *target,
+                  int64_t length, double scale, double *scratch, int64_t *ret_right) {
+    sequence q = {.plan = p, .x = x, .target = target, .classes = p->outputs / p->sites};
+    while (q.n < length && target[q.n] >= 0 && target[q.n] != (float)p->blank) q.n++;
+    q.states = 2 * q.n + 1;
+    q.alpha = scratch;
+    q.beta = q.alpha + p->sites * q.states;
+    q.next = q.beta + q.states;
+    q.sum = q.next + q.states;
+    q.constant = q.sum + q.classes;
+    normalise(&q);
+    run_alpha(&q);
+    const double *end = q.alpha + p->sites * q.states - 1;
+    double log_all = q.n ? log_add(end[0], end[-1]) : end[0];
+    if (dx) put_gradient(&q, log_all, scale, dx);
+    *ret_right = spells(&q);
+    return -log_all;
+}
+
 static bool is_right(const site *r) {
     if (r->n == 1)
         return ((double)r->x[0] > nn_loss_threshold(r->plan)) == (raw_target(r, 0) > 0.5);
@@ -282,6 +402,7 @@ typedef struct loss_job {
     const real *x; /* rows x outputs */
     real *dx;      /* NULL: not wanted */
     const nn_targets *t;
+    double *scratch; /* nn_loss_scratch of the plan, of this thread */
 } loss_job;
 
 /* The loss of row `at` by the loss of each site, its gradient, and how many sites are right. */
@@ -292,6 +413,11 @@ static double row_loss(const loss_job *j, int64_t at, double (*site_loss)(const 
     int64_t n = p->outputs / p->sites;
     double weight = t->weights ? (double)t->weights[at] : 1, loss = 0;
     *ret_right = 0;
+    if (p->form == NN_FORM_CTC) {
+        int64_t from = at * p->outputs;
+        return weight * ctc(p, j->x + from, j->dx ? j->dx + from : NULL, t->values + at * t->length,
+                            t->length, weight / j->batch.divisor, j->scratch, ret_right);
+    }
     for (int64_t i = 0; i < p->sites; i++) {
         int64_t from = at * p->outputs + i * n;
         site r = {.plan = p,

@@ -20,6 +20,7 @@ typedef struct profiler {
     double *whole; /* by run */
     int32_t *labels;
     float *values, *slab;
+    int64_t length; /* ctc */
     bool out_of_memory;
 } profiler;
 
@@ -144,7 +145,7 @@ static void take(void *ctx, const nn_work *w) {
 static nn_status step(profiler *p, bool look, nn_err *err) {
     const nn_engine *e = p->o->engine;
     nn_observer o = {.ctx = p, .work = take};
-    nn_targets t = {.labels = p->labels, .values = p->values};
+    nn_targets t = {.labels = p->labels, .values = p->values, .length = p->length};
     nn_step ignored;
     if (look) return e->observe(p->exec, p->o->rows, p->o->training ? &t : NULL, &o, &ignored, err);
     if (!p->o->training) return e->forward(p->exec, p->o->rows, err);
@@ -209,7 +210,12 @@ static nn_status draw_targets(profiler *p, nn_err *err) {
         return p->labels ? NN_OK : no_memory(err);
     }
     p->values = calloc((size_t)values, sizeof *p->values);
-    for (int64_t i = 0; p->values && i < values; i++) p->values[i] = (float)nn_rng_unit(&r);
+    if (plan.form == NN_FORM_CTC) { /* a class for half of the steps: one or many, all the same */
+        p->length = (plan.sites + 1) / 2;
+        values = p->length * p->o->rows;
+    }
+    for (int64_t i = 0; p->values && i < values; i++)
+        p->values[i] = plan.form == NN_FORM_CTC ? (float)(plan.blank == 0) : (float)nn_rng_unit(&r);
     return p->values ? NN_OK : no_memory(err);
 }
 

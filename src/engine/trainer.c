@@ -243,7 +243,9 @@ static nn_status fill(const trainer *t, const nn_dataset *d, const uint32_t *ind
     if (s != NN_OK) return s;
     nn_feed_fill(fit->feed, d, index, n, t->plan.outputs, t->labels, t->values);
     bool labels = nn_feed_is_labels(fit->feed);
-    *ret = (nn_targets){.labels = labels ? t->labels : NULL, .values = labels ? NULL : t->values};
+    *ret = (nn_targets){.labels = labels ? t->labels : NULL,
+                        .values = labels ? NULL : t->values,
+                        .length = d->target_width};
     return NN_OK;
 }
 
@@ -483,7 +485,10 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
         t->steps = spec->steps_per_epoch;
     t->index = calloc((size_t)t->batch, sizeof *t->index);
     t->labels = calloc((size_t)t->batch, (size_t)t->plan.sites * sizeof *t->labels);
-    t->values = calloc((size_t)t->batch, (size_t)t->plan.outputs * sizeof *t->values);
+    int64_t width = nn_fit_width(t->graph, d, t->plan.outputs);
+    if (t->o->test && nn_fit_width(t->graph, t->o->test, width) > width)
+        width = t->o->test->target_width;
+    t->values = calloc((size_t)t->batch, (size_t)width * sizeof *t->values);
     t->weights = calloc((size_t)t->batch, sizeof *t->weights);
     if (!t->index || !t->labels || !t->values || !t->weights) return out_of_memory(err);
     return nn_fit_class_weights(t->graph, d, t->train.index, t->train.n, &t->class_weight, err);
@@ -517,6 +522,11 @@ static nn_status prepare_metrics(trainer *t, nn_err *err) {
     nn_status s = nn_watch_make(spec, t->valid.n > 0, &t->watch, err);
     if (s != NN_OK) return s;
     unsigned wanted = spec->metrics | 1u << t->watch.metric;
+    if (spec->loss == NN_LOSS_CTC && wanted & ~(unsigned)(NN_METRIC_LOSS | NN_METRIC_ACCURACY)) {
+        s = nn_fail(err, NN_E_UNSUPPORTED,
+                    "of sequences (ctc) only loss and accuracy are measured");
+        return nn_err_hint(err, s, "write metrics: [accuracy]");
+    }
     bool classes = t->o->train->labels && t->o->train->classes <= FEW_CLASSES;
     s = nn_meter_new(t->graph, &t->plan, wanted & ~(unsigned)NN_METRIC_CONFUSION_MATRIX, &t->meter,
                      err);

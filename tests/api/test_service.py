@@ -659,6 +659,15 @@ def test_deployment_journey(face, model):
     assert face.deploy("journey", model) != id_, "the name is free again"
 
 
+def test_a_training_says_what_is_wrong_with_it(face):
+    network = "network Deep { input: (16) layers: Dense(8, sigmoid)*12 Output(4, softmax) loss: sparse_categorical_crossentropy }"
+    job = face.train(dsl_code=network, dataset="synthetic:rows=300,classes=4,shape=16", experiment_name="deep",
+                     hyperparameters={"seed": 1})["job_id"]
+    op = face.wait(job)
+    (said,) = [w for w in op["warnings"] if w.startswith("gradient-vanishes: ")]
+    assert "'dense_1'" in said and "(line 1)" in said and "relu" in said, said
+
+
 def test_layers_beyond_dense_are_trained_and_served_by_the_native_engine(face):
     network = NET.replace("Dense(16", "LayerNormalization() Dense(16", 1)
     assert network != NET

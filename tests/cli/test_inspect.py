@@ -160,3 +160,75 @@ def test_train_weighs_classes(neural, tmp_path, net):
     assert result["loss"] < 0.05 and 0.2 < result["test_accuracy"] < 0.5  # only class 0 is learnt
     c = neural("compile", "net.neural", "-b", "pytorch", "-o", "p.py")
     assert c.code != 0 and "class_weight" in c.err
+
+
+CTC = """network C {
+  input: (9, 4)
+  layers: Dense(7, activation="tanh") Dense(5, activation="softmax")
+  loss: ctc(blank=2)
+  optimizer: Adam(learning_rate=0.02)
+  metrics: [accuracy]
+  train { batch_size: 10 epochs: 60 dataset: "c.npz" }
+}
+"""
+
+
+@pytest.fixture
+def c(tmp_path):
+    """Sequences of 0 to 4 classes, with repeats; the samples show them, two steps each, so that they can be learnt."""
+    rng = np.random.default_rng(3)
+    x, y = np.zeros((60, 9, 4), "f4"), np.full((60, 4), -1)
+    for i in range(60):
+        n = rng.integers(0, 5)
+        y[i, :n] = rng.choice([0, 1, 3, 4], n)
+        for k in range(n):
+            x[i, 2 * k, [0, 1, 3, 4].index(y[i, k])] = 1
+    np.savez(tmp_path / "c.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    (tmp_path / "c.neural").write_text(CTC)
+    return tmp_path
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_ctc_as_torch_has_it(neural, c, engine):
+    torch = pytest.importorskip("torch")
+    r = neural("debug", "c.neural", "--stop-at", 3, "--save", "s.safetensors", "--json", "--engine", engine)
+    assert r.code == 0, r
+    t, step = tensors(c / "s.safetensors"), json.loads(r.out)
+    w = {k[7:]: torch.tensor(v.astype("f8"), requires_grad=True) for k, v in t.items() if k.startswith("weight/")}
+    x = torch.tensor(t["activation/input"].astype("f8"))
+    z = torch.tanh(x @ w["dense_1.kernel"] + w["dense_1.bias"]) @ w["dense_2.kernel"] + w["dense_2.bias"]
+    data = np.load(c / "c.npz")
+    rows = [int(np.abs(data["x_train"] - row).sum((1, 2)).argmin()) for row in x.numpy()]
+    y = torch.tensor(data["y_train"][rows])
+    lengths = (y >= 0).sum(1)
+    assert lengths.min() < lengths.max()
+    loss = torch.nn.functional.ctc_loss(z.log_softmax(-1).transpose(0, 1), y.clamp(min=0), torch.full((10,), 9), lengths, blank=2,
+                                        reduction="none").mean()
+    loss.backward()
+    assert step["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    for name, v in w.items():
+        np.testing.assert_allclose(t["weight_gradient/" + name], v.grad.numpy(), atol=2e-6)
+
+
+def test_ctc_is_learnt(neural, c):
+    r = neural("train", "c.neural", "-s", 1, "-o", "m.safetensors", "--json")
+    result = json.loads(r.out.splitlines()[-1])
+    assert r.code == 0 and result["test_accuracy"] > 0.9 and result["test_loss"] < 0.5, r
+    assert neural("profile", "c.neural", "--training", "--runs", 2).code == 0
+
+
+@pytest.mark.parametrize("y, says", [
+    ([[0, 1, 1, 1]] * 20, "takes"), ([[0, -1, 1, -1]] * 20, "padding"), ([[0, 5, -1, -1]] * 20, "0 to 4"), ([0, 1] * 10, "padded with -1")])
+def test_ctc_refuses(neural, c, y, says):
+    np.savez(c / "bad.npz", x=np.zeros((20, 5, 4), "f4"), y=np.array(y))
+    (c / "c.neural").write_text(CTC.replace("(9, 4)", "(5, 4)"))
+    r = neural("train", "c.neural", "-d", "bad.npz", "-o", "m.safetensors")
+    assert r.code != 0 and says in r.err, r
+
+
+def test_ctc_measures_accuracy_only(neural, c):
+    (c / "c.neural").write_text(CTC.replace("[accuracy]", "[auc]"))
+    r = neural("train", "c.neural", "-o", "m.safetensors")
+    assert r.code != 0 and "ctc" in r.err, r
+    (c / "c.neural").write_text(CTC.replace("blank=2", "blank=9"))
+    assert "blank" in neural("train", "c.neural", "-o", "m.safetensors").err

@@ -351,8 +351,8 @@ static void native_close(nn_exec *e) {
     nn_native *x = (nn_native *)e;
     for (int i = 0; x->units && i < x->n_units; i++)
         if (x->units[i].kind->done) x->units[i].kind->done(&x->units[i]);
-    void *large[] = {x->memory,  x->w,       x->g,    x->slot[0],  x->slot[1],
-                     x->slot[2], x->scratch, x->pack, x->row_loss, x->row_right};
+    void *large[] = {x->memory,  x->w,    x->g,        x->slot[0],   x->slot[1],     x->slot[2],
+                     x->scratch, x->pack, x->row_loss, x->row_right, x->loss_scratch};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) nn_free_large(large[i]);
     nn_dn_free(x->dn);
     nn_arena_free(x->arena);

@@ -18,14 +18,16 @@ static double site_loss(const site *r, bool *ret_right) {
 }
 
 static void run_rows(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
-    (void)thread;
+    loss_job j = *(const loss_job *)arg;
+    if (x->loss_scratch) j.scratch = x->loss_scratch + thread * nn_loss_scratch(&x->loss);
     for (int64_t i = begin; i < end; i++)
-        x->row_loss[i] = row_loss(arg, i, site_loss, &x->row_right[i]);
+        x->row_loss[i] = row_loss(&j, i, site_loss, &x->row_right[i]);
 }
 
 void nn_native_loss(nn_native *x, int64_t rows, const nn_targets *t, bool grad, nn_step *ret) {
     const nn_value *v = &x->values[x->loss_value];
-    loss_job j = {&x->loss, nn_loss_batch_of(&x->loss, rows, t), v->data, grad ? v->grad : NULL, t};
+    loss_job j = {&x->loss, nn_loss_batch_of(&x->loss, rows, t), v->data, grad ? v->grad : NULL, t,
+                  NULL};
     nn_parallel(x, rows, (double)(rows * v->elements) * 100, run_rows, &j);
     double loss = 0;
     *ret = (nn_step){.counted = j.batch.counted, .node = -1};

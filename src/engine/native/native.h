@@ -203,6 +203,7 @@ struct nn_native {
     int loss_value; /* value index */
     double *row_loss;
     int64_t *row_right;
+    double *loss_scratch; /* threads x nn_loss_scratch */
     double learning_rate;
     int64_t updates;
     bool finite;                 /* of the weight gradients of this step so far */

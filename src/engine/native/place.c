@@ -187,6 +187,9 @@ static nn_status alloc_scratch(nn_native *x, nn_err *err) {
     if (!x->has_loss) return NN_OK;
     x->row_loss = nn_alloc_large(rows * sizeof *x->row_loss, true);
     x->row_right = nn_alloc_large(rows * sizeof *x->row_right, true);
+    size_t each = (size_t)nn_loss_scratch(&x->loss) * sizeof(double) * (size_t)x->threads;
+    if (each && !(x->loss_scratch = nn_alloc_large(each, true)))
+        return nn_native_refused(x, each, err);
     return x->row_loss && x->row_right ? NN_OK : nn_native_refused(x, rows, err);
 }
 

@@ -127,6 +127,9 @@ static nn_status measure(ref_exec *x, int64_t *ret_activations, int64_t *ret_scr
         sum += size_of(x, i, batch);
         if (scratch > most) most = scratch;
     }
+    nn_loss_plan p;
+    if (nn_loss_plan_make(g, &p, NULL) == NN_OK && nn_loss_scratch(&p) > most)
+        most = nn_loss_scratch(&p); /* evaluating takes it too */
     *ret_activations = sum;
     *ret_scratch = most;
     return NN_OK;
@@ -319,7 +322,7 @@ static double activity(const ref_exec *x, int last, int64_t rows) {
 /* Loss after run_forward. */
 static double loss_only(const ref_exec *x, const nn_loss_plan *p, int64_t rows, const nn_targets *t,
                         nn_step *ret) {
-    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, ret) + regularise(x, false) +
+    return nn_ref_loss(p, rows, x->y[p->node], t, NULL, x->scratch, ret) + regularise(x, false) +
            activity(x, p->node, rows);
 }
 
@@ -333,7 +336,7 @@ static double loss_and_gradient(ref_exec *x, int64_t rows, const nn_targets *t, 
         memset(x->dy[i], 0, (size_t)size_of(x, i, rows) * sizeof *x->dy[i]);
     int from = x->plan.node;
     int64_t begin = begin_work(x);
-    double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], ret);
+    double loss = nn_ref_loss(&x->plan, rows, x->y[from], t, x->dy[from], x->scratch, ret);
     did(x, NN_PHASE_LOSS, -1, rows, begin);
     for (int i = from; i >= 0; i--) {
         show(x, i, true, rows);

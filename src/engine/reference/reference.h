@@ -82,9 +82,9 @@ double nn_ref_activity_loss(const nn_ref *r);
 void nn_ref_batch_norm_move(const nn_ref *r, double *weights);
 
 /* Mean loss over the rows of x (rows x p->outputs), without regularisers; its gradient goes to dx
- * unless that is NULL. Sets ret->counted and correct; ret->node is -1. */
+ * unless that is NULL. scratch: nn_loss_scratch. Sets ret->counted and correct; ret->node is -1. */
 double nn_ref_loss(const nn_loss_plan *p, int64_t rows, const double *x, const nn_targets *t,
-                   double *dx, nn_step *ret);
+                   double *dx, double *scratch, nn_step *ret);
 
 /* For tests: the loss (regularisers included) of `rows` rows of inputs (those of input i one after
  * the other) at these weights, all in doubles. With training as nn_engine.gradients would take it,

@@ -136,6 +136,12 @@ nn_targets net_targets(const nn_graph *g, int64_t rows, uint64_t seed, int32_t *
     for (int64_t i = 0; i < rows * (outputs / last); i++)
         labels[i] = (int32_t)nn_rng_below(&r, (uint64_t)last);
     for (int64_t i = 0; i < rows * outputs; i++) values[i] = (float)nn_rng_unit(&r);
+    if (g->train.loss == NN_LOSS_CTC) { /* classes beside the blank 0: half as many as steps */
+        int64_t length = (outputs / last + 1) / 2;
+        for (int64_t i = 0; i < rows * length; i++)
+            values[i] = 1 + (float)nn_rng_below(&r, (uint64_t)last - 1);
+        return (nn_targets){.values = values, .length = length};
+    }
     bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
     return (nn_targets){.labels = classes ? labels : NULL, .values = classes ? NULL : values};
 }

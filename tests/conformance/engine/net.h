@@ -34,7 +34,8 @@ int64_t net_in(const nn_graph *g); /* elements of a row of all inputs, of the ou
 int64_t net_out(const nn_graph *g);
 /* Whether node `input` is one of whole numbers: looked up in an embedding, or masking steps. */
 bool net_is_tokens(const nn_graph *g, int input);
-/* Random targets for g's loss: labels (rows) and values (rows x outputs, in [0, 1)). */
+/* Random targets for g's loss: labels (rows) and values (rows x outputs, in [0, 1);
+ * of ctc sequences of classes). */
 nn_targets net_targets(const nn_graph *g, int64_t rows, uint64_t seed, int32_t *labels,
                        float *values);
 /* Largest |a - b| over n elements, as a share of the largest |b| (at least `floor`). */

@@ -240,6 +240,7 @@ TEST(losses) {
         bool from_logits;
         double smoothing;
     } cases[] = {
+        {"input 5 4; dense 3; softmax",            NN_LOSS_CTC,         false, 0  },
         {"input 6; dense 5; softmax",              NN_LOSS_MSE,         false, 0  },
         {"input 6; dense 5; act sigmoid",          NN_LOSS_MSE,         false, 0  },
         {"input 6; dense 10; softmax",             NN_LOSS_SPARSE,      false, 0  },

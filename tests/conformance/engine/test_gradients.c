@@ -310,6 +310,8 @@ TEST(gradients_of_every_loss) {
         {"input 4; dense 3; act tanh",      NN_LOSS_SQUARED_HINGE,     false, 0  },
         {"input 2 4; dense 3; act tanh",    NN_LOSS_CATEGORICAL_HINGE, false, 0  },
         {"input 4; dense 3; softmax",       NN_LOSS_KLD,               false, 0  },
+        {"input 5 4; dense 3; softmax",     NN_LOSS_CTC,               false, 0  },
+        {"input 5 4; dense 3",              NN_LOSS_CTC,               false, 0  },
         {"input 4; dense 3; act softplus",  NN_LOSS_POISSON,           false, 0  },
         {"input 2 4; dense 3",              NN_LOSS_COSINE,            false, 0  },
     };

@@ -14,8 +14,8 @@ enum { ROWS = 6 };
 static const char *const nets[] = {
     "input 12; dense 16; act relu; dropout 0.25; dense 5; softmax",
     "input 8 8 3; conv f=8 k=3x3; act relu; max_pool k=2x2 s=2x2; flatten; dense 4; softmax",
-    "input 8 8 3; conv f=8 k=3x3 p=same; bn; act relu; conv f=8 k=3x3 p=same; merge add @1,4; gap; "
-    "dense 4; softmax",
+    ("input 8 8 3; conv f=8 k=3x3 p=same; bn; act relu; conv f=8 k=3x3 p=same; merge add @1,4; gap; "
+     "dense 4; softmax"),
     "input 5 6; lstm 7; dense 4; softmax",
 };
 
