@@ -7,15 +7,18 @@
 
 /* ---- loss and output ---- */
 
-/* A loss over classes wants one row of scores a sample. The network is legal (language.md 13.2) and
- * may be generated; the engine refuses to train it. */
-static void class_rank(nn_finder *f, const nn_node *out, int row, const char *loss) {
+/* A loss over classes takes the last axis as scores, at each place of the axes before it: that is
+ * meant for steps and pixels that have a label each, and is not where a Flatten was forgotten. */
+static void class_places(nn_finder *f, const nn_node *out, int row, const char *loss) {
     char s[160];
-    nn_finding *x = nn_finder_add(
-        f, "loss-mismatch", row, "%s needs one row of class scores a sample, but %s gives %s", loss,
-        out->layer, nn_shape_print(&out->shape, false, s, sizeof s));
-    nn_finding_suggest(x, "insert Flatten() or GlobalAveragePooling2D() before it, or use "
-                          "--auto-flatten");
+    int64_t n = nn_shape_elements(&out->shape) / out->shape.dim[out->shape.rank - 1];
+    if (n < 2) return;
+    nn_finding *x =
+        nn_finder_add(f, "class-per-place", row,
+                      "%s takes a class at each of the %" PRId64 " places of %s, which gives %s",
+                      loss, n, out->layer, nn_shape_print(&out->shape, false, s, sizeof s));
+    nn_finding_suggest(x, "if a sample has one class: insert Flatten() or "
+                          "GlobalAveragePooling2D() before it");
     nn_span before = out->span;
     before.end = before.begin;
     before.end_line = before.line;
@@ -29,9 +32,7 @@ static void class_loss(nn_finder *f, const nn_node *out, const nn_node *end, int
     const nn_train_spec *t = &f->unit->graph->train;
     const char *loss = nn_loss_name(t->loss);
     bool softmax = end->op == NN_OP_SOFTMAX;
-    if (out->shape.rank != 1)
-        class_rank(f, out, row, loss);
-    else if (out->shape.dim[0] == 1)
+    if (out->shape.rank < 1 || out->shape.dim[out->shape.rank - 1] == 1)
         nn_finding_suggest(
             nn_finder_add(f, "loss-mismatch", row,
                           "%s over a single output: there is one class only", loss),
@@ -49,6 +50,8 @@ static void class_loss(nn_finder *f, const nn_node *out, const nn_node *end, int
         nn_finding_suggest(
             nn_finder_add(f, "loss-mismatch", row, "from_logits=true with softmax at the output"),
             "leave out one of the two");
+    else
+        class_places(f, out, row, loss);
 }
 
 static void binary_loss(nn_finder *f, const nn_node *out, const nn_node *end, int row) {

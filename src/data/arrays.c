@@ -8,7 +8,9 @@
  * of rows, or of no numbers, are no samples and left alone. Samples: uint8 stays bytes and is
  * scaled by 1/255; all other types become floats as they are; two axes of bytes are a grey image
  * and get a channel. Labels: integers are classes, rows with a single 1 among zeros are one-hot
- * classes, other floats are values. */
+ * classes, other floats are values. Integers on more axes are a class at each place of a sample; as
+ * one of them may mean "none" to the network, it is there that they are checked (engine/fit.c). On
+ * two axes they may as well be values: the network's loss takes the one or the other. */
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/format.h"
@@ -140,12 +142,15 @@ static nn_status check_samples(const member *x, nn_err *err) {
 }
 
 static nn_status check_labels(const member *y, const member *x, nn_err *err) {
-    if (y->array.rank < 1 || y->array.rank > 2 || y->array.dim[0] != x->array.dim[0])
+    bool whole = y->array.kind != 'f';
+    int most = whole ? NN_MAX_RANK : 2;
+    if (y->array.rank < 1 || y->array.rank > most || y->array.dim[0] != x->array.dim[0])
         return nn_fail(err, NN_E_DATA_ERROR,
-                       "%s: %" PRId64 " rows on %d axes, expected one or two axes and the %" PRId64
+                       "%s: %" PRId64 " rows on %d axes, expected one %s axes and the %" PRId64
                        " rows of %s",
-                       y->name, y->array.rank ? y->array.dim[0] : 1, y->array.rank, x->array.dim[0],
-                       x->name);
+                       y->name, y->array.rank ? y->array.dim[0] : 1, y->array.rank,
+                       whole ? "to eight" : "or two", x->array.dim[0], x->name);
+    if (whole && y->array.rank > 2 && y->array.elements > 0) return NN_OK;
     if (y->array.elements == 0 || y->array.elements / y->array.dim[0] > MAX_CLASSES)
         return nn_fail(err, NN_E_DATA_ERROR, "%s: %" PRId64 " targets a row, expected 1 to %d",
                        y->name, y->array.elements / y->array.dim[0], MAX_CLASSES);
@@ -247,9 +252,35 @@ static nn_status count_classes(const member *y, int *ret, nn_err *err) {
 }
 
 typedef struct targets {
-    enum { CLASSES, ONE_HOT, VALUES } kind;
+    enum { CLASSES, ONE_HOT, VALUES, SITES } kind;
     int width, classes;
+    int64_t sites; /* classes a row, of VALUES too; 0: none */
 } targets;
+
+/* The labels of places: any numbers, one of which may be no class. Counts the largest plus one. */
+static nn_status count_sites(const member *y, targets *t, nn_err *err) {
+    int64_t most = 0;
+    t->sites = y->array.elements / y->array.dim[0];
+    for (int64_t i = 0; i < y->array.elements; i++) {
+        double v = nn_npy_at(&y->array, i);
+        if (fabs(v) >= MAX_CLASSES)
+            return nn_fail(err, NN_E_DATA_ERROR,
+                           "%s: offset %" PRId64 ": label %.0f at place %" PRId64 " of row %" PRId64
+                           " is out of range, expected 0 to %d",
+                           y->name, offset_of(y, i), v, i % t->sites, i / t->sites,
+                           MAX_CLASSES - 1);
+        if ((int64_t)v > most) most = (int64_t)v;
+    }
+    t->classes = (int)most + 1;
+    return NN_OK;
+}
+
+/* Whether numbers on two axes could be classes: larger ones are values. */
+static bool fits_classes(const nn_npy *y) {
+    for (int64_t i = 0; i < y->elements; i++)
+        if (fabs(nn_npy_at(y, i)) >= MAX_CLASSES) return false;
+    return true;
+}
 
 static nn_status classify(const member *y, targets *ret, nn_err *err) {
     const nn_npy *a = &y->array;
@@ -260,7 +291,38 @@ static nn_status classify(const member *y, targets *ret, nn_err *err) {
     else if (a->kind != 'f' && width == 1) {
         *ret = (targets){.kind = CLASSES};
         return count_classes(y, &ret->classes, err);
+    } else if (a->kind != 'f' && a->rank > 2) {
+        *ret = (targets){.kind = SITES};
+        return count_sites(y, ret, err);
+    } else if (a->kind != 'f' && fits_classes(a)) {
+        ret->sites = width;
     }
+    return NN_OK;
+}
+
+/* Room for them in place of a label a row. */
+static nn_status copy_sites(const source *s, const member *y, const targets *t,
+                            const nn_order *part, nn_dataset *d, nn_err *err) {
+    const nn_npy *a = &y->array;
+    uint64_t rows = (uint64_t)part->n, need = rows * (uint64_t)t->sites * sizeof(int32_t);
+    if (need > s->q->max_bytes) return nn_data_too_large(s->q->spec, need, s->q->max_bytes, err);
+    d->site_labels = malloc((size_t)need + 1);
+    d->site_row = malloc((size_t)rows * sizeof *d->site_row + 1);
+    d->site_array = strdup(y->name);
+    if (!d->site_labels || !d->site_row || !d->site_array)
+        return nn_fail(err, NN_E_OUT_OF_MEMORY, "%s: no memory for its labels", y->name);
+    for (int64_t i = 0; i < part->n; i++) {
+        d->site_row[i] = part->index[i];
+        for (int64_t k = 0; k < t->sites; k++)
+            d->site_labels[i * t->sites + k] =
+                (int32_t)nn_npy_at(a, (int64_t)part->index[i] * t->sites + k);
+    }
+    d->site_stride = d->sites = t->sites;
+    d->site_shape.rank = a->rank - 1;
+    for (int k = 1; k < a->rank; k++) d->site_shape.dim[k - 1] = a->dim[k];
+    if (t->kind != SITES) return NN_OK;
+    free(d->labels);
+    d->labels = NULL;
     return NN_OK;
 }
 
@@ -319,7 +381,7 @@ static nn_status build(source *s, const plan *p, const member *x, const member *
     nn_status status = check_samples(x, err);
     if (!status) status = check_labels(y, x, err);
     if (!status) status = classify(y, &t, err);
-    if (!status && p->apart && s->q->split == NN_SPLIT_TEST && t.kind != VALUES)
+    if (!status && p->apart && s->q->split == NN_SPLIT_TEST && t.kind != VALUES && t.kind != SITES)
         status = agree_classes(s, p->y_train, y, &t, err);
     nn_order part = {0};
     if (!status) status = order_of(s, p->apart, x->array.dim[0], &part, err);
@@ -329,6 +391,7 @@ static nn_status build(source *s, const plan *p, const member *x, const member *
     if (!status) status = nn_dataset_new_rows(s->q, part.n, &shape, type, t.width, &d, err);
     if (!status) status = copy_samples(x, &part, p->apart, &d->block[0], err);
     if (!status) status = copy_targets(y, &t, &part, d, err);
+    if (!status && t.sites) status = copy_sites(s, y, &t, &part, d, err);
     if (status) {
         nn_order_done(&part);
         nn_dataset_free(d);

@@ -158,6 +158,8 @@ void nn_dataset_free(nn_dataset *d) {
     nn_json_unref(d->record);
     free(d->labels);
     free(d->site_labels);
+    free(d->site_array);
+    free(d->site_row);
     free(d->targets);
     free(d->name);
     free(d);

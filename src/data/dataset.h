@@ -71,6 +71,11 @@ typedef struct nn_dataset {
      * begin at r * site_stride. NULL: a row has its one label. */
     int32_t *site_labels;
     int64_t site_stride, sites;
+    nn_shape site_shape; /* of the places; rank 0: they are a sequence */
+    char *site_array;    /* where the file says the labels, for messages, and the row there of each
+                            row; then they may be any numbers, and rows may have no labels or
+                            targets besides. NULL: all are within `classes` */
+    uint32_t *site_row;
     float *targets; /* rows x target_width; NULL when targets are classes */
     int target_width, classes;
     char **class_names; /* `classes` of them; NULL if the set names none */

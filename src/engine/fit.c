@@ -83,12 +83,64 @@ static nn_status check_inputs(const nn_graph *g, const nn_dataset *d, nn_fit *f,
     return s ? s : check_normalisation(g, d, f, err);
 }
 
+/* Whether a label stands at each place of the output: its axes but the last; axes of one place do
+ * not count. */
+static bool same_places(const nn_shape *out, const nn_shape *labels) {
+    int at = 0;
+    for (int i = 0; i + 1 < out->rank; i++) {
+        while (at < labels->rank && labels->dim[at] == 1) at++;
+        if (out->dim[i] == 1) continue;
+        if (at == labels->rank || labels->dim[at++] != out->dim[i]) return false;
+    }
+    while (at < labels->rank && labels->dim[at] == 1) at++;
+    return at == labels->rank;
+}
+
+static nn_status other_places(const nn_graph *g, const nn_dataset *d, nn_err *err) {
+    const nn_node *out = &g->nodes[g->outputs[0]];
+    nn_shape places = out->shape;
+    char shape[128], of[128], network[384], data[192];
+    places.rank--;
+    nn_shape_print(&out->shape, false, shape, sizeof shape);
+    nn_shape_print(&places, false, of, sizeof of);
+    snprintf(network, sizeof network, "'%.60s' gives %s, scores at places %s", out->layer_name,
+             shape, of);
+    nn_shape_print(&d->site_shape, false, shape, sizeof shape);
+    snprintf(data, sizeof data, "a row has labels %s", shape);
+    nn_status s = misfit(g, out, d, err, network, data);
+    return nn_err_hint(err, s, "let the network end with as many places, or save other labels");
+}
+
+/* The labels of an array may be any numbers: here each must be a class, or the one ignored. */
+static nn_status check_site_labels(const nn_graph *g, const nn_dataset *d, int64_t scores,
+                                   nn_err *err) {
+    int64_t ignored = g->train.ignore_class;
+    for (int64_t i = 0; i < d->rows * d->sites; i++) {
+        int32_t label = d->site_labels[i];
+        if ((label >= 0 && label < scores) || (ignored >= 0 && label == ignored)) continue;
+        nn_status s = nn_fail(err, NN_E_DATA_ERROR,
+                              "%s: label %" PRId32 " at place %" PRId64 " of row %" PRIu32
+                              " is out of range: '%s' has %" PRId64 " scores",
+                              d->site_array, label, i % d->sites, d->site_row[i / d->sites],
+                              g->nodes[g->outputs[0]].layer_name, scores);
+        return nn_err_hint(err, s,
+                           "classes count from 0; for places without one give the loss "
+                           "ignore_class");
+    }
+    return NN_OK;
+}
+
 /* A score for each class, at one site (engine/loss.h), or at as many as the data has labels for. */
 static nn_status check_classes(const nn_graph *g, const nn_dataset *d, int64_t outputs,
                                nn_feed *ret, nn_err *err) {
     const nn_node *out = &g->nodes[g->outputs[0]];
     char network[192], data[192];
     int64_t scores = out->shape.dim[out->shape.rank - 1], sites = outputs / scores;
+    if (d->site_array && !d->labels) {
+        if (!same_places(&out->shape, &d->site_shape)) return other_places(g, d, err);
+        *ret = NN_FEED_SITES;
+        return check_site_labels(g, d, scores, err);
+    }
     if (sites > 1 && sites == d->sites) {
         *ret = NN_FEED_SITES;
         outputs = scores;
@@ -131,6 +183,13 @@ static nn_status check_classes_as_values(const nn_graph *g, const nn_dataset *d,
 
 static nn_status check_values(const nn_graph *g, const nn_dataset *d, int64_t outputs,
                               nn_err *err) {
+    if (!d->targets) {
+        nn_status s = nn_fail(
+            err, NN_E_DATA_ERROR,
+            "network '%s' learns values (%s), but %s has a class at each of %" PRId64 " places",
+            g->name, nn_loss_name(g->train.loss), d->site_array, d->sites);
+        return nn_err_hint(err, s, "use sparse_categorical_crossentropy, or save floats");
+    }
     if (d->target_width == outputs) return NN_OK;
     const nn_node *out = &g->nodes[g->outputs[0]];
     char network[192], data[192];
@@ -155,12 +214,12 @@ nn_status nn_fit_check(const nn_graph *g, const nn_dataset *d, nn_fit *ret, nn_e
     nn_status s = check_inputs(g, d, &fit, err);
     if (s != NN_OK) return s;
     if (d->rows < 1) return nn_fail(err, NN_E_DATA_ERROR, "data set '%s' has no rows", d->name);
-    if (!d->labels && !d->targets)
+    if (!d->labels && !d->targets && !d->site_labels)
         return nn_fail(err, NN_E_DATA_ERROR, "data set '%s' has neither labels nor target values",
                        d->name);
     int64_t outputs = nn_shape_elements(&g->nodes[g->outputs[0]].shape);
     bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
-    if (classes && !d->labels) {
+    if (classes && !d->labels && !d->site_labels) {
         s = nn_fail(
             err, NN_E_DATA_ERROR,
             "network '%s' learns classes (%s), but data set '%s' has %d target values a row",

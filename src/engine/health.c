@@ -260,7 +260,7 @@ nn_status nn_train_health_data(nn_train_health *h, const nn_dataset *d, const nn
     for (int i = 0; i < fit->n_inputs && s == NN_OK; i++)
         s = check_input(h, d, fit, i, index, n, err);
     if (s == NN_OK && d->labels) s = check_classes(h, d, index, n, err);
-    if (s == NN_OK && !d->labels && d->targets) check_targets(h, d, index, n);
+    if (s == NN_OK && fit->feed == NN_FEED_VALUES) check_targets(h, d, index, n);
     return s;
 }
 

@@ -342,7 +342,8 @@ typedef struct nn_memory {
 /* An estimate that follows how the native engine plans its memory (values kept for the backward
  * pass, in-place functions, reuse of blocks); training false: a forward pass alone. Compared with
  * that engine's own count it is mostly within 1 %, and within 15 % where convolutions take scratch
- * memory (tests/conformance/engine/test_memory.c). Not counted: the data set, the plan itself. */
+ * memory or branches leave gaps between blocks (tests/conformance/engine/test_memory.c). Not
+ * counted: the data set, the plan itself. */
 nn_memory nn_graph_memory(const nn_graph *g, int64_t batch, bool training);
 int64_t nn_node_params(const nn_graph *g, const nn_node *n, bool trainable_only);
 /* The loss that suits the first output when the program names none: softmax -> sparse categorical,

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* memory.c - what running a graph takes, estimated by planning it as engine/native/plan.c does.
  *
- * As there: nodes become units and values; a relu joins the product before it, reshapes and (in
- * inference) dropout vanish, convolutions keep their channels in blocks and values are copied where
- * a reader wants another layout, a convolution that only a maximum pooling reads runs piece by
- * piece. Every value, gradient and helper lives for a span of time: forward of unit i is time i,
- * the loss time n, backward of unit i time 2n - i, the update time 2n + 1. Where the engine places
- * blocks, this takes the largest sum that is alive at once, which the placing comes close to.
+ * As there: nodes become units and values; a relu joins the unit before it, reshapes and (in
+ * inference) dropout vanish, normalisations go into the weights before them and element-wise units
+ * write where they read; in training dx takes over the memory of dy. Convolutions keep their
+ * channels in blocks and values are copied where a reader wants another layout, a convolution that
+ * only a maximum pooling reads runs piece by piece. Every value, gradient and helper lives for a
+ * span of time: forward of unit i is time i, the loss time n, backward of unit i time 2n - i, the
+ * update time 2n + 1. Where the engine places blocks, this takes the largest sum that is alive at
+ * once, which the placing comes close to.
  *
  * What depends on the processor is taken as it mostly is: blocks of 16 channels, four threads, and
- * for a convolution's scratch memory a copy of its kernel for each thread but one. Ops that the
- * native engine does not run yet are planned in the same way: inputs kept for backward, no layout
- * of their own. Sizes are doubles: they are only ever added and multiplied, and cannot overflow. */
+ * for a convolution's scratch memory a copy of its kernel for each thread but one, or what windows
+ * of one place gather. Sizes are doubles: only ever added and multiplied, they cannot overflow. */
 #include "graph/graph.h"
 
 enum { BLOCK = 16, PANEL = 32, THREADS = 4, PIECE_BYTES = 2 << 20, GRAD_ROWS = 256, SHARING = 8 };
+enum { QUERIES = 32 }; /* that attention takes at a time */
 
 typedef struct layout {
     double spatial;
@@ -25,10 +27,13 @@ typedef struct value {
     double elements; /* a row */
     double rows;     /* that its memory holds */
     layout layout;
-    int unit; /* that makes it; -1: an input */
+    int unit;        /* that makes it; -1: an input */
+    int of, grad_of; /* whose memory it, and its gradient, takes over: itself, or the value's before
+                        its unit, and behind */
     int last_read, last_kept;
     bool persistent, learns, reaches;
     int gradients, grad_from;
+    int grad_last; /* time at which the memory of its gradient is read last */
 } value;
 
 typedef struct unit {
@@ -37,24 +42,33 @@ typedef struct unit {
     int *in, out; /* values */
     int time;
     bool piece, relu, mask_dy, backward;
+    int64_t block; /* of channels, of a merge or a concatenation; 0: none */
+    double there;  /* floats in forward */
     double kept;   /* floats from forward to backward */
     double behind; /* floats in backward */
 } unit;
 
 /* What a unit of an op needs besides its values. */
 enum {
-    READS_INPUT = 1,  /* in backward */
-    READS_OUTPUT = 2, /* in backward */
-    CAN_MASK = 4,     /* takes over the gradient of a relu before it */
-    UPDATES = 8,      /* its own memory is needed until the update */
-    ANY_LAYOUT = 16,  /* the output is in that of the input */
-    CHANNELS = 32,    /* likewise, if the channels are the last axis */
-    VANISHES = 64     /* computes nothing */
+    READS_INPUT = 1,          /* in backward */
+    READS_OUTPUT = 2,         /* in backward */
+    CAN_MASK = 4,             /* takes over the gradient of a relu before it */
+    UPDATES = 8,              /* its own memory is needed until the update */
+    ANY_LAYOUT = 16,          /* the output is in that of the input */
+    CHANNELS = 32,            /* likewise, if the channels are the last axis */
+    VANISHES = 64,            /* computes nothing */
+    CAN_RELU = 128,           /* does a relu behind it */
+    CAN_NORM = 256,           /* takes a normalisation behind it into its weights, for inference */
+    IN_PLACE = 512,           /* for inference writes where it reads */
+    GRADIENT_IN_PLACE = 1024, /* likewise the gradient, backward */
+    ADDS = 2048               /* its share of a gradient to those of others */
 };
 
-static const unsigned char traits[NN_OP_COUNT] = {
-    [NN_OP_MATMUL] = READS_INPUT | CAN_MASK,
-    [NN_OP_CONV] = READS_INPUT | CAN_MASK,
+enum { ELEMENTWISE = IN_PLACE | GRADIENT_IN_PLACE };
+
+static const unsigned short traits[NN_OP_COUNT] = {
+    [NN_OP_MATMUL] = READS_INPUT | CAN_MASK | CAN_RELU | CAN_NORM | ADDS,
+    [NN_OP_CONV] = READS_INPUT | CAN_MASK | CAN_RELU | CAN_NORM,
     [NN_OP_CONV_TRANSPOSE] = READS_INPUT,
     [NN_OP_MAX_POOL] = CAN_MASK | CHANNELS,
     [NN_OP_AVG_POOL] = CHANNELS,
@@ -65,20 +79,21 @@ static const unsigned char traits[NN_OP_COUNT] = {
     [NN_OP_UPSAMPLE] = CHANNELS,
     [NN_OP_PAD] = CHANNELS,
     [NN_OP_CROP] = CHANNELS,
-    [NN_OP_BATCH_NORM] = READS_INPUT | UPDATES | CHANNELS,
-    [NN_OP_LAYER_NORM] = READS_INPUT,
-    [NN_OP_GROUP_NORM] = READS_INPUT,
-    [NN_OP_ACTIVATION] = READS_INPUT | ANY_LAYOUT,
-    [NN_OP_PRELU] = READS_INPUT,
-    [NN_OP_CLIP] = READS_INPUT,
-    [NN_OP_SOFTMAX] = READS_OUTPUT,
-    [NN_OP_DROPOUT] = ANY_LAYOUT,
-    [NN_OP_ACTIVITY_REG] = READS_INPUT,
+    [NN_OP_BATCH_NORM] = READS_INPUT | UPDATES | CHANNELS | CAN_RELU | ELEMENTWISE,
+    [NN_OP_LAYER_NORM] = READS_INPUT | ELEMENTWISE,
+    [NN_OP_GROUP_NORM] = READS_INPUT | CHANNELS | CAN_RELU | ELEMENTWISE,
+    [NN_OP_ACTIVATION] = READS_INPUT | ANY_LAYOUT | ELEMENTWISE,
+    [NN_OP_PRELU] = READS_INPUT | ANY_LAYOUT | IN_PLACE,
+    [NN_OP_CLIP] = READS_INPUT | ANY_LAYOUT | ELEMENTWISE,
+    [NN_OP_SOFTMAX] = READS_OUTPUT | ELEMENTWISE,
+    [NN_OP_DROPOUT] = ANY_LAYOUT | GRADIENT_IN_PLACE,
+    [NN_OP_ACTIVITY_REG] = READS_INPUT | ANY_LAYOUT,
     [NN_OP_EMBEDDING] = READS_INPUT,
-    [NN_OP_RNN] = READS_INPUT | READS_OUTPUT,
+    [NN_OP_RNN] = READS_INPUT,
     [NN_OP_ATTENTION] = READS_INPUT,
-    [NN_OP_MERGE] = READS_INPUT,
-    [NN_OP_DOT] = READS_INPUT,
+    [NN_OP_MERGE] = CAN_RELU | ADDS,
+    [NN_OP_CONCAT] = ADDS,
+    [NN_OP_DOT] = READS_INPUT | ADDS,
     [NN_OP_FOLD] = VANISHES,
     [NN_OP_UNFOLD] = VANISHES,
 };
@@ -138,6 +153,11 @@ static double kernel_floats(const nn_weight *w) {
 }
 
 static double weight_floats(const nn_node *n, const nn_weight *w, int position) {
+    if (n->op == NN_OP_RNN && position < 2) {
+        int64_t units = n->attr.rnn.units; /* the panels of each gate */
+        return (double)(last_axis(&w->shape) / units) *
+               panel_floats((double)w->shape.dim[0], units);
+    }
     if (position > 0) return (double)w->elements;
     if (n->op == NN_OP_CONV || n->op == NN_OP_CONV_TRANSPOSE) return kernel_floats(w);
     if (n->op != NN_OP_MATMUL) return (double)w->elements;
@@ -168,14 +188,32 @@ static value *in_of(const plan *p, const unit *u) {
 static value *out_of(const plan *p, const unit *u) {
     return &p->values[u->out];
 }
+
+static bool is_add(const nn_node *n) {
+    nn_merge kind = n->attr.merge.kind;
+    return n->op == NN_OP_MERGE && (kind == NN_MERGE_ADD || kind == NN_MERGE_SUBTRACT);
+}
+
+/* A merge's are those of its kind. */
 static unsigned traits_of(const unit *u) {
-    return u->node ? traits[u->node->op] : 0;
+    if (!u->node) return 0;
+    unsigned own = traits[u->node->op];
+    if (u->node->op != NN_OP_MERGE || u->node->attr.merge.kind == NN_MERGE_AVERAGE) return own;
+    if (is_add(u->node)) return own | GRADIENT_IN_PLACE;
+    bool product = u->node->attr.merge.kind == NN_MERGE_MULTIPLY;
+    return own | READS_INPUT | (product ? 0 : READS_OUTPUT);
 }
 
 static int new_value(plan *p, double elements, layout l, int by) {
-    p->values[p->n_values] =
-        (value){.elements = elements, .rows = p->batch, .layout = l, .unit = by, .last_read = by};
-    return p->n_values++;
+    int id = p->n_values++;
+    p->values[id] = (value){.elements = elements,
+                            .rows = p->batch,
+                            .layout = l,
+                            .unit = by,
+                            .of = id,
+                            .grad_of = id,
+                            .last_read = by};
+    return id;
 }
 
 static unit *new_unit(plan *p, const nn_node *n, int *in, int n_in) {
@@ -184,20 +222,33 @@ static unit *new_unit(plan *p, const nn_node *n, int *in, int n_in) {
     return u;
 }
 
+static value *memory_of(const plan *p, int at) {
+    return &p->values[p->values[at].of];
+}
+
 static void finish_unit(plan *p, unit *u) {
     bool learns = trains(p, u->node);
     for (int i = 0; i < u->n_in; i++) {
-        p->values[u->in[i]].last_read = p->n_units;
+        memory_of(p, u->in[i])->last_read = p->n_units;
         learns = learns || p->values[u->in[i]].learns;
     }
     out_of(p, u)->learns = learns;
     p->n_units++;
 }
 
+static bool same_layout(layout a, layout b) {
+    return (is_plain(a) && is_plain(b)) || (a.channels == b.channels && a.block == b.block);
+}
+
+/* Of the same value in another layout one copy serves all readers. */
 static void in_layout(plan *p, layout l, int *at) {
-    layout have = p->values[*at].layout;
-    if ((is_plain(have) && is_plain(l)) || (have.channels == l.channels && have.block == l.block))
+    if (same_layout(p->values[*at].layout, l)) return;
+    for (int i = 0; i < p->n_units; i++) {
+        const unit *copy = &p->units[i];
+        if (copy->node || copy->in[0] != *at || !same_layout(out_of(p, copy)->layout, l)) continue;
+        *at = copy->out;
         return;
+    }
     int *in = NN_NEW(p->arena, int);
     *in = *at;
     unit *u = new_unit(p, NULL, in, 1);
@@ -220,11 +271,33 @@ static bool channels_blocked(const plan *p, const nn_node *n, const value *in) {
     return (wide <= 3 && !back && !(p->training && in->learns)) || wide % BLOCK == 0;
 }
 
-/* The layout in which n reads `at`. */
-static layout wanted(const plan *p, const nn_node *n, int at) {
+/* The block of channels in which a merge or a concatenation runs: that of a blocked input, if the
+ * others fit beside it; 0: none. */
+static int64_t common_block(const plan *p, const nn_node *n) {
+    int64_t block = 0;
+    if (n->op != NN_OP_MERGE && n->op != NN_OP_CONCAT) return 0;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const nn_node *in = &p->g->nodes[n->inputs[i]];
+        layout l = p->values[p->value_of[in->id]].layout;
+        int64_t channels = last_axis(&in->shape);
+        if (!is_plain(l) && l.channels == channels && !block) block = l.block;
+        bool fits = nn_shape_equal(&in->shape, &n->shape) ||
+                    nn_shape_elements(&in->shape) == last_axis(&n->shape);
+        if (n->op == NN_OP_MERGE && !fits) return 0;
+    }
+    for (int i = 0; i < n->n_inputs && block; i++)
+        if (last_axis(&p->g->nodes[n->inputs[i]].shape) % block) return 0;
+    return block;
+}
+
+/* The layout in which n reads `at`, its input i. */
+static layout wanted(const plan *p, const nn_node *n, int i, int at) {
     const value *v = &p->values[at];
-    int64_t channels = last_axis(&input_of(p, n)->shape);
+    int64_t channels = last_axis(&p->g->nodes[n->inputs[i]].shape);
     layout want = plain(v->elements, channels);
+    int64_t block = common_block(p, n);
+    if (block && want.spatial > 1) want.block = block;
+    if (i > 0 || block) return want;
     if (channels_blocked(p, n, v)) want.block = channels % BLOCK == 0 ? BLOCK : 1;
     bool as_it_is = traits[n->op] & ANY_LAYOUT ||
                     (n->op == NN_OP_MATMUL && input_of(p, n)->shape.rank == 1) ||
@@ -237,6 +310,7 @@ static layout output_layout(const plan *p, const unit *u) {
     layout in = in_of(p, u)->layout, out = plain(elements_of(n), last_axis(&n->shape));
     if (traits[n->op] & ANY_LAYOUT) return in;
     if (channels_blocked(p, n, in_of(p, u))) out.block = BLOCK;
+    if (u->block) out.block = u->block;
     if (traits[n->op] & CHANNELS && in.channels == out.channels) out.block = in.block;
     return out;
 }
@@ -259,10 +333,25 @@ static void need_matmul(plan *p, unit *u) {
     need_pack(p, p->batch * per_row, w->shape.dim[1], (double)w->shape.dim[0]);
 }
 
+/* For one place a window and strides each thread gathers what it reads. */
+static double gathered_floats(const plan *p, const unit *u) {
+    const nn_window *w = u->node->op == NN_OP_CONV ? &u->node->attr.conv.window
+                                                   : &u->node->attr.conv_transpose.window;
+    bool strided = false;
+    for (int i = 0; i < w->spatial; i++) {
+        if (w->size[i] != 1) return 0;
+        strided |= w->stride[i] > 1;
+    }
+    double places = elements_of(u->node) / (double)last_axis(&u->node->shape);
+    return strided ? THREADS * places * (double)last_axis(&input_of(p, u->node)->shape) : 0;
+}
+
 /* Its kernel in the layout of the input's gradient, that of a piece, and of each thread but one. */
 static void need_conv(plan *p, unit *u) {
     double kernel = kernel_floats(&p->g->weights[u->node->weights[0]]);
     double rows = out_of(p, u)->rows, copies = rows < 2 ? 1 : (rows < THREADS ? rows : THREADS) - 1;
+    double gathered = gathered_floats(p, u);
+    if (gathered > p->scratch) p->scratch = gathered;
     if (!p->training) return;
     u->behind = (in_of(p, u)->learns ? kernel : 0) + (u->piece ? kernel : 0);
     if (trains(p, u->node) && copies * kernel > p->scratch) p->scratch = copies * kernel;
@@ -277,6 +366,20 @@ static bool is_small(const nn_window *w) {
 
 static void need_max_pool(plan *p, unit *u) {
     u->kept = out_of(p, u)->elements * p->batch / (is_small(&u->node->attr.pool) ? 4 : 1);
+}
+
+/* A mean and a factor for each place, or for each group. */
+static void need_sample_norm(plan *p, unit *u) {
+    bool groups = u->node->op == NN_OP_GROUP_NORM;
+    double rows = p->batch * (double)u->node->fold;
+    double each = elements_of(u->node) / (double)(u->node->fold * last_axis(&u->node->shape));
+    u->kept = 2 * rows * (groups ? (double)u->node->attr.group_norm.groups : each);
+}
+
+/* The slopes of a row and, of each thread, the gradients. */
+static void need_prelu(plan *p, unit *u) {
+    u->kept = in_of(p, u)->elements;
+    u->behind = p->training ? THREADS * in_of(p, u)->elements : 0;
 }
 
 static void need_norm(plan *p, unit *u) {
@@ -297,31 +400,72 @@ static void need_conv_lstm(plan *p, unit *u) {
     u->behind = p->training ? 2 * state * p->batch : 0;
 }
 
-/* The gates of every step, and the state beside the output. */
+/* Step by step: the input, the gates, the states before each step and after the last; backward two
+ * states, both kernels and the gradient of the input. */
 static void need_cells(plan *p, unit *u) {
-    const nn_weight *w = &p->g->weights[u->node->weights[1]];
-    const nn_shape *in = &input_of(p, u->node)->shape;
-    double state = out_of(p, u)->elements, gates = (double)last_axis(&w->shape);
-    if (u->node->attr.rnn.sequences) state /= (double)in->dim[0];
-    double each = state * (1 + gates / (double)last_axis(&u->node->shape)) * p->batch;
-    u->kept = p->training ? each * (double)in->dim[0] : each;
+    const nn_node *n = u->node;
+    const nn_shape *in = &input_of(p, n)->shape;
+    double rows = p->batch * (double)n->fold, units = (double)n->attr.rnn.units;
+    double steps = (double)in->dim[0], x = rows * steps * (double)in->dim[1];
+    double gates = (double)last_axis(&p->g->weights[n->weights[1]].shape) / units;
+    bool lstm = n->attr.rnn.kind == NN_RNN_LSTM, gru = n->attr.rnn.kind == NN_RNN_GRU;
+    bool after = gru && n->attr.rnn.reset_after, dropped = n->attr.rnn.recurrent_dropout > 0;
+    double state = rows * units, states = (steps + 1) * state, sums = steps * state * gates;
+    u->kept = x + sums * (1 + after) + states * (1 + lstm + (gru && !after));
+    if (!p->training) return;
+    u->kept += (n->attr.rnn.dropout > 0 ? x / steps : 0) + (dropped ? states + state : 0);
+    u->behind =
+        state * (2 + (lstm || (gru && !after))) + gates * panel_floats(units, n->attr.rnn.units);
+    need_pack(p, rows * steps, n->attr.rnn.units,
+              units > (double)in->dim[1] ? units : (double)in->dim[1]);
+    if (in_of(p, u)->learns) u->behind += x + gates * panel_floats(units, in->dim[1]);
 }
 
+/* A thread's room: keys and values of a head and their transposes, gradients of them, and matrices
+ * of some queries by all keys; backward the same again. */
 static void need_attention(plan *p, unit *u) {
     const nn_node *n = u->node;
-    double pairs = (double)p->g->nodes[n->inputs[0]].shape.dim[0] *
-                   (double)p->g->nodes[n->inputs[1]].shape.dim[0];
-    u->kept = pairs * (double)n->attr.attention.heads * (double)n->fold * p->batch;
+    const nn_shape *k = &p->g->nodes[n->inputs[1]].shape, *v = &p->g->nodes[n->inputs[2]].shape;
+    int64_t heads = n->attr.attention.heads, keys = k->dim[0];
+    int64_t size = k->dim[1] / heads, wide = v->dim[1] / heads;
+    bool additive = n->attr.attention.additive, scaled = n->attr.attention.use_scale;
+    bool drops = p->training && n->attr.attention.dropout > 0;
+    double room = 2 * (panel_floats((double)keys, size) + panel_floats((double)keys, wide)) +
+                  (1 + additive) * panel_floats((double)size, keys) +
+                  panel_floats((double)wide, keys) +
+                  (double)(QUERIES * keys) * (2 + 2 * drops + scaled);
+    u->there = THREADS * room;
+    if (!p->training) return;
+    double rows = p->batch * (double)(n->fold * heads);
+    u->behind = THREADS * room + rows * (scaled && !additive ? 1 : (double)size);
+    need_pack(p, QUERIES, size > wide ? size : wide, (double)keys);
+}
+
+/* Each thread takes a row at a time. */
+static void need_dot(plan *p, unit *u) {
+    double n = 1, a = in_of(p, u)->elements, b = p->values[u->in[1]].elements;
+    const nn_node *first = input_of(p, u->node);
+    n = (double)(first->shape.dim[u->node->attr.dot.axes[0]] * first->fold);
+    double room = 2 * (a + b) + (a + b) / n + a * b / n / n + (a > b ? a : b) + PANEL * n;
+    if (room > p->pack) p->pack = room;
 }
 
 static void (*const needs[NN_OP_COUNT])(plan *, unit *) = {
-    [NN_OP_MATMUL] = need_matmul,          [NN_OP_CONV] = need_conv,
-    [NN_OP_CONV_TRANSPOSE] = need_conv,    [NN_OP_MAX_POOL] = need_max_pool,
-    [NN_OP_GLOBAL_MAX_POOL] = need_factor, [NN_OP_ADAPTIVE_MAX_POOL] = need_factor,
-    [NN_OP_BATCH_NORM] = need_norm,        [NN_OP_LAYER_NORM] = need_norm,
-    [NN_OP_GROUP_NORM] = need_norm,        [NN_OP_DROPOUT] = need_factor,
-    [NN_OP_NOISE] = need_factor,           [NN_OP_RNN] = need_cells,
-    [NN_OP_CONV_LSTM] = need_conv_lstm,    [NN_OP_ATTENTION] = need_attention,
+    [NN_OP_MATMUL] = need_matmul,
+    [NN_OP_CONV] = need_conv,
+    [NN_OP_CONV_TRANSPOSE] = need_conv,
+    [NN_OP_MAX_POOL] = need_max_pool,
+    [NN_OP_GLOBAL_MAX_POOL] = need_factor,
+    [NN_OP_ADAPTIVE_MAX_POOL] = need_factor,
+    [NN_OP_BATCH_NORM] = need_norm,
+    [NN_OP_LAYER_NORM] = need_sample_norm,
+    [NN_OP_GROUP_NORM] = need_sample_norm,
+    [NN_OP_DROPOUT] = need_factor,
+    [NN_OP_PRELU] = need_prelu,
+    [NN_OP_RNN] = need_cells,
+    [NN_OP_CONV_LSTM] = need_conv_lstm,
+    [NN_OP_ATTENTION] = need_attention,
+    [NN_OP_DOT] = need_dot,
 };
 
 /* ---- from nodes to units ---- */
@@ -339,18 +483,33 @@ static void join_tail(plan *p, unit *u) {
     if (u->node->op == NN_OP_MAX_POOL && host >= 0 && p->units[host].piece) u->time = host;
 }
 
+/* Whether n writes where its input lies: nothing else reads that, and a unit made it. Nodes that
+ * compute nothing are seen through. */
+static bool in_place(const plan *p, const nn_node *n) {
+    if (p->training || p->pooled[n->id] || p->relu[n->id] || !(traits[n->op] & IN_PLACE))
+        return false;
+    const nn_node *in = input_of(p, n);
+    int at = p->values[p->value_of[in->id]].of;
+    while (p->uses[in->id] == 1 && in->n_inputs > 0) {
+        const nn_node *before = input_of(p, in);
+        if (p->values[p->value_of[before->id]].of != at)
+            return p->values[at].unit >= 0 && p->values[at].rows == p->batch;
+        in = before;
+    }
+    return false;
+}
+
 static void plan_node(plan *p, const nn_node *n) {
     int *in = NN_NEW_N(p->arena, int, (size_t)n->n_inputs);
     for (int i = 0; i < n->n_inputs; i++) {
         in[i] = p->value_of[n->inputs[i]];
-        in_layout(p,
-                  i ? plain(p->values[in[i]].elements, p->values[in[i]].layout.channels)
-                    : wanted(p, n, in[0]),
-                  &in[i]);
+        in_layout(p, wanted(p, n, i, in[i]), &in[i]);
     }
     unit *u = new_unit(p, n, in, n->n_inputs);
+    u->block = common_block(p, n);
     u->relu = p->relu[n->id];
     u->out = p->value_of[n->id] = new_value(p, elements_of(n), output_layout(p, u), p->n_units);
+    if (in_place(p, n)) out_of(p, u)->of = in_of(p, u)->of;
     double rows = p->pooled[n->id] ? piece_rows(p, u) : 0;
     if (rows > 0) {
         u->piece = true;
@@ -368,16 +527,14 @@ static bool is_relu(const nn_node *n) {
 static const nn_node *relu_host(const plan *p, const nn_node *n) {
     if (!is_relu(n)) return NULL;
     const nn_node *host = input_of(p, n);
-    bool can = host->op == NN_OP_MATMUL || host->op == NN_OP_CONV || host->op == NN_OP_BATCH_NORM;
-    return can && p->uses[host->id] == 1 ? host : NULL;
+    return traits[host->op] & CAN_RELU && p->uses[host->id] == 1 ? host : NULL;
 }
 
 /* The product or convolution into whose weights the normalisation n is folded. */
 static const nn_node *norm_host(const plan *p, const nn_node *n) {
     if (p->training || n->op != NN_OP_BATCH_NORM) return NULL;
     const nn_node *host = input_of(p, n);
-    bool can = host->op == NN_OP_MATMUL || host->op == NN_OP_CONV;
-    return can && p->uses[host->id] == 1 ? host : NULL;
+    return traits[host->op] & CAN_NORM && p->uses[host->id] == 1 ? host : NULL;
 }
 
 /* The weights of both are kept as they were set, and there is a bias. */
@@ -404,9 +561,11 @@ static const nn_node *pooled_conv(const plan *p, const nn_node *n) {
 static bool vanishes(const plan *p, const nn_node *n) {
     if (traits[n->op] & VANISHES) return true;
     if (n->op == NN_OP_RESHAPE)
-        return is_plain(p->values[p->value_of[n->inputs[0]]].layout) || n->shape.rank == 1;
+        return is_plain(p->values[p->value_of[n->inputs[0]]].layout) || n->shape.rank == 1 ||
+               p->values[p->value_of[n->inputs[0]]].layout.channels == last_axis(&n->shape);
     if (n->op == NN_OP_DROPOUT) return !p->training || n->attr.dropout.rate == 0;
-    if (n->op == NN_OP_NOISE || n->op == NN_OP_ACTIVITY_REG) return !p->training;
+    if (n->op == NN_OP_NOISE) return !p->training || n->attr.noise.value == 0;
+    if (n->op == NN_OP_ACTIVITY_REG) return !p->training;
     return n->op == NN_OP_ACTIVATION && n->attr.activation.kind == NN_ACT_LINEAR;
 }
 
@@ -482,7 +641,7 @@ static void plan_gradients(plan *p) {
             if (!u->backward || !in->learns) continue;
             if (in->gradients++ == 0)
                 in->grad_from = i;
-            else
+            else if (!(traits_of(u) & ADDS))
                 live(p, in->elements * in->rows, back_time(p, i), back_time(p, i));
         }
     }
@@ -514,22 +673,43 @@ static void plan_keeping(plan *p, int end) {
         unit *u = &p->units[i];
         int time = defers(p, u) ? end : back_time(p, i);
         for (int k = 0; k < u->n_in && u->backward && traits_of(u) & READS_INPUT; k++)
-            keep(&p->values[u->in[k]], time);
+            keep(memory_of(p, u->in[k]), time);
         if (u->backward && (traits_of(u) & READS_OUTPUT || u->mask_dy)) keep(out_of(p, u), time);
     }
-    if (p->loss >= 0) keep(&p->values[p->value_of[p->loss]], p->n_units);
+    if (p->loss >= 0) keep(memory_of(p, p->value_of[p->loss]), p->n_units);
 }
 
-static void value_lives(plan *p, const value *v, int end) {
+/* From the last unit back: the gradient of its output is of no use behind it. */
+static void hand_gradients_on(plan *p) {
+    for (int i = p->n_units - 1; i >= 0; i--) {
+        const unit *u = &p->units[i];
+        const value *out = out_of(p, u);
+        value *in = in_of(p, u);
+        if (u->backward && traits_of(u) & GRADIENT_IN_PLACE && in->gradients > 0 &&
+            in->grad_from == i && u->time == i && out->gradients > 0 &&
+            in->elements * in->rows == out->elements * out->rows)
+            in->grad_of = out->grad_of;
+    }
+}
+
+static void last_of_gradients(plan *p, int end) {
+    for (int i = 0; i < p->n_values; i++) {
+        const value *v = &p->values[i];
+        bool late = v->unit >= 0 && defers(p, &p->units[v->unit]);
+        int last = late ? end : back_time(p, v->unit), *all = &p->values[v->grad_of].grad_last;
+        if (v->gradients > 0 && last > *all) *all = last;
+    }
+}
+
+static void value_lives(plan *p, int at, int end) {
+    const value *v = &p->values[at];
     int first = v->unit < 0 ? 0 : p->units[v->unit].time;
     int last = v->last_read < 0 ? 0 : p->units[v->last_read].time;
     if (v->last_kept > last) last = v->last_kept;
-    live(p, v->elements * v->rows, first, v->persistent ? end : last);
-    if (v->gradients == 0) return;
-    bool late = v->unit >= 0 && defers(p, &p->units[v->unit]);
+    if (v->of == at) live(p, v->elements * v->rows, first, v->persistent ? end : last);
+    if (v->gradients == 0 || v->grad_of != at) return;
     live(p, v->elements * v->rows,
-         v->grad_from == p->n_units ? p->n_units : back_time(p, v->grad_from),
-         late ? end : back_time(p, v->unit));
+         v->grad_from == p->n_units ? p->n_units : back_time(p, v->grad_from), v->grad_last);
 }
 
 static void unit_lives(plan *p, int i, int end) {
@@ -537,16 +717,21 @@ static void unit_lives(plan *p, int i, int end) {
     int back = back_time(p, i);
     bool updates = traits_of(u) & UPDATES;
     if (u->kept > 0) live(p, u->kept, u->time, updates ? end : p->training ? back : u->time);
+    if (u->there > 0) live(p, u->there, u->time, u->time);
     if (u->behind > 0) live(p, u->behind, back, back);
 }
 
 static double most_alive(plan *p) {
     const nn_graph *g = p->g;
     int end = 2 * p->n_units + 1;
-    for (int i = 0; i < g->n_inputs; i++) p->values[p->value_of[g->inputs[i]]].persistent = true;
-    for (int i = 0; i < g->n_outputs; i++) p->values[p->value_of[g->outputs[i]]].persistent = true;
+    for (int i = 0; i < g->n_inputs; i++)
+        memory_of(p, p->value_of[g->inputs[i]])->persistent = true;
+    for (int i = 0; i < g->n_outputs; i++)
+        memory_of(p, p->value_of[g->outputs[i]])->persistent = true;
     plan_keeping(p, end);
-    for (int i = 0; i < p->n_values; i++) value_lives(p, &p->values[i], end);
+    hand_gradients_on(p);
+    last_of_gradients(p, end);
+    for (int i = 0; i < p->n_values; i++) value_lives(p, i, end);
     for (int i = 0; i < p->n_units; i++) unit_lives(p, i, end);
     double now = 0, most = 0;
     for (int t = 0; t <= end; t++) {
@@ -563,7 +748,7 @@ static int loss_node(const nn_graph *g) {
     if (g->n_outputs != 1) return -1;
     const nn_node *out = &g->nodes[g->outputs[0]];
     bool classes = nn_loss_targets(g->train.loss) == NN_TARGET_CLASS;
-    if (classes && (out->shape.rank != 1 || out->shape.dim[0] < 2)) return -1;
+    if (classes && last_axis(&out->shape) < 2) return -1;
     bool softmax = classes && out->op == NN_OP_SOFTMAX;
     bool sigmoid = g->train.loss == NN_LOSS_BINARY && out->op == NN_OP_ACTIVATION &&
                    out->attr.activation.kind == NN_ACT_SIGMOID;

@@ -59,7 +59,7 @@ static const char *default_activation(const nn_layer_ctx *c) {
 }
 
 static void warn_of_rank(const nn_layer_ctx *c) {
-    if (c->shape->rank <= 1 || class_loss(c)) return; /* compile/ warns of class losses */
+    if (c->shape->rank <= 1) return;
     char shape[160], text[320];
     snprintf(text, sizeof text,
              "Output on an input of %d axes %s works on the last axis only and gives a result for "

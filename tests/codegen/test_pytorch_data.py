@@ -80,8 +80,24 @@ def joined_npz(path):
     np.savez(path, **train)
 
 
+def steps_npz(path):
+    np.savez(path, x=R.normal(size=(83, 4, 5)).astype('f4'), y=np.arange(83 * 4).reshape(83, 4) * 7 // 5 % 3)
+
+
+def grid_npz(path):
+    """A class at each place, of which 255 is none."""
+    y = np.arange(83 * 6).reshape(83, 2, 3) * 7 // 5 % 3
+    y[:, 1, 0] = 255
+    x = R.integers(0, 256, (83, 2, 3, 5)).astype('u1')
+    np.savez(path, x_train=x, y_train=y.astype('u1'), x_test=x[:20], y_test=y[3:23])
+
+
+STEPS = CLASSES.replace('(5,)', '(4, 5)').replace('Output', 'Dense')
+GRID = CLASSES.replace('(5,)', '(2, 3, 5)').replace('Output', 'Dense').replace(
+    'sparse_categorical_crossentropy', 'sparse_categorical_crossentropy(ignore_class=255)')
+IGNORING = STEPS.replace('sparse_categorical_crossentropy', 'sparse_categorical_crossentropy(ignore_class=255)')
 JOINT = CLASSES.replace('input: (5,) layers:', 'input: { a: (3,) b: (2,) } layers: Concatenate(inputs=[a, b])')
-SETS = [('g.npz', joined_npz, JOINT), ('h', idx_folder, CLASSES.replace('(5,) layers:', '(5, 1, 1) layers: Flatten()')), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
+SETS = [('i.npz', steps_npz, STEPS), ('j.npz', grid_npz, GRID), ('g.npz', joined_npz, JOINT), ('h', idx_folder, CLASSES.replace('(5,) layers:', '(5, 1, 1) layers: Flatten()')), ('a.csv', words_csv, CLASSES), ('b.tsv.gz', whole_tsv_gz, CLASSES), ('C.CSV', values_csv, VALUES),
         ('d.npz', one_npz, CLASSES), ('e.npz', bytes_npz, CLASSES), ('f', values_folder, VALUES),
         ('synthetic:rows=83,classes=3,shape=5,seed=7,noise=1.5', None, CLASSES),
         ('synthetic:rows=50,classes=3,shape=5,pattern=mirrored,type=u8', None, CLASSES),
@@ -199,6 +215,22 @@ def test_a_path_with_a_colon_is_a_path(neural, monkeypatch, tmp_path):
     values_csv(tmp_path / 'a:b=1.csv')
     monkeypatch.chdir(tmp_path)
     assert len(module.load_data('a:b=1.csv', 'train')[1]) == 67
+
+
+@pytest.mark.parametrize('y,reason,program', [
+    (np.full((40, 3), 1), "'dense_2' gives (4, 3), scores at places (4,), a row has labels (3,)", STEPS),
+    (np.full((40, 2, 2), 1), "'dense_2' gives (4, 3), scores at places (4,), a row has labels (2, 2)", STEPS),
+    (np.where(np.arange(160) == 41, 3, 1).reshape(40, 4), "y_train.npy: label 3 at place 1 of row 10", STEPS),
+    (np.where(np.arange(160) == 41, -1, 1).reshape(40, 4), "y_train.npy: label -1 at place 1 of row 10", STEPS),
+    (np.where(np.arange(160) == 41, 254, 255).reshape(40, 4), "y_train.npy: label 254 at place 1 of row 10", IGNORING),
+], ids=['steps', 'axes', 'large', 'negative', 'ignored'])
+def test_labels_of_places_that_do_not_fit_are_refused(neural, tmp_path, y, reason, program):
+    script = neural.generate(program)
+    x = np.zeros((40, 4, 5), 'f4')
+    np.savez(tmp_path / 'd.npz', x_train=x, y_train=y, x_test=x, y_test=np.zeros((40, 4), int))
+    done = neural.run('train', 'net_0.neural', '--data', 'd.npz', ok=False)
+    assert done.returncode and reason in done.stderr
+    assert run_script(script, '--data', 'd.npz', '--device', 'cpu', ok=False).returncode
 
 
 def test_the_order_of_the_rows_is_the_same(neural, tmp_path):

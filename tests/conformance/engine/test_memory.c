@@ -114,6 +114,22 @@ TEST(memory_is_estimated_within_15_percent) {
     assert_int_equal(wrong, 0);
 }
 
+/* Residual blocks: a value with two readers, relu behind the merge. */
+static const char residual[] =
+    "input 32 32 3; conv k=3x3 f=16 p=same; bn; act relu;"                    /* n1 .. n3 */
+    "conv k=3x3 f=16 p=same; bn; act relu; conv k=3x3 f=16 p=same; bn;"       /* n8 */
+    "merge add @8,3; act relu;"                                               /* n10 */
+    "conv k=3x3 f=32 p=same s=2x2; bn; act relu; conv k=3x3 f=32 p=same; bn;" /* n15 */
+    "conv k=1x1 f=32 s=2x2 @10; bn; merge add @15,17; act relu; gap; dense 10; softmax";
+
+/* As MultiHeadAttention(4, 16) and the layers of an encoder block are lowered. */
+static const char encoder[] =
+    "input 20; embedding 500 64; position learnable; dropout 0.1;" /* n3 */
+    "dense 64; dense 64 @3; dense 64 @3; attention 4 scale=0.25 dropout=0.1 @4,5,6; dense 64;"
+    "dropout 0.1; merge add @3,9; layer_norm;" /* n11 */
+    "dense 256; act gelu; dense 64; dropout 0.1; merge add @11,15; layer_norm; gap; dense 4;"
+    "softmax";
+
 /* A chain of forty layers: with a training pass all values stay, in inference two at a time. */
 TEST(memory_of_deep_chains) {
     NN_BUF net = {0};
@@ -127,4 +143,29 @@ TEST(memory_of_deep_chains) {
     for (int i = 0; i < 12; i++) nn_buf_puts(&images, "; conv k=3x3 f=32 p=same; bn; act relu");
     nn_buf_puts(&images, "; gap; dense 10; softmax");
     assert_int_equal(check(nn_buf_str(&images), classes), 0);
+}
+
+TEST(memory_of_branches_and_sequences) {
+    static const char *const nets[] = {
+        residual,
+        encoder,
+        "input 40 12; lstm 64 sequences; dropout 0.2; lstm 32; dense 16; act relu; dense 3; softmax",
+        "input 30; embedding 1000 32; gru 48 reset_after; dense 5; softmax",
+        "input 30; embedding 1000 32; gru 48 sequences; simple_rnn 24 sequences; gap; dense 5; softmax",
+        "input 32 32 3; conv k=3x3 f=32 p=same nobias; bn; act relu; conv k=3x3 f=32 p=same nobias;"
+        "bn; act relu; max_pool k=2x2 s=2x2; dropout 0.25; conv k=3x3 f=64 p=same nobias; bn;"
+        "act relu; conv k=3x3 f=64 p=same; bn; act relu; max_pool k=2x2 s=2x2; flatten; dense 128;"
+        "bn; act relu; dropout 0.5; dense 10; softmax",
+        "input 64 64; attention 4 causal @0,0,0; dense 64; merge add @0,2; layer_norm; dense 256;"
+        "act relu; dense 64; merge add @4,7; layer_norm; dense 96; softmax",
+        "input 24 16; dense 32; dense 40 @0; concat 1 @1,2; dense 32; merge multiply @1,4; dense 32;"
+        "dot 1 1 @5,6; flatten; dense 4; softmax",
+        "input 16 16 8; conv k=3x3 f=32 p=same; prelu shared=1,2; conv k=3x3 f=32 p=same @0;"
+        "concat 2 @2,3; conv k=1x1 f=32; clip 0 6; gap; dense 10; softmax",
+        "input 16 16 8; conv k=3x3 f=32 p=same; group_norm 4; act relu; conv k=3x3 f=32 p=same;"
+        "group_norm 4; act relu; gap; dense 10; softmax",
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) wrong += check(nets[i], classes);
+    assert_int_equal(wrong, 0);
 }

@@ -47,7 +47,7 @@ TEST(every_example_provokes_its_finding_and_says_what_to_do) {
         CHECK((x->kind == NN_FINDING_OPTIMIZATION && !x->always) == (x->improvement != NULL));
         nn_arena_free(o.arena);
     }
-    assert_int_equal(i, 21);
+    assert_int_equal(i, 22);
 }
 
 /* Those that every check tells are its warnings and notes too, at the same place. */
@@ -231,7 +231,16 @@ static const struct {
     {"loss-mismatch", 0,
      NET("(4,)", "Dense(3, log_softmax) loss: categorical_crossentropy(from_logits=true)")},
     {"loss-mismatch", 1, NET("(4,)", "Dense(1, sigmoid) loss: categorical_crossentropy")},
-    {"loss-mismatch", 1, NET("(4, 2)", "Dense(3, softmax) loss: categorical_crossentropy")},
+    {"loss-mismatch", 0, NET("(4, 2)", "Dense(3, softmax) loss: categorical_crossentropy")},
+    {"loss-mismatch", 1, NET("(4, 2)", "Dense(3) loss: categorical_crossentropy")},
+    {"loss-mismatch", 1, NET("(4, 2)", "Dense(1, sigmoid) loss: categorical_crossentropy")},
+    {"class-per-place", 1, NET("(4, 2)", "Dense(3, softmax) loss: categorical_crossentropy")},
+    {"class-per-place", 1,
+     NET("(4, 2)", "Dense(3) loss: sparse_categorical_crossentropy(from_logits=true)")},
+    {"class-per-place", 0, NET("(1, 2)", "Dense(3, softmax) loss: categorical_crossentropy")},
+    {"class-per-place", 0, NET("(4,)", "Dense(3, softmax) loss: categorical_crossentropy")},
+    {"class-per-place", 0, NET("(4, 2)", "Dense(3, softmax) loss: mse")},
+    {"class-per-place", 0, NET("(4, 2)", "Dense(3) loss: categorical_crossentropy")},
     {"loss-mismatch", 0, NET("(4,)", "Dense(1, sigmoid) loss: binary_crossentropy")},
     {"loss-mismatch", 0, NET("(4,)", "Dense(1) loss: binary_crossentropy(from_logits=true)")},
     {"loss-mismatch", 1,

@@ -153,6 +153,71 @@ TEST(npz_refusals) {
 
 /* Every prefix and every single changed byte of an archive is refused or read, never worse; a
  * changed content byte is noticed by its checksum. */
+/* Integers on more axes: a class at each place, whatever number stands there. */
+TEST(npz_labels_of_places) {
+    FOLDER f;
+    folder_init(&f);
+    static const char *const names[] = {"s.npz", NULL};
+    numpy(&f,
+          "np.savez('s.npz', x_train=np.zeros((4,2,3,5)), y_train=np.arange(24).reshape(4,2,3)-1,"
+          "x_test=np.zeros((1,2,3,5)), y_test=np.array([[[255,0,0],[1,2,-7]]], dtype='i4'))",
+          names);
+    nn_err err;
+    DATASET *a = NULL, *b = NULL;
+    CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TRAIN, &a, &err), &err);
+    CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TEST, &b, &err), &err);
+    assert_true(!a->labels && !a->targets && a->target_width == 0);
+    assert_int_equal(a->classes, 23);
+    assert_int_equal(a->sites, 6);
+    assert_int_equal(a->site_shape.rank, 2);
+    assert_int_equal(a->site_shape.dim[1], 3);
+    assert_non_null(strstr(a->site_array, "y_train.npy"));
+    int32_t labels[12];
+    nn_batch_site_labels(a, (uint32_t[]){3, 0}, 2, labels);
+    for (int i = 0; i < 6; i++) {
+        int row = (int)a->site_row[3], other = (int)a->site_row[0];
+        assert_int_equal(labels[i], row * 6 + i - 1);
+        assert_int_equal(labels[6 + i], other * 6 + i - 1);
+    }
+    nn_batch_site_labels(b, (uint32_t[]){0}, 1, labels);
+    assert_int_equal(labels[0], 255);
+    assert_int_equal(labels[5], -7);
+    check_script("np.savez('s.npz', x=np.zeros((4,3)), y=np.full((4,1,3),100000))",
+                 "label 100000 at place 0 of row 0 is out of range");
+    check_script("np.savez('s.npz', x=np.zeros((4,3)), y=np.zeros((4,1,3)))",
+                 "4 rows on 3 axes, expected one or two axes");
+    check_script("np.savez('s.npz', x=np.zeros((4,3)), y=np.zeros((3,1,3),dtype=int))",
+                 "3 rows on 3 axes, expected one to eight axes and the 4 rows");
+    check_script("np.savez('s.npz', x=np.zeros((4,3)), y=np.zeros((4,0,3),dtype=int))",
+                 "0 targets a row");
+}
+
+/* On two axes they are values as well, unless they are one-hot. One pair is divided. */
+TEST(npz_integers_on_two_axes) {
+    FOLDER f;
+    folder_init(&f);
+    static const char *const names[] = {"a.npz", "b.npz", NULL};
+    numpy(&f,
+          "np.savez('a.npz', x=np.arange(10).reshape(10,1)*1., y=np.arange(30).reshape(10,3))\n"
+          "np.savez('b.npz', x=np.zeros((9,1)), y=np.eye(3,dtype=int)[np.arange(9)%3])",
+          names);
+    nn_err err;
+    DATASET *a = NULL, *b = NULL;
+    CHECK_OK(nn_dataset_open(f.names[0], NN_SPLIT_TRAIN, &a, &err), &err);
+    CHECK_OK(nn_dataset_open(f.names[1], NN_SPLIT_TRAIN, &b, &err), &err);
+    assert_int_equal(a->target_width, 3);
+    assert_int_equal(a->sites, 3);
+    assert_int_equal(a->classes, 0);
+    for (int i = 0; i < (int)a->rows; i++) {
+        int row = (int)((float *)a->block[0].data)[i];
+        assert_int_equal(a->site_row[i], row);
+        assert_int_equal(a->site_labels[3 * i + 2], 3 * row + 2);
+        assert_float_equal(a->targets[3 * i + 2], 3 * row + 2, 0);
+    }
+    assert_true(b->labels && !b->site_labels);
+    assert_int_equal(b->classes, 3);
+}
+
 TEST(npz_damage) {
     nn_err err;
     FOLDER f;
