@@ -176,7 +176,8 @@ static void fill_keep(const nn_dropout *d, int64_t rows, int64_t n, int64_t firs
 static void draw(const nn_native *x, const pass *p) {
     const rnn *r = p->r;
     nn_dropout in, state;
-    nn_dropout_of_rnn(p->u->node, r->features, x->base.options.seed, x->updates, &in, &state);
+    nn_dropout_of_steps(p->u->node, r->features, r->units, x->base.options.seed, x->updates, &in,
+                        &state);
     if (drops_x(x, p)) fill_keep(&in, p->rows, r->features, 0, r->keep_x);
     if (drops_h(x, p)) fill_keep(&state, p->rows, r->units, r->features, r->keep_h);
 }
