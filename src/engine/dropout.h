@@ -67,6 +67,19 @@ static inline bool nn_dropout_keeps(const nn_dropout *d, int64_t i) {
     return draw[i % 4] >= d->threshold;
 }
 
+/* What n elements of each of rows [begin, end) are multiplied by, the first of them the row's draw
+ * `first`; ret: (rows, n). */
+static inline void nn_dropout_factors(const nn_dropout *d, int64_t begin, int64_t end, int64_t n,
+                                      int64_t first, float *ret) {
+    uint32_t draw[4];
+    for (int64_t row = begin; row < end; row++)
+        for (int64_t e = 0; e < n; e++) {
+            int64_t at = row * d->noise + first + e;
+            if (e == 0 || at % 4 == 0) nn_dropout_block(d, at / 4, draw);
+            ret[row * n + e] = draw[at % 4] >= d->threshold ? (float)d->scale : 0;
+        }
+}
+
 /* The noise element that element e of a row uses: e itself, unless noise_shape has axes of 1. */
 static inline int64_t nn_dropout_noise_at(const nn_node *n, int64_t e) {
     const nn_shape *noise = &n->attr.dropout.noise_shape;
