@@ -41,17 +41,21 @@ static inline void nn_dropout_block(const nn_dropout *d, int64_t block, uint32_t
     nn_philox(d->key, d->stream, d->counter + (uint64_t)block, ret);
 }
 
-/* The draws of an RNN node: `features` for its input, then those for its state, once a row for all
- * steps (Keras's dropout and recurrent_dropout). Elements count from the start of the row's draws.
- */
-static inline void nn_dropout_of_rnn(const nn_node *n, int64_t features, uint64_t seed,
-                                     int64_t updates, nn_dropout *ret_input,
-                                     nn_dropout *ret_state) {
+/* The draws of an RNN or CONV_LSTM node: for the `inputs` elements of a step of its input, then for
+ * the `units` ones of its state, once a row for all steps and gates (Keras's dropout and
+ * recurrent_dropout; its ConvLSTM draws once a gate). Elements count from the start of the row's
+ * draws. */
+static inline void nn_dropout_of_steps(const nn_node *n, int64_t inputs, int64_t units,
+                                       uint64_t seed, int64_t updates, nn_dropout *ret_input,
+                                       nn_dropout *ret_state) {
+    bool images = n->op == NN_OP_CONV_LSTM;
     nn_node draws = *n;
-    draws.attr = (nn_attr){.dropout = {.rate = n->attr.rnn.dropout}};
-    draws.shape = (nn_shape){.rank = 1, .dim = {features + n->attr.rnn.units}};
+    draws.shape = (nn_shape){.rank = 1, .dim = {inputs + units}};
+    draws.attr =
+        (nn_attr){.dropout = {.rate = images ? n->attr.conv_lstm.dropout : n->attr.rnn.dropout}};
     *ret_input = nn_dropout_at(&draws, seed, updates);
-    draws.attr.dropout.rate = n->attr.rnn.recurrent_dropout;
+    draws.attr.dropout.rate =
+        images ? n->attr.conv_lstm.recurrent_dropout : n->attr.rnn.recurrent_dropout;
     *ret_state = nn_dropout_at(&draws, seed, updates);
 }
 
@@ -61,6 +65,19 @@ static inline bool nn_dropout_keeps(const nn_dropout *d, int64_t i) {
     uint32_t draw[4];
     nn_dropout_block(d, i / 4, draw);
     return draw[i % 4] >= d->threshold;
+}
+
+/* What n elements of each of rows [begin, end) are multiplied by, the first of them the row's draw
+ * `first`; ret: (rows, n). */
+static inline void nn_dropout_factors(const nn_dropout *d, int64_t begin, int64_t end, int64_t n,
+                                      int64_t first, float *ret) {
+    uint32_t draw[4];
+    for (int64_t row = begin; row < end; row++)
+        for (int64_t e = 0; e < n; e++) {
+            int64_t at = row * d->noise + first + e;
+            if (e == 0 || at % 4 == 0) nn_dropout_block(d, at / 4, draw);
+            ret[row * n + e] = draw[at % 4] >= d->threshold ? (float)d->scale : 0;
+        }
 }
 
 /* The noise element that element e of a row uses: e itself, unless noise_shape has axes of 1. */

@@ -4,9 +4,11 @@
  *
  * Inside, everything is step-major: (steps, rows, places, channels), so that the convolution of the
  * input is one over all steps, and so is the gradient of each kernel; only that of the state goes
- * step by step. The first step has no state, and none is convolved there. What is kept from forward
- * to backward are the input so ordered, the sums of the gates (their gradients take their place)
- * and the states. */
+ * step by step. The first step has no state, and none is convolved there. A place of an image is a
+ * row of the LSTM's cells (nn_cell). What is kept from forward to backward are the input so
+ * ordered, the values of the gates (the gradients of their sums take their place) and the states.
+ */
+#include "engine/dropout.h"
 #include "engine/native/convolution.h"
 
 #include <string.h>
@@ -16,8 +18,19 @@ enum { KERNEL, RECURRENT, BIAS };
 typedef struct cells {
     nn_convolution *input, *state;
     int64_t steps, image, size, places, filters; /* elements of a step's input, of a state */
-    float *x, *sums, *more, *h, *c, *dh, *dc;
+    nn_cell_act act, gate;
+    float *x, *sums, *raw, *more, *h, *c, *dh, *dc;
+    float *keep_x, *keep_h; /* (row, image), (row, state): what dropout multiplies by */
+    float *seen;            /* h as the convolutions see it: less what dropout zeroes */
 } cells;
+
+static bool drops_x(const nn_native *x, const cells *s) {
+    return x->learning && s->keep_x;
+}
+
+static bool drops_h(const nn_native *x, const cells *s) {
+    return x->learning && s->keep_h;
+}
 
 /* A step of a sequence: `spatial` + 1 axes from `first`. */
 static nn_shape step_shape(const nn_shape *s, int first, int spatial, int64_t channels) {
@@ -99,17 +112,26 @@ static void wish(nn_native *x, nn_unit *u, cells *s) {
     if (!x->training) return;
     nn_native_wish(x, u, state, NN_FOR_BACKWARD, &s->dh);
     nn_native_wish(x, u, state, NN_FOR_BACKWARD, &s->dc);
+    if (!nn_cell_by_value(s->act.kind) || !nn_cell_by_value(s->gate.kind))
+        nn_native_wish(x, u, s->steps * 4 * state, kept, &s->raw);
+    if (u->node->attr.conv_lstm.dropout > 0)
+        nn_native_wish(x, u, rows * s->image, kept, &s->keep_x);
+    if (u->node->attr.conv_lstm.recurrent_dropout > 0) {
+        nn_native_wish(x, u, state, kept, &s->keep_h);
+        nn_native_wish(x, u, (s->steps + 1) * state, kept, &s->seen);
+    }
+}
+
+static nn_cell_act act_of(nn_act a) {
+    return (nn_cell_act){a, (float)nn_act_default_alpha(a)};
 }
 
 static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
-    bool drops =
-        u->node->attr.conv_lstm.dropout != 0 || u->node->attr.conv_lstm.recurrent_dropout != 0;
-    if (x->training && drops)
-        return nn_engine_cannot(&nn_engine_native, u->node, "dropout inside of a recurrent layer",
-                                err);
     cells *s = u->state = NN_NEW(x->arena, cells);
     s->steps = u->in->shape->dim[0];
     s->filters = u->node->attr.conv_lstm.filters;
+    s->act = act_of(u->node->attr.conv_lstm.activation);
+    s->gate = act_of(u->node->attr.conv_lstm.recurrent_activation);
     nn_status st = new_convolutions(x, u, s, err);
     if (st) return st;
     nn_native_param(x, u, KERNEL, nn_convolution_floats(s->input), convert_kernel);
@@ -132,12 +154,14 @@ static void done(nn_unit *u) {
     nn_convolution_free(s->state);
 }
 
-/* ---- between rows of steps and steps of rows ---- */
+/* ---- the pieces that threads share ---- */
 
-typedef struct order_job {
+typedef struct piece_job {
     const nn_unit *u;
-    int64_t rows;
-} order_job;
+    int64_t rows, k; /* k: the step taken k-th */
+} piece_job;
+
+/* ---- between rows of steps and steps of rows ---- */
 
 /* The step that is taken k-th. */
 static int64_t step_at(const nn_unit *u, int64_t k) {
@@ -152,32 +176,38 @@ static int64_t output_at(const nn_unit *u, int64_t k) {
     return k == s->steps - 1 ? 0 : -1;
 }
 
+/* A step of a row's input or of its gradient, without what dropout zeroes. */
+static void move(const nn_native *x, const cells *s, int64_t row, const float *from, float *to) {
+    if (drops_x(x, s))
+        x->k->multiply(s->image, from, s->keep_x + row * s->image, to);
+    else
+        memcpy(to, from, (size_t)s->image * sizeof *to);
+}
+
 /* Items are steps of rows, step-major. */
 static void run_take(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
-    (void)x, (void)thread;
-    const order_job *j = arg;
+    (void)thread;
+    const piece_job *j = arg;
     const cells *s = j->u->state;
-    size_t bytes = (size_t)s->image * sizeof *s->x;
     for (int64_t i = begin; i < end; i++) {
         int64_t row = i % j->rows, step = step_at(j->u, i / j->rows);
-        memcpy(s->x + i * s->image, j->u->in->x + (row * s->steps + step) * s->image, bytes);
+        move(x, s, row, j->u->in->x + (row * s->steps + step) * s->image, s->x + i * s->image);
     }
 }
 
 static void run_give_back(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
-    (void)x, (void)thread;
-    const order_job *j = arg;
+    (void)thread;
+    const piece_job *j = arg;
     const cells *s = j->u->state;
-    size_t bytes = (size_t)s->image * sizeof *s->x;
     for (int64_t i = begin; i < end; i++) {
         int64_t row = i % j->rows, step = step_at(j->u, i / j->rows);
-        memcpy(j->u->in->dx + (row * s->steps + step) * s->image, s->x + i * s->image, bytes);
+        move(x, s, row, s->x + i * s->image, j->u->in->dx + (row * s->steps + step) * s->image);
     }
 }
 
 static void run_show(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    const order_job *j = arg;
+    const piece_job *j = arg;
     const cells *s = j->u->state;
     int64_t elements = nn_out(x, j->u)->elements;
     for (int64_t i = begin; i < end; i++) {
@@ -190,51 +220,82 @@ static void run_show(const nn_native *x, void *arg, int64_t begin, int64_t end, 
 
 static void reorder(const nn_native *x, const nn_unit *u, int64_t rows, nn_range_fn *fn) {
     const cells *s = u->state;
-    order_job j = {u, rows};
+    piece_job j = {u, rows, 0};
     nn_parallel(x, rows * s->steps, (double)(rows * s->steps * s->image), fn, &j);
 }
 
 /* ---- forward ---- */
 
+/* Rows of what dropout keeps (engine/dropout.h). */
+static void run_draw(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const piece_job *j = arg;
+    const cells *s = j->u->state;
+    nn_dropout in, state;
+    nn_dropout_of_steps(j->u->node, s->image, s->size, x->base.options.seed, x->updates, &in,
+                        &state);
+    if (drops_x(x, s)) nn_dropout_factors(&in, begin, end, s->image, 0, s->keep_x);
+    if (drops_h(x, s)) nn_dropout_factors(&state, begin, end, s->size, s->image, s->keep_h);
+}
+
+static void draw(const nn_native *x, const nn_unit *u, int64_t rows) {
+    const cells *s = u->state;
+    piece_job j = {u, rows, 0};
+    if (drops_x(x, s) || drops_h(x, s))
+        nn_parallel(x, rows, 20.0 * (double)(rows * (s->image + s->size)), run_draw, &j);
+}
+
+/* States as the convolutions see them. */
+static float *seen_at(const nn_native *x, const cells *s, int64_t at) {
+    return (drops_h(x, s) ? s->seen : s->h) + at;
+}
+
+/* Places [begin, end) of the job's step. */
+static nn_cell cell_at(const piece_job *j, int64_t begin, int64_t end) {
+    const cells *s = j->u->state;
+    int64_t first = j->k * j->rows * s->places + begin; /* of the places of all steps */
+    int64_t state = first * s->filters, next = state + j->rows * s->size, at = begin * s->filters;
+    return (nn_cell){
+        .rows = end - begin,
+        .units = s->filters,
+        .stride = s->filters,
+        .lds = 4 * s->filters,
+        .ldi = 4 * s->filters,
+        .act = s->act,
+        .gate = s->gate,
+        .sums = s->sums + 4 * state,
+        .raw = s->raw ? s->raw + 4 * state : NULL,
+        .inner = j->k > 0 ? s->more + 4 * at : NULL,
+        .before = s->h + state,
+        .c_before = s->c + state,
+        .c = s->c + next,
+        .h = s->h + next,
+        .dh = s->dh ? s->dh + at : NULL,
+        .dc = s->dc ? s->dc + at : NULL,
+    };
+}
+
 static void run_cells(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    x->k->lstm(arg, begin, end);
+    const piece_job *j = arg;
+    const cells *s = j->u->state;
+    nn_cell c = cell_at(j, begin, end);
+    x->k->cell[NN_CELL_LSTM](&c);
+    if (drops_h(x, s))
+        x->k->multiply(c.rows * c.units, c.h, s->keep_h + begin * c.units, s->seen + (c.h - s->h));
 }
 
 static void run_cells_grad(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
     (void)thread;
-    x->k->lstm_grad(arg, begin, end);
-}
-
-/* The k-th step of `rows` rows. */
-static nn_lstm cells_at(const nn_native *x, const nn_unit *u, int64_t rows, int64_t k) {
-    const cells *s = u->state;
-    int64_t state = rows * s->size;
-    nn_act act = u->node->attr.conv_lstm.activation;
-    nn_act gate = u->node->attr.conv_lstm.recurrent_activation;
-    return (nn_lstm){
-        .units = s->filters,
-        .act = x->k->map[act],
-        .gate = x->k->map[gate],
-        .act_grad = x->k->map_grad[act],
-        .gate_grad = x->k->map_grad[gate],
-        .act_alpha = (float)nn_act_default_alpha(act),
-        .gate_alpha = (float)nn_act_default_alpha(gate),
-        .sums = s->sums + 4 * k * state,
-        .more = k > 0 ? s->more : NULL,
-        .c = s->c + k * state,
-        .c_after = s->c + (k + 1) * state,
-        .h_after = s->h + (k + 1) * state,
-        .dh = s->dh,
-        .dc = s->dc,
-    };
+    nn_cell c = cell_at(arg, begin, end);
+    x->k->cell_grad[NN_CELL_LSTM](&c);
 }
 
 static void over_cells(const nn_native *x, const nn_unit *u, int64_t rows, int64_t k,
                        nn_range_fn *fn) {
     const cells *s = u->state;
-    nn_lstm l = cells_at(x, u, rows, k);
-    nn_parallel(x, rows * s->places, 100.0 * (double)(rows * s->size), fn, &l);
+    piece_job j = {u, rows, k};
+    nn_parallel(x, rows * s->places, 100.0 * (double)(rows * s->size), fn, &j);
 }
 
 static dnnl_status_t run_forward(nn_native *x, nn_unit *u, int64_t rows) {
@@ -242,14 +303,16 @@ static dnnl_status_t run_forward(nn_native *x, nn_unit *u, int64_t rows) {
     int64_t state = rows * s->size, most = nn_rows(x, u);
     memset(s->h, 0, (size_t)state * sizeof *s->h);
     memset(s->c, 0, (size_t)state * sizeof *s->c);
+    draw(x, u, rows);
     reorder(x, u, rows, run_take);
     dnnl_status_t st =
         nn_convolution_out(x, s->input, (nn_conv_rows){rows * s->steps, most * s->steps}, s->x,
                            nn_native_w(x, u, KERNEL), nn_native_w(x, u, BIAS), s->sums);
     for (int64_t k = 0; k < s->steps && st == dnnl_success; k++) {
         if (k > 0)
-            st = nn_convolution_out(x, s->state, (nn_conv_rows){rows, most}, s->h + k * state,
-                                    nn_native_w(x, u, RECURRENT), NULL, s->more);
+            st = nn_convolution_out(x, s->state, (nn_conv_rows){rows, most},
+                                    seen_at(x, s, k * state), nn_native_w(x, u, RECURRENT), NULL,
+                                    s->more);
         over_cells(x, u, rows, k, run_cells);
     }
     reorder(x, u, rows, run_show);
@@ -263,12 +326,24 @@ static nn_status forward(nn_native *x, nn_unit *u, int64_t rows, nn_err *err) {
 
 /* ---- backward ---- */
 
-/* Adds the gradient of the output at the k-th step taken to dh. */
-static void add_output_gradient(nn_native *x, nn_unit *u, int64_t rows, int64_t k) {
+/* From the gradient of what the next step saw of a row's state to that of the state. */
+static void run_take_up(const nn_native *x, void *arg, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const piece_job *j = arg;
+    const cells *s = j->u->state;
+    int64_t at = output_at(j->u, j->k), elements = nn_out(x, j->u)->elements;
+    for (int64_t row = begin; row < end; row++) {
+        float *dh = s->dh + row * s->size;
+        if (drops_h(x, s)) x->k->multiply(s->size, dh, s->keep_h + row * s->size, dh);
+        if (at >= 0) x->k->add(s->size, j->u->dy + row * elements + at, dh);
+    }
+}
+
+static void take_up(const nn_native *x, const nn_unit *u, int64_t rows, int64_t k) {
     const cells *s = u->state;
-    int64_t at = output_at(u, k), elements = nn_out(x, u)->elements;
-    for (int64_t row = 0; at >= 0 && row < rows; row++)
-        x->k->add(s->size, u->dy + row * elements + at, s->dh + row * s->size);
+    piece_job j = {u, rows, k};
+    if (drops_h(x, s) || output_at(u, k) >= 0)
+        nn_parallel(x, rows, (double)(rows * s->size), run_take_up, &j);
 }
 
 /* Gradients of the sums of all gates, in their place. */
@@ -281,7 +356,7 @@ static dnnl_status_t run_back(nn_native *x, nn_unit *u, int64_t rows) {
     memset(s->dh, 0, (size_t)state * sizeof *s->dh);
     memset(s->dc, 0, (size_t)state * sizeof *s->dc);
     for (int64_t k = s->steps - 1; k >= 0 && st == dnnl_success; k--) {
-        add_output_gradient(x, u, rows, k);
+        take_up(x, u, rows, k);
         over_cells(x, u, rows, k, run_cells_grad);
         if (k > 0) st = nn_convolution_back(x, s->state, r, s->sums + 4 * k * state, w, s->dh);
     }
@@ -302,8 +377,8 @@ static dnnl_status_t recurrent_gradient(nn_native *x, nn_unit *u, int64_t rows) 
         memset(dw, 0, (size_t)nn_convolution_floats(s->state) * sizeof *dw);
         return dnnl_success;
     }
-    dnnl_status_t st =
-        nn_convolution_weights(x, s->state, r, s->h + state, s->sums + 4 * state, dw, NULL, false);
+    dnnl_status_t st = nn_convolution_weights(x, s->state, r, seen_at(x, s, state),
+                                              s->sums + 4 * state, dw, NULL, false);
     return st == dnnl_success ? nn_convolution_finish(x, s->state, dw) : st;
 }
 

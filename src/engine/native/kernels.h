@@ -119,9 +119,14 @@ typedef struct nn_cell_act {
     float alpha;
 } nn_cell_act;
 
-/* Whether the slope is told by the function's value. */
+/* Whether the slope is told by the function's value: of those made of straight lines too. */
 static inline bool nn_cell_by_value(nn_act kind) {
-    return kind == NN_ACT_SIGMOID || kind == NN_ACT_TANH;
+    static const bool told[NN_ACT_COUNT] = {
+        [NN_ACT_SIGMOID] = true,      [NN_ACT_TANH] = true,      [NN_ACT_LINEAR] = true,
+        [NN_ACT_RELU] = true,         [NN_ACT_RELU6] = true,     [NN_ACT_LEAKY_RELU] = true,
+        [NN_ACT_HARD_SIGMOID] = true, [NN_ACT_HARD_TANH] = true,
+    };
+    return told[kind];
 }
 
 /* One step of a recurrent cell for some of its rows and units. In memory a row of states has
@@ -132,8 +137,9 @@ typedef struct nn_cell {
     int64_t rows, units, stride, lds, ldi;
     nn_cell_act act, gate;
     float *sums;
-    float *raw;          /* keeps the sums; NULL: slopes are told by values */
-    float *inner;        /* GRU: h U + b2 of each gate (reset_after), or r h */
+    float *raw;   /* keeps the sums; NULL: slopes are told by values */
+    float *inner; /* GRU: h U + b2 of each gate (reset_after), or r h; LSTM: what forward adds
+                     to the sums, or NULL */
     const float *before; /* h before the step */
     const float *c_before;
     float *c, *h;   /* after it */
@@ -148,20 +154,6 @@ typedef void nn_map_grad_fn(int64_t n, const float *x, const float *dy, float *d
 
 typedef void nn_pair_fn(int64_t n, const float *a, bool a_one, const float *b, bool b_one,
                         float *y);
-
-/* Cells of an LSTM, `units` of them at each place: gates i f c o beside each other in sums. */
-typedef struct nn_lstm {
-    int64_t units;
-    nn_map_fn *act, *gate;
-    nn_map_grad_fn *act_grad, *gate_grad;
-    float act_alpha, gate_alpha;
-    float *sums;       /* forward: `more` is added to them; backward: become their gradients */
-    const float *more; /* NULL: nothing */
-    const float *c;    /* state before */
-    float *c_after, *h_after;
-    const float *dh; /* gradient of h_after */
-    float *dc;       /* of c_after, becomes that of c */
-} nn_lstm;
 
 typedef struct nn_kernels {
     const char *name;
@@ -232,8 +224,6 @@ typedef struct nn_kernels {
     void (*avg_pool)(const nn_pooling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*avg_pool_grad)(const nn_pooling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);
-    void (*lstm)(const nn_lstm *l, int64_t begin, int64_t end); /* places */
-    void (*lstm_grad)(const nn_lstm *l, int64_t begin, int64_t end);
     void (*upsample)(const nn_upsampling *p, const float *x, float *y, int64_t begin, int64_t end);
     void (*upsample_grad)(const nn_upsampling *p, const float *dy, float *dx, int64_t begin,
                           int64_t end);

@@ -26,7 +26,6 @@
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 #include "engine/native/attention_impl.h"
-#include "engine/native/cell_impl.h"
 #include "engine/native/gemm_impl.h"
 #include "engine/native/merge_impl.h"
 #include "engine/native/norm_impl.h"
@@ -91,8 +90,6 @@ const nn_kernels NN_KERNELS = {
     .max_pool_grad = max_pool_grad,
     .avg_pool = avg_pool,
     .avg_pool_grad = avg_pool_grad,
-    .lstm = lstm,
-    .lstm_grad = lstm_grad,
     .upsample = upsample,
     .upsample_grad = upsample_grad,
     .max_pool_2x2 = max_pool_2x2,

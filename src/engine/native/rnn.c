@@ -166,19 +166,13 @@ static nn_status plan(nn_native *x, nn_unit *u, nn_err *err) {
 
 /* ---- what dropout keeps: one draw a row for all steps (engine/dropout.h) ---- */
 
-static void fill_keep(const nn_dropout *d, int64_t rows, int64_t n, int64_t first, float *keep) {
-    for (int64_t i = 0; i < rows * n; i++) {
-        int64_t at = i / n * d->noise + first + i % n;
-        keep[i] = nn_dropout_keeps(d, at) ? (float)d->scale : 0;
-    }
-}
-
 static void draw(const nn_native *x, const pass *p) {
     const rnn *r = p->r;
     nn_dropout in, state;
-    nn_dropout_of_rnn(p->u->node, r->features, x->base.options.seed, x->updates, &in, &state);
-    if (drops_x(x, p)) fill_keep(&in, p->rows, r->features, 0, r->keep_x);
-    if (drops_h(x, p)) fill_keep(&state, p->rows, r->units, r->features, r->keep_h);
+    nn_dropout_of_steps(p->u->node, r->features, r->units, x->base.options.seed, x->updates, &in,
+                        &state);
+    if (drops_x(x, p)) nn_dropout_factors(&in, 0, p->rows, r->features, 0, r->keep_x);
+    if (drops_h(x, p)) nn_dropout_factors(&state, 0, p->rows, r->units, r->features, r->keep_h);
 }
 
 /* ---- between (row, step) outside and (step, row) inside ---- */

@@ -49,14 +49,17 @@ INLINE float *apply(const nn_cell *c, const stretch *s, int g, nn_cell_act f) {
     return v;
 }
 
-/* d times the slope where the function's argument is x and its value v; x NULL: from v alone. */
+/* d times the slope where the function's argument is x and its value v; x NULL: from v alone, where
+ * that tells it. Most lines have the slope at v that they have at x. */
 INLINE void slope(nn_cell_act f, int64_t n, const float *x, const float *v, float *d) {
     if (f.kind == NN_ACT_SIGMOID)
         for (int64_t j = 0; j < n; j++) d[j] *= v[j] * (1 - v[j]);
     else if (f.kind == NN_ACT_TANH)
         for (int64_t j = 0; j < n; j++) d[j] *= 1 - v[j] * v[j];
+    else if (f.kind == NN_ACT_HARD_SIGMOID)
+        for (int64_t j = 0; j < n; j++) d[j] *= v[j] > 0 && v[j] < 1 ? 1.0f / 6 : 0;
     else
-        NN_KERNELS.map_grad[f.kind](n, x, d, d, f.alpha);
+        NN_KERNELS.map_grad[f.kind](n, x ? x : v, d, d, f.alpha);
 }
 
 /* d, the gradient of gate g's value, becomes that of its sums and takes their place. */
@@ -80,7 +83,16 @@ static void simple_backward(const nn_cell *c, const stretch *s) {
 
 /* ---- LSTM: gates i f c o ---- */
 
+INLINE void add_inner(const nn_cell *c, const stretch *s, int gates) {
+    for (int64_t g = 0; g < gates; g++) {
+        float *sums = s->sums + g * c->stride;
+        const float *inner = s->inner + g * c->stride;
+        for (int64_t j = 0; j < s->n; j++) sums[j] += inner[j];
+    }
+}
+
 static void lstm_forward(const nn_cell *c, const stretch *s) {
+    if (s->inner) add_inner(c, s, 4);
     const float *i = apply(c, s, 0, c->gate), *f = apply(c, s, 1, c->gate);
     const float *g = apply(c, s, 2, c->act), *o = apply(c, s, 3, c->gate);
     for (int64_t j = 0; j < s->n; j++) s->c[j] = f[j] * s->c_before[j] + i[j] * g[j];
@@ -130,12 +142,11 @@ INLINE void gru_state_back(const nn_cell *c, const stretch *s) {
 
 /* reset_after: inner holds h U + b2 of all three gates, and keeps that of the last. */
 static void gru_after_forward(const nn_cell *c, const stretch *s) {
-    float *z = s->sums, *r = z + c->stride, *g = r + c->stride;
-    const float *qz = s->inner, *qr = qz + c->stride, *qg = qr + c->stride;
-    for (int64_t j = 0; j < s->n; j++) z[j] += qz[j];
-    for (int64_t j = 0; j < s->n; j++) r[j] += qr[j];
+    float *g = s->sums + 2 * c->stride;
+    const float *qg = s->inner + 2 * c->stride;
+    add_inner(c, s, 2);
     apply(c, s, 0, c->gate);
-    apply(c, s, 1, c->gate);
+    const float *r = apply(c, s, 1, c->gate);
     for (int64_t j = 0; j < s->n; j++) g[j] += r[j] * qg[j];
     gru_state(c, s);
 }

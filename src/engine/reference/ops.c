@@ -38,7 +38,7 @@ RUNS(transpose);
 RUNS(embedding, .check = nn_ref_check_embedding);
 RUNS(position);
 RUNS(rnn, .scratch = nn_ref_scratch_rnn);
-RUNS(conv_lstm, .scratch = nn_ref_scratch_conv_lstm, .untrained = nn_ref_untrained_conv_lstm);
+RUNS(conv_lstm, .scratch = nn_ref_scratch_conv_lstm);
 RUNS(attention, .scratch = nn_ref_scratch_attention);
 RUNS(merge);
 RUNS(concat);

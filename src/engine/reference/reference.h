@@ -41,11 +41,9 @@ typedef struct nn_ref {
 /* One answer an op (reference/ops.c): an op without it does not link. */
 typedef struct nn_ref_op {
     void (*forward)(const nn_ref *r);                        /* NULL: the op is refused */
-    void (*backward)(const nn_ref *r);                       /* NULL: training it is refused */
+    void (*backward)(const nn_ref *r);                       /* of every op that has a forward */
     int64_t (*scratch)(const nn_graph *g, const nn_node *n); /* doubles; NULL: none */
     nn_status (*check)(const nn_ref *r, nn_err *err);        /* of the values of its input */
-    const char *(*untrained)(
-        const nn_node *n); /* what of this node cannot be trained; NULL: none */
 } nn_ref_op;
 #define NN_OP(N, n, lo, hi, w)                                                                     \
     extern const nn_ref_op nn_ref_##n;                                                             \
@@ -59,17 +57,14 @@ int64_t nn_ref_scratch_conv_lstm(const nn_graph *g, const nn_node *n);
 int64_t nn_ref_scratch_attention(const nn_graph *g, const nn_node *n);
 int64_t nn_ref_scratch_dot(const nn_graph *g, const nn_node *n);
 nn_status nn_ref_check_embedding(const nn_ref *r, nn_err *err);
-const char *nn_ref_untrained_conv_lstm(const nn_node *n);
 
 /* Doubles as an op's scratch memory; -1 when there are more than any machine has. */
 static inline int64_t nn_ref_scratch_of(double doubles) {
     return doubles < 4e12 ? (int64_t)doubles : -1;
 }
 
-/* For tests: whether this engine runs the op, or its backward pass too, so that what it does is
- * also checked. */
+/* Whether this engine runs and trains the op. */
 bool nn_reference_runs(nn_op op);
-bool nn_reference_trains(nn_op op);
 
 /* An activation at x with its default argument, as recurrent steps use it, and its derivative. */
 double nn_ref_act_value(nn_act kind, double x);

@@ -11,11 +11,11 @@
  * softmax, log_softmax, dropout RATE [noise=DIMS], noise VALUE [dropout | alpha], activity_reg L1
  * L2, flatten, reshape DIMS, transpose AXES, embedding ROWS SIZE, position [learnable], simple_rnn
  * | lstm | gru UNITS [sequences reverse reset_after act= gate= dropout= recurrent_dropout=],
- * conv_lstm f= k= [s= p= sequences reverse], attention HEADS [causal additive use_scale scale=
- * dropout=], merge KIND, concat AXIS, dot A B [normalize], fold, unfold STEPS; "nobias" after those
- * with a bias, "nogamma" and "nobeta" after normalisations. DIMS in options: 3x3. p: same, or
- * before+after pads "1:2x0:1". Ops are named by their number: "n1"; a last word "@1,3" names the
- * inputs, otherwise the op before is the input. */
+ * conv_lstm f= k= [s= p= sequences reverse dropout= recurrent_dropout=], attention HEADS [causal
+ * additive use_scale scale= dropout=], merge KIND, concat AXIS, dot A B [normalize], fold, unfold
+ * STEPS; "nobias" after those with a bias, "nogamma" and "nobeta" after normalisations. DIMS in
+ * options: 3x3. p: same, or before+after pads "1:2x0:1". Ops are named by their number: "n1"; a
+ * last word "@1,3" names the inputs, otherwise the op before is the input. */
 #ifndef TEST_NET_H
 #define TEST_NET_H
 #include "engine/engine.h"

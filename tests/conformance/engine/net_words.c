@@ -259,7 +259,8 @@ FILL(conv_lstm) {
     a->conv_lstm.bias = !has(words, n, "nobias");
     a->conv_lstm.sequences = has(words, n, "sequences");
     a->conv_lstm.reverse = has(words, n, "reverse");
-    a->conv_lstm.recurrent_dropout = real_option(words, n, "dropout", 0);
+    a->conv_lstm.dropout = real_option(words, n, "dropout", 0);
+    a->conv_lstm.recurrent_dropout = real_option(words, n, "recurrent_dropout", 0);
 }
 
 FILL(attention) {
