@@ -194,7 +194,7 @@ static double training_loss(const char *text) {
     nn_exec *x = NULL;
     float values[4 * 16], slab[1024];
     double weights[1024], from[4 * 64];
-    int32_t labels[4];
+    int32_t labels[4 * 16];
     nn_err err = {0};
     CHECK_OK(nn_engine_reference.open(g, &o, &x, &err), &err);
     assert_true(g->slab <= 1024);
