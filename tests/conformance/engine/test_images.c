@@ -180,8 +180,8 @@ TEST(convolutional_lstm) {
         "input 3 5 2; dense 2; conv_lstm f=270 k=2 act=leaky_relu gate=hard_sigmoid; dense 2",
         "input 3 5 2; dense 2; conv_lstm f=4 k=2 dropout=0.4; dense 2",
         "input 4 5 2; dense 2; conv_lstm f=3 k=2 sequences recurrent_dropout=0.4; dense 2",
-        "input 3 5 4 3; dense 3; conv_lstm f=4 k=3x2 s=2x1 p=same sequences reverse dropout=0.3 "
-        "recurrent_dropout=0.5; dense 2",
+        ("input 3 5 4 3; dense 3; conv_lstm f=4 k=3x2 s=2x1 p=same sequences reverse dropout=0.3 "
+         "recurrent_dropout=0.5; dense 2"),
         "input 1 4 4 2; dense 2; conv_lstm f=3 k=2x2 dropout=0.5 recurrent_dropout=0.5; dense 2",
     };
     CHECK_ALL(nets);
