@@ -204,8 +204,8 @@ TEST(gradients_of_every_op) {
         "input 2 3 3 2 1; conv_lstm f=1 k=2x2x1; flatten; dense 2",
         "input 3 4 2; dense 2; conv_lstm f=2 k=2 dropout=0.4; dense 2",
         "input 4 4 2; dense 2; conv_lstm f=3 k=2 recurrent_dropout=0.4; dense 2",
-        "input 3 4 3 1; dense 2; conv_lstm f=2 k=2x2 sequences reverse dropout=0.3 "
-        "recurrent_dropout=0.5; dense 2",
+        ("input 3 4 3 1; dense 2; conv_lstm f=2 k=2x2 sequences reverse dropout=0.3 "
+         "recurrent_dropout=0.5; dense 2"),
         "input 3 4; dense 4; dense 4 @0; dense 6 @0; attention 2 scale=0.7 @1,2,3; dense 2",
         "input 3 4; dense 4; attention 1 causal use_scale @1,1,0; dense 2",
         "input 3 4; input 5 4; dense 4 @1; attention 1 additive use_scale @0,2,1; dense 2",

@@ -180,8 +180,8 @@ TEST(convolutional_lstm) {
         "input 3 5 2; dense 2; conv_lstm f=270 k=2 act=leaky_relu gate=hard_sigmoid; dense 2",
         "input 3 5 2; dense 2; conv_lstm f=4 k=2 dropout=0.4; dense 2",
         "input 4 5 2; dense 2; conv_lstm f=3 k=2 sequences recurrent_dropout=0.4; dense 2",
-        "input 3 5 4 3; dense 3; conv_lstm f=4 k=3x2 s=2x1 p=same sequences reverse dropout=0.3 "
-        "recurrent_dropout=0.5; dense 2",
+        ("input 3 5 4 3; dense 3; conv_lstm f=4 k=3x2 s=2x1 p=same sequences reverse dropout=0.3 "
+         "recurrent_dropout=0.5; dense 2"),
         "input 1 4 4 2; dense 2; conv_lstm f=3 k=2x2 dropout=0.5 recurrent_dropout=0.5; dense 2",
     };
     CHECK_ALL(nets);
@@ -194,7 +194,7 @@ static double training_loss(const char *text) {
     nn_exec *x = NULL;
     float values[4 * 16], slab[1024];
     double weights[1024], from[4 * 64];
-    int32_t labels[4];
+    int32_t labels[4 * 16];
     nn_err err = {0};
     CHECK_OK(nn_engine_reference.open(g, &o, &x, &err), &err);
     assert_true(g->slab <= 1024);
