@@ -124,8 +124,8 @@ static nn_status open_data(debugger *d, nn_err *err) {
         s = nn_fail(err, NN_E_DATA_ERROR, "validation_split leaves no rows to train on");
     if (!s) s = nn_order_copy(&d->train, &d->order, err);
     if (!s)
-        s = nn_fit_class_weights(d->graph, d->data, d->train.index, d->train.n, &d->class_weight,
-                                 err);
+        s = nn_fit_class_weights(d->graph, d->data, d->fit.feed, d->train.index, d->train.n,
+                                 &d->class_weight, err);
     return s;
 }
 

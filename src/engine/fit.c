@@ -265,11 +265,19 @@ static void balance(const nn_dataset *d, const uint32_t *index, int64_t n, float
     free(rows);
 }
 
-nn_status nn_fit_class_weights(const nn_graph *g, const nn_dataset *d, const uint32_t *index,
-                               int64_t n, float **ret, nn_err *err) {
+nn_status nn_fit_class_weights(const nn_graph *g, const nn_dataset *d, nn_feed feed,
+                               const uint32_t *index, int64_t n, float **ret, nn_err *err) {
     const nn_class_weight *w = &g->train.class_weight;
     *ret = NULL;
     if (!nn_class_weight_given(w)) return NN_OK;
+    if (feed == NN_FEED_SITES) {
+        nn_status s =
+            nn_fail(err, NN_E_UNSUPPORTED,
+                    "network '%s' gives class_weight and learns a class at each of %" PRId64
+                    " places of a row; a row has one weight",
+                    g->name, d->sites);
+        return nn_err_hint(err, s, "leave class_weight out");
+    }
     if (!d->labels) {
         nn_status s = nn_fail(err, NN_E_DATA_ERROR,
                               "network '%s' gives class_weight, but the rows of data set '%s' have "

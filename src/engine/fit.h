@@ -38,7 +38,8 @@ void nn_feed_fill(nn_feed feed, const nn_dataset *d, const uint32_t *index, int6
 /* What the loss of rows of each class is multiplied by (d->classes numbers), as g's class_weight
  * says; balanced over rows index[0..n): n / (classes with rows * rows of the class). *ret is the
  * caller's to free, NULL where all weigh the same. NN_E_DATA_ERROR: the rows have no class of their
- * own, or there are fewer classes than weights; NN_E_OUT_OF_MEMORY. */
-nn_status nn_fit_class_weights(const nn_graph *g, const nn_dataset *d, const uint32_t *index,
-                               int64_t n, float **ret, nn_err *err);
+ * own, or there are fewer classes than weights; NN_E_UNSUPPORTED: a row has several classes, one a
+ * place; NN_E_OUT_OF_MEMORY. */
+nn_status nn_fit_class_weights(const nn_graph *g, const nn_dataset *d, nn_feed feed,
+                               const uint32_t *index, int64_t n, float **ret, nn_err *err);
 #endif

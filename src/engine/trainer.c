@@ -491,7 +491,8 @@ static nn_status prepare_rows(trainer *t, nn_err *err) {
     t->values = calloc((size_t)t->batch, (size_t)width * sizeof *t->values);
     t->weights = calloc((size_t)t->batch, sizeof *t->weights);
     if (!t->index || !t->labels || !t->values || !t->weights) return out_of_memory(err);
-    return nn_fit_class_weights(t->graph, d, t->train.index, t->train.n, &t->class_weight, err);
+    return nn_fit_class_weights(t->graph, d, t->fit.feed, t->train.index, t->train.n,
+                                &t->class_weight, err);
 }
 
 static nn_status prepare_exec(trainer *t, nn_err *err) {

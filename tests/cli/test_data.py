@@ -103,3 +103,7 @@ def test_text_answers_at_every_step(neural, tmp_path):
     assert json.loads(r.out.splitlines()[-1])["test_accuracy"] > 0.99  # every letter tells the next
     r = neural("train", "steps.neural", "--data", "verse.txt:steps=5")
     assert r.code != 0 and "(5,)" in r.err
+    text = (tmp_path / "steps.neural").read_text()
+    (tmp_path / "weighed.neural").write_text(text.replace("epochs: 6", 'epochs: 6 class_weight: "balanced"'))
+    r = neural("train", "weighed.neural", "--data", "verse.txt:steps=6")
+    assert r.code != 0 and "class_weight" in r.err and "6 places" in r.err
